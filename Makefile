@@ -1,0 +1,60 @@
+# Needs Python 3.11 or newer, git and make; everything else is installed into .venv.
+PYTHON ?= python3
+# Words for the benchmark or for pytest, as in: make bench ARGS="--random 40 --seed 1"
+ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INPUTS := pyproject.toml constraints.txt
+
+# An environment that happens to be active must not leak into .venv.
+unexport PYTHONHOME PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.demo ## train the demo's classifiers with this engine alone; a table and demo.png
+	$(BIN)/interpolated-kernels demo
+
+test: lint ## install everything, then lint, types and all tests
+	$(BIN)/pytest $(ARGS)
+
+lint: .venv/.test ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/.bench ## the table of this engine against its peers
+	$(BIN)/python benchmarks/compare.py $(ARGS)
+
+clean: ## remove .venv, caches and build results
+	rm -rf .venv build dist demo.png docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find core adapters tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# Stamps: an install is repeated only when pyproject.toml or constraints.txt has changed.
+
+.venv/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: Python 3.11 or newer is needed, but '$(PYTHON)' is not (or is missing)." >&2; \
+	  echo "make: name another one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/.demo: .venv/.created $(INPUTS)
+	$(PIP) install --quiet -c constraints.txt -e '.[demo]'
+	@touch $@
+
+# Dependency groups need pip 25.1. Everything goes through one resolver run, and holds what the demo needs.
+.venv/.test: .venv/.created $(INPUTS)
+	$(PIP) install --quiet -c constraints.txt 'pip>=25.1'
+	$(PIP) install --quiet -c constraints.txt -e '.[torch,tensorflow,keras,demo,testing]' --group dev
+	@touch .venv/.demo $@
+
+.venv/.bench: .venv/.test $(INPUTS)
+	$(PIP) install --quiet -c constraints.txt -e '.[bench]'
+	@touch $@

@@ -1,0 +1,40 @@
+"""Convolution kernels with a large dense window from a few anchor weights."""
+
+from interpolated_kernels.anchors import grid_positions
+from interpolated_kernels.convolution import conv, conv_backward
+from interpolated_kernels.densify import Gradients, densify, densify_backward
+from interpolated_kernels.errors import AnchorError, AnchorWarning
+from interpolated_kernels.interpolation import Dilated, Interpolator, Linear, Nearest, Polyharmonic, TensorProduct, interpolators, register
+from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.initialization import initial_weights
+from interpolated_kernels.planning import Plan, plan
+from interpolated_kernels.runtime import get_num_threads, info, set_num_threads, warmup
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AnchorError",
+    "AnchorWarning",
+    "Dilated",
+    "Gradients",
+    "InterpolatedKernel",
+    "Interpolator",
+    "Linear",
+    "Nearest",
+    "Plan",
+    "Polyharmonic",
+    "TensorProduct",
+    "conv",
+    "conv_backward",
+    "densify",
+    "densify_backward",
+    "get_num_threads",
+    "grid_positions",
+    "info",
+    "initial_weights",
+    "interpolators",
+    "plan",
+    "register",
+    "set_num_threads",
+    "warmup",
+]

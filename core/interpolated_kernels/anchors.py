@@ -1,0 +1,138 @@
+"""Where anchors stand: layouts, and the checks that every layout passes.
+
+Positions are in window cells: the centre of the first cell is 0 on every axis; axes in array order (row, column, ...).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.errors import AnchorError
+
+
+def as_window(window: int | Sequence[int], n_axes: int | None = None) -> tuple[int, ...]:
+    """Return `window` as a tuple of positive ints; an int stands for every one of `n_axes` axes.
+
+    Raises
+    ------
+    TypeError
+        If an entry is not an integer.
+    ValueError
+        If an entry is below 1 or the number of entries is not `n_axes`.
+    """
+    entries: tuple[Any, ...] = tuple(window) if np.iterable(window) else (window,) * (n_axes or 1)
+    for entry in entries:
+        if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, (int, np.integer)):
+            raise TypeError(f"`window` must be an int or a tuple of ints, got {window!r}.")
+        if entry < 1:
+            raise ValueError(f"`window` must be at least 1 cell on every axis, got {window!r}.")
+    if n_axes is not None and len(entries) != n_axes:
+        raise ValueError(f"`window` must have {n_axes} entries to match the positions' columns, got {window!r}.")
+    return tuple(int(entry) for entry in entries)
+
+
+def as_positions(positions: Any) -> FloatArray:
+    """Return a read-only float64 copy of `positions`, shape `(n, d)`, `(filters, n, d)` or `(filters, channels, n, d)`.
+
+    Raises
+    ------
+    TypeError
+        If they are not real numbers.
+    ValueError
+        If the shape is another, or there are no anchors.
+    AnchorError
+        If a coordinate is NaN or infinite; the message names the anchors.
+    """
+    array = np.asarray(positions)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"`positions` must be real numbers in window cells, got dtype {array.dtype}.")
+    if array.ndim not in (2, 3, 4):
+        raise ValueError(
+            "`positions` must have shape (n, d), (filters, n, d) or (filters, channels_per_group, n, d), "
+            f"got {array.shape}."
+        )
+    if 0 in array.shape:
+        raise ValueError(f"`positions` must hold at least one anchor, got shape {array.shape}.")
+    array = np.array(array, dtype=np.float64, order="C") + 0.0  # + 0.0 turns -0.0 into 0.0: equal positions, equal bytes
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=-1).reshape(-1, array.shape[-2]).all(axis=0))
+    if bad.size:
+        raise AnchorError(f"`positions` must be finite, got NaN or infinity at {name_anchors(bad)}.")
+    array.flags.writeable = False
+    return array
+
+
+def name_anchors(indices: Any, limit: int = 6) -> str:
+    """Return a short text that names anchors by index, for messages."""
+    listed = [str(int(index)) for index in indices]
+    shown = ", ".join(listed[:limit]) + (f" and {len(listed) - limit} more" if len(listed) > limit else "")
+    return f"anchor{'s' if len(listed) > 1 else ''} {shown}"
+
+
+def check_distinct(positions: FloatArray) -> None:
+    """Raise if two of the `(n, d)` positions are equal.
+
+    Raises
+    ------
+    AnchorError
+        Naming the first equal pair and how many anchors repeat an earlier one.
+    """
+    _, first, inverse = np.unique(positions, axis=0, return_index=True, return_inverse=True)
+    repeats = np.flatnonzero(first[inverse.ravel()] != np.arange(len(positions)))
+    if repeats.size:
+        twin = int(first[inverse.ravel()[repeats[0]]])
+        raise AnchorError(
+            f"`positions` must be distinct for an interpolator that is exact at its anchors: {name_anchors(repeats)} "
+            f"repeat an earlier one (anchor {int(repeats[0])} stands on anchor {twin}). Move or remove them."
+        )
+
+
+def grid_positions(
+    window: int | Sequence[int],
+    spacing: float | Sequence[float] | None = None,
+    *,
+    counts: int | Sequence[int] | None = None,
+) -> FloatArray:
+    """Return the anchors of a regular grid, row by row: `(n, d)` positions in window cells.
+
+    Parameters
+    ----------
+    window : int or tuple of int
+        The dense kernel's shape; an int is one axis.
+    spacing : float or tuple of float, cells
+        Anchors at 0, s, 2s, ... as far as the window reaches.
+    counts : int or tuple of int
+        Instead of `spacing`: so many anchors an axis, from edge to edge (a single one stands in the middle).
+
+    Raises
+    ------
+    ValueError
+        If not exactly one of `spacing` and `counts` is given, or one is not positive.
+
+    Examples
+    --------
+    >>> grid_positions((3, 5), 2).tolist()
+    [[0.0, 0.0], [0.0, 2.0], [0.0, 4.0], [2.0, 0.0], [2.0, 2.0], [2.0, 4.0]]
+    >>> grid_positions((3, 5), counts=(1, 2)).tolist()
+    [[1.0, 0.0], [1.0, 4.0]]
+    """
+    window = as_window(window)
+    if (spacing is None) == (counts is None):
+        raise ValueError("`grid_positions` takes either `spacing` or `counts`, and not both.")
+    if spacing is not None:
+        steps = np.broadcast_to(np.asarray(spacing, dtype=np.float64), (len(window),))
+        if not (steps > 0).all():
+            raise ValueError(f"`spacing` must be positive, got {spacing!r}.")
+        axes = [np.arange(int((cells - 1) / step + 1e-9) + 1) * step for cells, step in zip(window, steps, strict=True)]
+    else:
+        numbers = np.broadcast_to(np.asarray(counts), (len(window),))
+        if numbers.dtype.kind not in "iu" or not (numbers > 0).all():
+            raise ValueError(f"`counts` must be positive integers, got {counts!r}.")
+        axes = [
+            np.linspace(0.0, cells - 1.0, number) if number > 1 else np.array([(cells - 1) / 2])
+            for cells, number in zip(window, numbers, strict=True)
+        ]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(window))

@@ -1,0 +1,190 @@
+"""`conv` and `conv_backward`: arrays to the public edge, through a plan, and back as they came."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray, as_floats, check_out, compute_dtype, for_loops, result_dtype
+from interpolated_kernels.densify import Gradients, check_wrt
+from interpolated_kernels.geometry import describe
+from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.planning import Plan, plan_problem
+
+
+def conv(
+    x: Any,
+    weights: Any,
+    kernel: InterpolatedKernel,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: str | int | Sequence[Any] = "valid",
+    padding_mode: str = "zeros",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    path: str = "auto",
+    accuracy: str = "componentwise",
+    max_memory: int | None = None,
+    out: FloatArray | None = None,
+) -> FloatArray:
+    """Convolve x with the dense kernel of the anchors' weights.
+
+    This is what deep learning calls convolution, cross-correlation, as `torch.nn.functional.conv2d`: the kernel is not flipped.
+
+    Parameters
+    ----------
+    x : array of float
+        `(batch, channels, *spatial)`, or without the batch axis; `(..., *spatial)` where weights are `(n,)`. Any strides and byte order.
+    weights : array of float
+        `(n,)` for one plain kernel; `(filters, channels_per_group, n)`; `(filters, n)` where channels are tied or interpolated.
+    kernel : InterpolatedKernel
+        Positions, window and interpolator.
+    stride, dilation : int or tuple of int, cells
+        One, or one a spatial axis; at least 1.
+    padding : "valid", "same", "causal", int, tuple of int, or tuple of (before, after) pairs
+        "same": `out = ceil(in / stride)` with `before = total // 2`, as TensorFlow; "causal": 1-D, all before.
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
+        What stands in the padding, as in torch; "symmetric" repeats the edge cell too (SciPy's "reflect").
+    groups : int
+        Divides channels and filters.
+    path : str
+        "auto", or the name of a path to force.
+    accuracy : {"componentwise", "normwise"}
+        Whether the error is bounded for every element by what it sums, or by norms of the whole.
+    max_memory : int, bytes, optional
+        The most memory beside inputs and outputs that a path may need.
+    out : array, optional
+        Takes the result; must not overlap an input.
+
+    Returns
+    -------
+    array
+        `(batch, filters, *out_spatial)`, without the batch axis if x has none; `(..., *out_spatial)` for plain weights. The dtype is
+        that of x and weights together, as NumPy promotes.
+
+    Raises
+    ------
+    TypeError
+        For integer, bool, complex, object or masked arrays (with the cast to write), or options of a wrong type.
+    ValueError
+        For shapes or options that do not fit; each message names the argument, the rule, what came and what to do.
+    AnchorError
+        If the anchors are too ill-conditioned for the interpolator.
+
+    Notes
+    -----
+    `y[b, f, o] = sum over c, t of x[b, c, o * stride + t * dilation - before] * densify(weights, kernel)[f, c, t]`.
+
+    Examples
+    --------
+    >>> import numpy, interpolated_kernels as ik
+    >>> kernel = ik.InterpolatedKernel([[0], [2]], 3, "linear")
+    >>> ik.conv(numpy.array([0.0, 1.0, 0.0, 0.0]), numpy.array([1.0, 3.0]), kernel, padding="same")
+    array([2., 1., 0., 0.])
+    """
+    x, weights = as_floats("x", x), as_floats("weights", weights)
+    dtype = result_dtype(x, weights)
+    plan = _plan(
+        x.shape, weights.shape, kernel, compute_dtype(dtype).name, path,
+        stride=_frozen(stride), padding=_frozen(padding), padding_mode=padding_mode, dilation=_frozen(dilation), groups=groups,
+        accuracy=accuracy, max_memory=max_memory,
+    )  # fmt: skip
+    shape = _y_shape(x, weights, plan)
+    check_out(out, shape, dtype, x, weights)
+    y = plan.forward(_as_x(x, plan), _as_weights(weights, plan)).reshape(shape).astype(dtype, copy=False)
+    if out is None:
+        return y
+    out[...] = y
+    return out
+
+
+def conv_backward(
+    grad_y: Any,
+    x: Any,
+    weights: Any,
+    kernel: InterpolatedKernel,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: str | int | Sequence[Any] = "valid",
+    padding_mode: str = "zeros",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    path: str = "auto",
+    accuracy: str = "componentwise",
+    max_memory: int | None = None,
+    wrt: Sequence[str] = ("x", "weights"),
+) -> Gradients:
+    """Return the gradients of a loss whose gradient by `conv`'s result is `grad_y`, straight to the anchors.
+
+    Parameters
+    ----------
+    grad_y : array of float
+        In the shape that `conv` returns.
+    x, weights, kernel, stride, padding, padding_mode, dilation, groups, path, accuracy, max_memory
+        As passed to `conv`.
+    wrt : sequence of str
+        Of "x", "weights", and what the interpolator is differentiable by.
+
+    Returns
+    -------
+    Gradients
+        `x` and `weights` in the shape and dtype of the argument; None for what was not asked for.
+
+    Raises
+    ------
+    TypeError, ValueError, AnchorError
+        As `conv`; and for a `grad_y` of another shape or a name in `wrt` that has no derivative.
+
+    Notes
+    -----
+    `conv` is linear in x and in the weights; these are its transposes. Products of the weights' gradient are summed in blocks of at most
+    4096 in the compute dtype, the blocks in float64 and in order.
+    """
+    x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
+    plan = _plan(
+        x.shape, weights.shape, kernel, compute_dtype(result_dtype(x, weights, grad_y)).name, path,
+        stride=_frozen(stride), padding=_frozen(padding), padding_mode=padding_mode, dilation=_frozen(dilation), groups=groups,
+        accuracy=accuracy, max_memory=max_memory,
+    )  # fmt: skip
+    check_wrt(wrt, kernel, ("x", "weights"))
+    if grad_y.shape != (expected := _y_shape(x, weights, plan)):
+        raise ValueError(f"`grad_y` must have the shape of `conv`'s result, {expected}, got {grad_y.shape}.")
+    planned = np.require(grad_y, plan.problem.dtype).reshape(plan.problem.y_shape)
+    grads = plan.backward(planned, _as_x(x, plan), _as_weights(weights, plan), wrt)
+    return Gradients(
+        x=None if grads.x is None else grads.x.reshape(x.shape).astype(x.dtype, copy=False),
+        weights=None if grads.weights is None else grads.weights.reshape(weights.shape).astype(weights.dtype, copy=False),
+        positions=grads.positions,
+        widths=grads.widths,
+    )
+
+
+@functools.lru_cache(maxsize=512)
+def _plan(
+    x_shape: tuple[int, ...], weights_shape: tuple[int, ...], kernel: InterpolatedKernel, dtype: str, path: str, **options: Any
+) -> Plan:
+    return plan_problem(describe(x_shape, weights_shape, kernel, dtype, **options), path)
+
+
+def _frozen(option: Any) -> Any:
+    """Return an option with its lists as tuples, so that equal options meet the same plan."""
+    return tuple(_frozen(entry) for entry in option) if isinstance(option, (list, tuple, np.ndarray)) else option
+
+
+def _y_shape(x: FloatArray, weights: FloatArray, plan: Plan) -> tuple[int, ...]:
+    problem = plan.problem
+    lead = x.ndim - problem.kernel.n_dims
+    if weights.ndim == 1:
+        return (*x.shape[:lead], *problem.out_spatial)
+    return problem.y_shape if lead == 2 else problem.y_shape[1:]
+
+
+def _as_x(x: FloatArray, plan: Plan) -> FloatArray:
+    return for_loops(x, np.dtype(plan.problem.dtype)).reshape(plan.problem.x_shape)
+
+
+def _as_weights(weights: FloatArray, plan: Plan) -> FloatArray:
+    return for_loops(weights, np.dtype(plan.problem.dtype)).reshape(plan.problem.weights_shape)

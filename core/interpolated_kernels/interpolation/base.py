@@ -1,0 +1,62 @@
+"""What an interpolator is: a frozen dataclass that gives the interpolation matrix for anchors in a window."""
+
+from __future__ import annotations
+
+import functools
+from typing import ClassVar
+
+import numpy as np
+
+from interpolated_kernels.anchors import check_distinct
+from interpolated_kernels.arrays import FloatArray
+
+
+class Interpolator:
+    """Fills a window from anchors: `dense = A @ weights`, where `A` (cells x anchors) is this class's `matrix`.
+
+    A subclass is a frozen dataclass of its options. It overrides `matrix`, or, where the window is filled axis by axis,
+    derives from `TensorProduct` and overrides `axis_matrix`.
+
+    Attributes
+    ----------
+    exact : bool
+        The dense kernel equals the weight at every anchor on a whole cell.
+    constants : bool
+        Rows of `A` sum to one: equal weights give a constant kernel.
+    needs_grid : bool
+        The anchors must form a full rectilinear grid.
+    distinct : bool
+        Coincident anchors have no solution and raise.
+    differentiable_by : tuple of str
+        What the matrix has a derivative by, beyond the weights: "positions", "widths".
+    """
+
+    exact: ClassVar[bool] = False
+    constants: ClassVar[bool] = False
+    needs_grid: ClassVar[bool] = False
+    distinct: ClassVar[bool] = False
+    differentiable_by: ClassVar[tuple[str, ...]] = ()
+
+    def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
+        """Raise `AnchorError` where `(n, d)` positions cannot be served; return a warning's text where they can, but poorly."""
+        if self.distinct:
+            check_distinct(positions)
+        return None
+
+    def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
+        """Return `A`: float64, `(prod(window), n)`, cells in C order."""
+        raise NotImplementedError(f"{type(self).__name__} must define `matrix(positions, window, widths)`.")
+
+    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray | None:
+        """Return the window's mask of cells that some anchor can reach, or None where only the rows of `A` tell."""
+        return None
+
+
+def window_cells(window: tuple[int, ...]) -> FloatArray:
+    """Return the `(prod(window), d)` coordinates of a window's cells, in C order."""
+    return np.stack(np.meshgrid(*map(np.arange, window), indexing="ij"), axis=-1).reshape(-1, len(window)).astype(np.float64)
+
+
+def kronecker(matrices: list[FloatArray]) -> FloatArray:
+    """Return the Kronecker product of an axis's matrices, first axis slowest."""
+    return functools.reduce(np.kron, matrices)

@@ -1,0 +1,44 @@
+"""The baseline: anchors alone, zeros between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from interpolated_kernels.anchors import name_anchors
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.errors import AnchorError
+from interpolated_kernels.interpolation.base import Interpolator
+
+
+@dataclass(frozen=True)
+class Dilated(Interpolator):
+    """Zeros everywhere but at the anchors, which stand on whole cells inside the window: an ordinary dilated or sparse kernel.
+
+    Source: Yu and Koltun, "Multi-Scale Context Aggregation by Dilated Convolutions", 2016, equation 2.
+    """
+
+    exact: ClassVar[bool] = True
+    distinct: ClassVar[bool] = True
+
+    def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
+        """Raise unless the anchors are distinct, whole and inside the window."""
+        super().check(positions, window)
+        whole = (positions == np.round(positions)).all(axis=1)
+        inside = ((positions >= 0) & (positions < np.array(window))).all(axis=1)
+        bad = np.flatnonzero(~(whole & inside))
+        if bad.size:
+            raise AnchorError(
+                f"`positions` must be whole cells inside the window {window} for `dilated`, got {name_anchors(bad)} "
+                f"at {positions[bad[0]].tolist()}. Round them, or choose an interpolator for real positions."
+            )
+        return None
+
+    def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
+        """Return a single 1 in every column, at the anchor's cell."""
+        cells = np.ravel_multi_index(tuple(positions.astype(np.intp).T), window)
+        matrix = np.zeros((int(np.prod(window)), len(positions)))
+        matrix[cells, np.arange(len(positions))] = 1.0
+        return matrix

@@ -1,0 +1,310 @@
+"""The description of a kernel: where its anchors stand, how large its window is, and how the rest is filled. No weights."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.anchors import as_positions, as_window, name_anchors
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.caching import keep_by_bytes
+from interpolated_kernels.errors import AnchorError, AnchorWarning
+from interpolated_kernels.interpolation import INTERPOLATORS, Interpolator, as_interpolator, name_of
+from interpolated_kernels.structure import Factors, Structure, find_factors
+
+CHANNEL_MODES = ("separate", "tied", "interpolated")
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class InterpolatedKernel:
+    """A convolution kernel described by anchors: positions, a window and an interpolator.
+
+    Parameters
+    ----------
+    positions : array_like, window cells
+        `(n, d)`, shared by all filters; `(filters, n, d)`; or `(filters, channels_per_group, n, d)`. The first cell's centre is 0 on
+        every axis, axes in array order. d is 1, 2 or 3 (with `channel_mode="interpolated"` one more column: the channel).
+    window : int or tuple of int
+        The dense kernel's shape; an int stands for every axis.
+    interpolator : str or Interpolator, default "polyharmonic"
+        A name from `interpolators()` or an instance, `Polyharmonic(order=3)`.
+    channel_mode : {"separate", "tied", "interpolated"}
+        "separate": weights `(filters, channels_per_group, n)`. "tied": one kernel for all channels of a group, weights
+        `(filters, n)`. "interpolated": the last column of positions and the last entry of window are the channel axis, weights
+        `(filters, n)`.
+    widths : array_like, optional
+        One a position and axis, in the positions' shape, for interpolators that have widths.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong type, shape or option.
+    AnchorError
+        For positions that the interpolator cannot serve: NaN, duplicates, off the grid, off the window.
+
+    Warns
+    -----
+    AnchorWarning
+        Once, at construction: anchors on a line or plane, across which the kernel has no slope.
+
+    Examples
+    --------
+    >>> from interpolated_kernels import InterpolatedKernel, grid_positions
+    >>> InterpolatedKernel(grid_positions((31, 31), 5), (31, 31), "linear")
+    InterpolatedKernel(49 anchors, window 31x31, Linear())
+    """
+
+    positions: FloatArray
+    window: tuple[int, ...]
+    interpolator: Interpolator
+    channel_mode: str
+    widths: FloatArray | None
+
+    def __init__(
+        self,
+        positions: Any,
+        window: int | Sequence[int],
+        interpolator: str | Interpolator = "polyharmonic",
+        *,
+        channel_mode: str = "separate",
+        widths: Any = None,
+    ) -> None:
+        fields: dict[str, Any] = {"positions": as_positions(positions)}
+        fields["interpolator"] = as_interpolator(interpolator)
+        if channel_mode not in CHANNEL_MODES:
+            raise ValueError(f"`channel_mode` must be one of {', '.join(CHANNEL_MODES)}, got {channel_mode!r}.")
+        fields["channel_mode"] = channel_mode
+        fields["window"] = as_window(window, fields["positions"].shape[-1])
+        fields["widths"] = None if widths is None else _as_widths(widths, fields["positions"])
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+        self._check_dimensions()
+        self._check_anchors()
+
+    def _check_dimensions(self) -> None:
+        if not 1 <= self.n_dims <= 3:
+            raise ValueError(
+                f"`positions` must have 1, 2 or 3 spatial columns{' and a channel column' if self.interpolates_channels else ''}, "
+                f"got shape {self.positions.shape} with channel_mode={self.channel_mode!r}."
+            )
+        if self.positions.ndim == 4 and self.channel_mode != "separate":
+            raise ValueError(
+                "`positions` of shape (filters, channels_per_group, n, d) give every channel its own kernel and need "
+                f"channel_mode='separate', got {self.channel_mode!r}."
+            )
+
+    def _check_anchors(self) -> None:
+        cells = int(np.prod([float(entry) for entry in self.window]))
+        if cells > 2**31:
+            raise ValueError(f"`window` must span at most 2^31 cells, got {self.window}.")
+        notes = {}
+        for index, positions in enumerate(self.position_sets):
+            try:
+                note = self.interpolator.check(positions, self.window)
+            except AnchorError as error:
+                where = "" if self.shares_positions else f" (in position set {index})"
+                raise AnchorError(f"{error}{where}") from None
+            if note is not None:
+                notes[index] = note
+        if notes:
+            more = f" ({len(notes)} of {len(self.position_sets)} position sets)" if len(self.position_sets) > 1 else ""
+            warnings.warn(next(iter(notes.values())) + more, AnchorWarning, stacklevel=3)
+
+    @property
+    def interpolates_channels(self) -> bool:
+        """Whether the last axis of the window is the channel axis."""
+        return self.channel_mode == "interpolated"
+
+    @property
+    def n_anchors(self) -> int:
+        """The number of anchors of one kernel."""
+        return int(self.positions.shape[-2])
+
+    @property
+    def n_dims(self) -> int:
+        """The number of spatial axes: 1, 2 or 3."""
+        return int(self.positions.shape[-1]) - self.interpolates_channels
+
+    @property
+    def spatial_window(self) -> tuple[int, ...]:
+        """The window's shape without the channel axis."""
+        return self.window[: self.n_dims]
+
+    @functools.cached_property
+    def shares_positions(self) -> bool:
+        """Whether all filters and channels have the same positions (and widths), listed once or repeated."""
+        lists = [self._as_sets(values) for values in (self.positions, self.widths) if values is not None]
+        return all(bool((values == values[:1]).all()) for values in lists)
+
+    @functools.cached_property
+    def position_sets(self) -> FloatArray:
+        """The `(sets, n, d)` position sets: one where positions are shared, else one a filter or a filter and channel."""
+        sets = self._as_sets(self.positions)
+        return sets[:1] if self.shares_positions else sets
+
+    @functools.cached_property
+    def width_sets(self) -> Sequence[FloatArray | None]:
+        """The widths of every position set, `(n, d)` or `(n,)`, or None for each."""
+        if self.widths is None:
+            return [None] * len(self.position_sets)
+        return list(self._as_sets(self.widths)[: len(self.position_sets)])
+
+    def _as_sets(self, values: FloatArray) -> FloatArray:
+        """Collapse the axes before the anchors' axis into one."""
+        return values.reshape(-1, *values.shape[self.positions.ndim - 2 :])
+
+    @property
+    def matrix(self) -> FloatArray:
+        """The interpolation matrix `A`, float64, read-only: `dense = A @ weights`.
+
+        `(cells, n)` for shared positions, cells in C order of `window`; else `(filters, cells, n)` or
+        `(filters, channels_per_group, cells, n)`. Computed once for equal kernels and kept in a bounded cache.
+
+        Raises
+        ------
+        AnchorError
+            If the anchors are too ill-conditioned for the interpolator.
+        """
+        stack = _matrices(self)
+        return stack[0] if self.shares_positions else stack.reshape(*self.positions.shape[:-2], *stack.shape[1:])
+
+    @functools.cached_property
+    def structure(self) -> Structure:
+        """What a planner may know: sharing, separability, classes an axis, support. Never values of weights."""
+        factors = find_factors(self.interpolator, self.position_sets, self.window) if self.shares_positions else None
+        return Structure(self.shares_positions, factors, self._support())
+
+    def _support(self) -> FloatArray:
+        sets = zip(self.position_sets, self.width_sets, strict=True)
+        masks = [self.interpolator.support(positions, self.window, widths) for positions, widths in sets]
+        known = [mask for mask in masks if mask is not None]
+        if len(known) == len(masks):
+            return np.stack(known)
+        return _matrices(self).any(axis=-1).reshape(-1, *self.window)
+
+    def factors(self) -> Factors:
+        """Return, per axis, the classes that the 1-D matrix's columns fall into: profiles, and per anchor a class and a shift.
+
+        Raises
+        ------
+        ValueError
+            If the kernel is not a tensor product on shared positions.
+        """
+        if self.structure.factors is None:
+            raise ValueError(f"`factors` needs a tensor-product interpolator on shared positions, got {self!r}.")
+        return self.structure.factors
+
+    def replace(self, **changes: Any) -> InterpolatedKernel:
+        """Return a kernel with some of the constructor's arguments changed."""
+        return InterpolatedKernel(**{**self._arguments(), **changes})
+
+    def resized(self, window: int | Sequence[int]) -> InterpolatedKernel:
+        """Return the same anchors in another window: positions and widths scale by `(new - 1) / (old - 1)`, weights stay.
+
+        Raises
+        ------
+        ValueError
+            If an axis of one cell is to grow: its anchors have no spacing to scale.
+        """
+        new, old = np.array(as_window(window, len(self.window))), np.array(self.window)
+        if ((old == 1) & (new != 1)).any():
+            raise ValueError(f"`window` cannot grow from {self.window} to {tuple(new)}: an axis of one cell has no spacing to scale.")
+        scale = np.where(old == 1, 1.0, (new - 1) / np.maximum(old - 1, 1))
+        widths = self.widths if self.widths is None else self.widths * (scale if self.widths.ndim == self.positions.ndim else scale.mean())
+        return self.replace(positions=self.positions * scale, window=tuple(map(int, new)), widths=widths)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the kernel as plain Python values, which JSON can hold; `from_dict` gives an equal kernel."""
+        return {
+            "positions": self.positions.tolist(),
+            "window": list(self.window),
+            "interpolator": {"name": name_of(self.interpolator), **asdict(self.interpolator)},  # type: ignore[call-overload]
+            "channel_mode": self.channel_mode,
+            "widths": None if self.widths is None else self.widths.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, spec: Mapping[str, Any]) -> InterpolatedKernel:
+        """Return the kernel of a `to_dict` document.
+
+        Raises
+        ------
+        ValueError
+            For an unknown or missing key, or an unknown interpolator.
+        """
+        expected = {"positions", "window", "interpolator", "channel_mode", "widths"}
+        if set(spec) != expected:
+            raise ValueError(f"`spec` must have the keys {sorted(expected)}, got {sorted(spec)}.")
+        options = dict(spec["interpolator"])
+        name = options.pop("name", None)
+        if name not in INTERPOLATORS:
+            raise ValueError(f"`spec` names the unknown interpolator {name!r}: register its class first.")
+        return cls(
+            spec["positions"],
+            tuple(spec["window"]),
+            INTERPOLATORS[name](**options),
+            channel_mode=spec["channel_mode"],
+            widths=spec["widths"],
+        )
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("positions", "window", "interpolator", "channel_mode", "widths")}
+
+    @functools.cached_property
+    def _key(self) -> tuple[Any, ...]:
+        widths = None if self.widths is None else (self.widths.shape, self.widths.tobytes())
+        return (self.positions.shape, self.positions.tobytes(), self.window, self.interpolator, self.channel_mode, widths)
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, InterpolatedKernel) and self._hash == other._hash and self._key == other._key
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self._arguments(),)
+
+    def __repr__(self) -> str:
+        sets = "" if self.positions.ndim == 2 else f" x {len(self._as_sets(self.positions))} sets"
+        mode = "" if self.channel_mode == "separate" else f", channels {self.channel_mode}"
+        window = "x".join(map(str, self.window))
+        return f"InterpolatedKernel({self.n_anchors} anchors{sets}, window {window}, {self.interpolator}{mode})"
+
+
+def _rebuild(arguments: dict[str, Any]) -> InterpolatedKernel:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AnchorWarning)  # its maker was warned
+        return InterpolatedKernel(**arguments)
+
+
+def _as_widths(widths: Any, positions: FloatArray) -> FloatArray:
+    array = np.array(widths, dtype=np.float64, order="C") + 0.0
+    if array.shape not in (positions.shape, positions.shape[:-1]):
+        raise ValueError(f"`widths` must have the positions' shape {positions.shape}, or one a position, got {array.shape}.")
+    anchor_axis = positions.ndim - 2
+    others = tuple(axis for axis in range(array.ndim) if axis != anchor_axis)
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=others))
+    if bad.size:
+        raise AnchorError(f"`widths` must be finite, got NaN or infinity at {name_anchors(bad)}.")
+    array.flags.writeable = False
+    return array
+
+
+@keep_by_bytes(256 * 2**20)
+def _matrices(kernel: InterpolatedKernel) -> FloatArray:
+    """Return the stack of interpolation matrices, one a position set: `(sets, cells, n)`."""
+    sets = zip(kernel.position_sets, kernel.width_sets, strict=True)
+    stack = np.stack([kernel.interpolator.matrix(positions, kernel.window, widths) for positions, widths in sets])
+    stack.flags.writeable = False
+    return stack

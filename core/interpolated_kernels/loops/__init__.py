@@ -1,0 +1,25 @@
+"""Every numba function. A file `cpu_*.py` has a twin `cuda_*.py` with the same names once that device is served.
+
+A loop only loops: bodies are plain jitted functions, with a thin serial and a thin `prange` shell around the same body, and `launch` chooses.
+"""
+
+from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, gather, multiply_gradients, pack, pack_weights
+from interpolated_kernels.loops.cpu_mix import mix
+from interpolated_kernels.loops.cpu_tiles import lanes_of
+from interpolated_kernels.loops.jit import cache_folder
+from interpolated_kernels.loops.threads import get_num_threads, layer, set_num_threads
+
+__all__ = [
+    "ROWS_OF_TILE",
+    "Layout",
+    "cache_folder",
+    "gather",
+    "get_num_threads",
+    "lanes_of",
+    "layer",
+    "mix",
+    "multiply_gradients",
+    "pack",
+    "pack_weights",
+    "set_num_threads",
+]

@@ -1,0 +1,394 @@
+"""The direct path's two loops: taps times shifted input into register tiles, and dot products for the gradient by the taps.
+
+Arrays are flat, and rows are padded to whole vectors. A tile is `width` output channels (or rows) by a few vectors of outputs. A block is up
+to four output channels with the same taps. Each output is one chain of multiply-adds over its block's taps in their order, whatever tile it
+falls into, so its bits depend on neither threads, batch nor position.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numba import prange
+from numba.cpython.unsafe.tuple import tuple_setitem
+
+from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES, add_products, add_some_products, add_some_taps, add_taps, lane_sums, store, zeros
+from interpolated_kernels.loops.jit import jit
+from interpolated_kernels.loops.threads import launch
+
+ROWS_OF_TILE = 4
+"""Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
+
+PRODUCTS_OF_BLOCK = 4096
+"""Most products of a weights' gradient that are summed in the caller's dtype before float64."""
+
+TAPS_OF_TASK = 120
+"""A multiple of every tile's columns, so that no two tasks write the same gradient."""
+
+VECTORS_OF_TASK = 48
+"""A multiple of every tile's columns, so that no two tasks write the same output."""
+
+
+class Layout(NamedTuple):
+    """Where rows of outputs lie, and the inputs that their first tap meets; steps in values."""
+
+    samples: int
+    planes: int
+    rows: int
+    columns: int
+    row_vectors: int
+    x_sample: int
+    x_plane: int
+    x_row: int
+    y_start: int
+    y_sample: int
+    y_channel: int
+    y_plane: int
+    y_row: int
+
+
+class Block(NamedTuple):
+    """Up to four output channels that have the same taps; `window_rows > 0` where these are whole windows whose rows can be shared."""
+
+    first: int
+    width: int
+    x_start: int
+    tap_start: int
+    n_taps: int
+    weights_start: int
+    dense_start: int
+    window_rows: int
+    window_columns: int
+
+
+def pack(source: Any, planes: Any, rows: Any, columns: Any, packed: Any) -> None:
+    """Copy `(images, *spatial)` cells into `packed` `(images, planes, rows, columns)`; index -1 gives 0."""
+    launch(_pack_parallel, _pack_serial, packed.size > 2**18, source, planes, rows, columns, packed)
+
+
+def pack_weights(dense: Any, sources: Any, blocks: Any, dense_step: int, packed: Any) -> None:
+    """Put every block's weights side by side, tap by tap, from the flat dense bank."""
+    _pack_weights(dense, sources, blocks, dense_step, packed)
+
+
+def gather(x: Any, weights: Any, offsets: Any, blocks: Any, layout: Layout, y: Any) -> None:
+    """Write every output: the sum over its block's taps of weight times input."""
+    is_worth_it = weights.size * layout.samples * layout.planes * layout.rows * layout.columns > 2**21
+    launch(_gather_parallel, _gather_serial, is_worth_it, x, weights, offsets, blocks, layout, y)
+
+
+def multiply_gradients(
+    y: Any, x: Any, offsets: Any, sources: Any, blocks: Any, layout: Layout, dense_step: int, grad: Any
+) -> None:
+    """Add to the flat float64 `grad` of the dense bank: for every tap the sum over outputs of y's gradient times input."""
+    is_worth_it = grad.size * layout.samples * layout.planes * layout.rows * layout.columns > 2**21
+    launch(_multiply_parallel, _multiply_serial, is_worth_it, y, x, offsets, sources, blocks, layout, dense_step, grad)
+
+
+@jit
+def _pack_image(source, planes, rows, columns, packed, image):  # type: ignore[no-untyped-def]
+    for plane in range(planes.size):
+        for row in range(rows.size):
+            is_padding = planes[plane] < 0 or rows[row] < 0
+            for column in range(columns.size):
+                if is_padding or columns[column] < 0:
+                    packed[image, plane, row, column] = 0
+                else:
+                    packed[image, plane, row, column] = source[image, planes[plane], rows[row], columns[column]]
+
+
+@jit
+def _pack_serial(source, planes, rows, columns, packed):  # type: ignore[no-untyped-def]
+    for image in range(packed.shape[0]):
+        _pack_image(source, planes, rows, columns, packed, image)
+
+
+@jit(parallel=True)
+def _pack_parallel(source, planes, rows, columns, packed):  # type: ignore[no-untyped-def]
+    for image in prange(packed.shape[0]):
+        _pack_image(source, planes, rows, columns, packed, image)
+
+
+@jit
+def _pack_weights(dense, sources, blocks, dense_step, packed):  # type: ignore[no-untyped-def]
+    for index in range(len(blocks)):
+        block = _block(blocks, index)
+        for tap in range(block.n_taps):
+            for i in range(block.width):
+                packed[block.weights_start + tap * block.width + i] = dense[block.dense_start + i * dense_step + sources[block.tap_start + tap]]
+
+
+@jit
+def _block(blocks, index):  # type: ignore[no-untyped-def]
+    row = blocks[index]
+    return Block(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8])
+
+
+@jit
+def _locate(layout, sample, vector, tile_rows, lanes):  # type: ignore[no-untyped-def]
+    """Return where a vector of outputs reads and writes, and how many of its lanes and of its tile's rows count."""
+    groups = (layout.rows + tile_rows - 1) // tile_rows
+    last = layout.planes * groups * layout.row_vectors - 1
+    rest = min(vector, last)
+    column = rest % layout.row_vectors * lanes
+    row = rest // layout.row_vectors % groups * tile_rows
+    plane = rest // (layout.row_vectors * groups)
+    x_start = sample * layout.x_sample + plane * layout.x_plane + row * layout.x_row + column
+    y_start = layout.y_start + sample * layout.y_sample + plane * layout.y_plane + row * layout.y_row + column
+    n_lanes = 0 if vector > last else min(lanes, layout.columns - column)
+    return x_start, y_start, n_lanes, min(tile_rows, layout.rows - row)
+
+
+def _channel_tile(width, columns):  # type: ignore[no-untyped-def]
+    """Return the loop over taps for `width` output channels by `columns` vectors of outputs."""
+    count, none = width * columns, (0,) * columns
+
+    @jit
+    def tile(x, weights, offsets, block, layout, sample, first, y):  # type: ignore[no-untyped-def]
+        lanes = VECTOR_BYTES // x.itemsize
+        x_starts, y_starts, n_lanes, n_channels = none, none, none, none
+        for j in range(columns):
+            x_start, y_start, lanes_left, _ = _locate(layout, sample, first + j, 1, lanes)
+            x_starts = tuple_setitem(x_starts, j, x_start + block.x_start)
+            y_starts = tuple_setitem(y_starts, j, y_start + block.first * layout.y_channel)
+            n_lanes = tuple_setitem(n_lanes, j, lanes_left)
+            n_channels = tuple_setitem(n_channels, j, width)
+        sums = zeros(x, count)
+        at = block.weights_start
+        for tap in range(block.tap_start, block.tap_start + block.n_taps):
+            sums = add_taps(sums, weights, at, 1, x, x_starts, offsets[tap])
+            at += width
+        store(sums, y, layout.y_channel, y_starts, n_channels, n_lanes)
+
+    return tile
+
+
+def _row_tile(columns):  # type: ignore[no-untyped-def]
+    """Return the loop over whole windows for `ROWS_OF_TILE` rows of one output channel by `columns` vectors.
+
+    An input row meets every row of the tile, each with another row of the window, so it is loaded once for all.
+    """
+    count, none = ROWS_OF_TILE * columns, (0,) * columns
+
+    @jit
+    def tile(x, weights, offsets, block, layout, sample, first, y):  # type: ignore[no-untyped-def]
+        lanes = VECTOR_BYTES // x.itemsize
+        x_starts, y_starts, n_lanes, n_rows = none, none, none, none
+        for j in range(columns):
+            x_start, y_start, lanes_left, rows_left = _locate(layout, sample, first + j, ROWS_OF_TILE, lanes)
+            x_starts = tuple_setitem(x_starts, j, x_start + block.x_start)
+            y_starts = tuple_setitem(y_starts, j, y_start + block.first * layout.y_channel)
+            n_lanes = tuple_setitem(n_lanes, j, lanes_left)
+            n_rows = tuple_setitem(n_rows, j, rows_left)
+        sums = zeros(x, count)
+        step = -block.window_columns
+        for window in range(0, block.n_taps, block.window_rows * block.window_columns):
+            tap = block.tap_start + window
+            for row in range(block.window_rows + ROWS_OF_TILE - 1):
+                at = block.weights_start + window + row * block.window_columns
+                from_row = row * layout.x_row
+                low, high = max(0, row + 1 - block.window_rows), min(ROWS_OF_TILE, row + 1)
+                if high - low == ROWS_OF_TILE:
+                    for column in range(block.window_columns):
+                        sums = add_taps(sums, weights, at + column, step, x, x_starts, offsets[tap + column] + from_row)
+                else:
+                    for column in range(block.window_columns):
+                        offset = offsets[tap + column] + from_row
+                        sums = add_some_taps(sums, weights, at + column, step, low, high, x, x_starts, offset)
+        store(sums, y, layout.y_row, y_starts, n_rows, n_lanes)
+
+    return tile
+
+
+_tile_1x8, _tile_2x6, _tile_3x4, _tile_4x3 = (_channel_tile(*shape) for shape in ((1, 8), (2, 6), (3, 4), (4, 3)))
+_tile_rows = _row_tile(3)
+
+
+@jit
+def _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task):  # type: ignore[no-untyped-def]
+    sample = task // (n_parts * len(blocks))
+    block = _block(blocks, task % len(blocks))
+    tile_rows = ROWS_OF_TILE if block.window_rows > 0 else 1
+    n_vectors = layout.planes * ((layout.rows + tile_rows - 1) // tile_rows) * layout.row_vectors
+    first = task // len(blocks) % n_parts * VECTORS_OF_TASK
+    last = min(first + VECTORS_OF_TASK, n_vectors)
+    if block.window_rows > 0:
+        for vector in range(first, last, 3):
+            _tile_rows(x, weights, offsets, block, layout, sample, vector, y)
+    elif block.width == 4:
+        for vector in range(first, last, 3):
+            _tile_4x3(x, weights, offsets, block, layout, sample, vector, y)
+    elif block.width == 3:
+        for vector in range(first, last, 4):
+            _tile_3x4(x, weights, offsets, block, layout, sample, vector, y)
+    elif block.width == 2:
+        for vector in range(first, last, 6):
+            _tile_2x6(x, weights, offsets, block, layout, sample, vector, y)
+    else:
+        for vector in range(first, last, 8):
+            _tile_1x8(x, weights, offsets, block, layout, sample, vector, y)
+
+
+@jit
+def _n_parts(layout):  # type: ignore[no-untyped-def]
+    return (layout.planes * layout.rows * layout.row_vectors + VECTORS_OF_TASK - 1) // VECTORS_OF_TASK
+
+
+@jit
+def _gather_serial(x, weights, offsets, blocks, layout, y):  # type: ignore[no-untyped-def]
+    n_parts = _n_parts(layout)
+    for task in range(layout.samples * n_parts * len(blocks)):
+        _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task)
+
+
+@jit(parallel=True)
+def _gather_parallel(x, weights, offsets, blocks, layout, y):  # type: ignore[no-untyped-def]
+    n_parts = _n_parts(layout)
+    for task in prange(layout.samples * n_parts * len(blocks)):
+        _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task)
+
+
+def _channel_products(width, columns):  # type: ignore[no-untyped-def]
+    """Return the loop over outputs for `width` output channels by `columns` taps."""
+    count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
+
+    @jit
+    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):  # type: ignore[no-untyped-def]
+        lanes = VECTOR_BYTES // x.itemsize
+        y_starts, x_starts = no_channels, no_taps
+        for i in range(width):
+            y_starts = tuple_setitem(y_starts, i, (block.first + i) * layout.y_channel)
+        for j in range(columns):
+            x_starts = tuple_setitem(x_starts, j, block.x_start + offsets[block.tap_start + min(tap + j, block.n_taps - 1)])
+        whole_vectors = layout.columns // lanes
+        vectors_of_block = min(layout.row_vectors, PRODUCTS_OF_BLOCK // lanes)
+        rows_of_block = PRODUCTS_OF_BLOCK // (vectors_of_block * lanes)
+        n_rows = layout.samples * layout.planes * layout.rows
+        for first_row in range(0, n_rows, rows_of_block):
+            for first in range(0, layout.row_vectors, vectors_of_block):
+                last = min(first + vectors_of_block, layout.row_vectors)
+                sums = zeros(x, count)
+                for index in range(first_row, min(first_row + rows_of_block, n_rows)):
+                    sample, plane, row = _unravel(index, layout)
+                    x_row = sample * layout.x_sample + plane * layout.x_plane + row * layout.x_row
+                    y_row = sample * layout.y_sample + plane * layout.y_plane + row * layout.y_row + layout.y_start
+                    for vector in range(first, min(last, whole_vectors)):
+                        start = vector * lanes
+                        sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
+                    if last > whole_vectors:
+                        start = whole_vectors * lanes
+                        n_lanes = layout.columns - start
+                        sums = add_some_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes)
+                totals = lane_sums(sums)
+                for j in range(min(columns, block.n_taps - tap)):
+                    for i in range(width):
+                        at = block.dense_start + i * dense_step + sources[block.tap_start + tap + j]
+                        grad[at] += totals[i * columns + j]
+
+    return products
+
+
+@jit
+def _unravel(index, layout):  # type: ignore[no-untyped-def]
+    row = index % layout.rows
+    plane = index // layout.rows % layout.planes
+    return index // (layout.rows * layout.planes), plane, row
+
+
+def _row_products(columns):  # type: ignore[no-untyped-def]
+    """Return the loop over outputs for `ROWS_OF_TILE` rows of a whole window by `columns` of its columns, one output channel.
+
+    An input row meets, for every row of the tile, another row of y's gradient, which has zero rows above and below.
+    """
+    count, no_rows, no_taps = ROWS_OF_TILE * columns, (0,) * ROWS_OF_TILE, (0,) * columns
+
+    @jit
+    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):  # type: ignore[no-untyped-def]
+        lanes = VECTOR_BYTES // x.itemsize
+        window_row = tap // block.window_columns % block.window_rows
+        column = tap % block.window_columns
+        y_starts, x_starts = no_rows, no_taps
+        for i in range(ROWS_OF_TILE):
+            y_starts = tuple_setitem(y_starts, i, block.first * layout.y_channel - i * layout.y_row)
+        for j in range(columns):
+            last_column = min(column + j, block.window_columns - 1)
+            x_starts = tuple_setitem(x_starts, j, block.x_start + offsets[block.tap_start + tap - column + last_column])
+        n_rows = layout.rows + ROWS_OF_TILE - 1
+        whole_vectors = layout.columns // lanes
+        vectors_of_block = min(layout.row_vectors, PRODUCTS_OF_BLOCK // lanes)
+        rows_of_block = PRODUCTS_OF_BLOCK // (vectors_of_block * lanes)
+        for image in range(layout.samples * layout.planes):
+            sample, plane = divmod(image, layout.planes)
+            x_image = sample * layout.x_sample + plane * layout.x_plane
+            y_image = sample * layout.y_sample + plane * layout.y_plane + layout.y_start
+            for first_row in range(0, n_rows, rows_of_block):
+                for first in range(0, layout.row_vectors, vectors_of_block):
+                    last = min(first + vectors_of_block, layout.row_vectors)
+                    sums = zeros(x, count)
+                    for row in range(first_row, min(first_row + rows_of_block, n_rows)):
+                        x_row, y_row = x_image + row * layout.x_row, y_image + row * layout.y_row
+                        for vector in range(first, min(last, whole_vectors)):
+                            start = vector * lanes
+                            sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
+                        if last > whole_vectors:
+                            start = whole_vectors * lanes
+                            n_lanes = layout.columns - start
+                            sums = add_some_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes)
+                    totals = lane_sums(sums)
+                    for i in range(min(ROWS_OF_TILE, block.window_rows - window_row)):
+                        for j in range(min(columns, block.window_columns - column)):
+                            source = sources[block.tap_start + tap + i * block.window_columns + j]
+                            grad[block.dense_start + source] += totals[i * columns + j]
+
+    return products
+
+
+_products_1x8, _products_2x6, _products_3x4, _products_4x3 = (
+    _channel_products(*shape) for shape in ((1, 8), (2, 6), (3, 4), (4, 3))
+)
+_products_rows = _row_products(3)
+
+
+@jit
+def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task):  # type: ignore[no-untyped-def]
+    """Run one part of one block's taps."""
+    block = _block(blocks, task % len(blocks))
+    first = task // len(blocks) * TAPS_OF_TASK
+    last = min(first + TAPS_OF_TASK, block.n_taps)
+    if block.window_rows > 0:
+        for tap in range(first, last):
+            row, column = divmod(tap % (block.window_rows * block.window_columns), block.window_columns)
+            if row % ROWS_OF_TILE == 0 and column % 3 == 0:
+                _products_rows(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+    elif block.width == 4:
+        for tap in range(first, last, 3):
+            _products_4x3(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+    elif block.width == 3:
+        for tap in range(first, last, 4):
+            _products_3x4(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+    elif block.width == 2:
+        for tap in range(first, last, 6):
+            _products_2x6(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+    else:
+        for tap in range(first, last, 8):
+            _products_1x8(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+
+
+@jit
+def _n_tap_parts(blocks):  # type: ignore[no-untyped-def]
+    most = 0
+    for index in range(len(blocks)):
+        most = max(most, _block(blocks, index).n_taps)
+    return (most + TAPS_OF_TASK - 1) // TAPS_OF_TASK
+
+
+@jit
+def _multiply_serial(y, x, offsets, sources, blocks, layout, dense_step, grad):  # type: ignore[no-untyped-def]
+    for task in range(_n_tap_parts(blocks) * len(blocks)):
+        _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task)
+
+
+@jit(parallel=True)
+def _multiply_parallel(y, x, offsets, sources, blocks, layout, dense_step, grad):  # type: ignore[no-untyped-def]
+    for task in prange(_n_tap_parts(blocks) * len(blocks)):
+        _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task)

@@ -1,0 +1,71 @@
+"""How many threads loops run on, the same for every calling thread, and what makes a launch safe.
+
+numba's `workqueue` layer aborts the process when two Python threads launch at once, and a child forked after a launch on the `omp` layer is
+killed at its own first launch. So launches on `workqueue` take a lock, and a forked child runs serial loops unless its layer is fork-safe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+_lock = threading.Lock()
+_n_threads: int = numba.config.NUMBA_NUM_THREADS
+_layer: str | None = None
+_forked_after_launch = False
+
+
+def get_num_threads() -> int:
+    """Return the number of threads that loops run on."""
+    return _n_threads
+
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads that loops run on, for every calling thread alike.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless `n` is an int from 1 to the number that numba started with (`NUMBA_NUM_THREADS`, by default the cores).
+    """
+    global _n_threads
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"`n` must be an int, got {n!r}.")
+    if not 1 <= n <= numba.config.NUMBA_NUM_THREADS:
+        raise ValueError(
+            f"`n` must be from 1 to {numba.config.NUMBA_NUM_THREADS}, got {n}: set NUMBA_NUM_THREADS before the first import for more."
+        )
+    _n_threads = n
+
+
+def layer() -> str | None:
+    """Return numba's threading layer, or None before the first parallel launch."""
+    return _layer
+
+
+def launch(parallel: Callable[..., Any], serial: Callable[..., Any], is_worth_it: bool, *arguments: Any) -> None:
+    """Run a loop's parallel form where the work is worth a launch, else its serial one; both give the same bits."""
+    global _layer
+    if not is_worth_it or _n_threads == 1 or _forked_after_launch:
+        serial(*arguments)
+        return
+    with contextlib.nullcontext() if _layer in ("omp", "tbb") else _lock:
+        numba.set_num_threads(_n_threads)
+        parallel(*arguments)
+        if _layer is None and not numba.config.DISABLE_JIT:
+            _layer = numba.threading_layer()
+
+
+def _after_fork() -> None:
+    global _forked_after_launch, _lock
+    _lock = threading.Lock()
+    _forked_after_launch = _layer == "omp"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,63 @@
+"""What all paths share: the machine's constants, a cost, and padding with its transpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.geometry import Problem, padded_index
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The constants of the cost model: one thread of one machine, float32."""
+
+    name: str = "defaults"
+    multiply_adds_per_second: float = 45e9
+    numpy_multiply_adds_per_second: float = 0.3e9
+    bytes_per_second: float = 8e9
+    call_seconds: float = 20e-6
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A prediction: seconds for one sample's forward pass on one thread, bytes beside inputs and outputs, and the error's bound."""
+
+    seconds: float
+    extra_bytes: int
+    error: str
+
+
+def n_taps(problem: Problem) -> int:
+    """Return the multiply-adds of one sample's forward pass, every cell of the support being a tap."""
+    per_output = float(problem.support.sum()) * problem.filters / len(problem.support)
+    per_output *= problem.channels_per_group / problem.support.shape[1]
+    return int(per_output * float(np.prod(problem.out_spatial, dtype=np.float64)))
+
+
+def pad(x: FloatArray, problem: Problem) -> FloatArray:
+    """Return `(batch, channels, *spatial)` with the problem's padding, in x's dtype."""
+    for axis, ((before, after), size) in enumerate(zip(problem.padding, problem.spatial, strict=True)):
+        if before or after:
+            index = padded_index(size, before, after, problem.padding_mode)
+            x = np.take(x, np.maximum(index, 0), axis=axis + 2)
+            x[(slice(None),) * (axis + 2) + (index < 0,)] = 0
+    return x
+
+
+def pad_transpose(grad: FloatArray, problem: Problem) -> FloatArray:
+    """Return the transpose of `pad`: every padded cell's gradient, added in order to the cell that it showed."""
+    for axis, ((before, after), size) in enumerate(zip(problem.padding, problem.spatial, strict=True)):
+        if not (before or after):
+            continue
+        lead = (slice(None),) * (axis + 2)
+        folded = grad[(*lead, slice(before, before + size))].copy()
+        index = padded_index(size, before, after, problem.padding_mode)
+        outside = [*range(before), *range(before + size, before + size + after)]
+        for cell in outside:
+            if index[cell] >= 0:
+                folded[(*lead, index[cell])] += grad[(*lead, cell)]
+        grad = folded
+    return grad

@@ -1,0 +1,112 @@
+"""The tables that the direct loops run over: which outputs share their taps, and where each tap reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray
+
+_WIDEST = 4
+_FEWEST_SHARED_ROWS = 8
+"""Below this many rows of a window the tile's partly filled rows cost more than sharing gains."""
+
+
+@dataclass(frozen=True)
+class AxisTaps:
+    """The taps of one axis in summing order: their cells of the window and the distance of what they read, in values."""
+
+    cells: FloatArray
+    offsets: FloatArray
+
+
+@dataclass(frozen=True)
+class Operands:
+    """Output channels (outs) and summed channels (ins) of one group, and the steps between them in the input and the dense bank."""
+
+    groups: int
+    outs: int
+    ins: int
+    x_step: int
+    dense_group_step: int
+    dense_out_step: int
+    dense_in_step: int
+
+
+@dataclass(frozen=True, eq=False)
+class TapBlocks:
+    """Blocks `(first, width, x_start, tap_start, n_taps, weights_start, dense_start, window_rows, window_columns)` and their taps."""
+
+    blocks: FloatArray
+    offsets: FloatArray
+    sources: FloatArray
+    n_weights: int
+    dense_step: int
+
+
+def find_blocks(support: FloatArray, axes: Sequence[AxisTaps], operands: Operands, x_row: int) -> TapBlocks:
+    """Return the blocks of output channels that have the same taps.
+
+    Parameters
+    ----------
+    support : bool array `(outs of all groups or 1, ins or 1, planes, rows, columns)`
+    axes : the taps of planes, rows and columns
+    operands : Operands
+    x_row : the step between the inputs of neighbouring rows of outputs, in values
+    """
+    cells, offsets = _outer_taps(axes, support.shape[2:])
+    masks = support.reshape(*support.shape[:2], -1)[..., cells]
+    shares_rows = len(axes[1].cells) >= _FEWEST_SHARED_ROWS and bool((np.diff(axes[1].offsets) == x_row).all())
+    known: dict[bytes, tuple[int, int]] = {}
+    all_offsets: list[FloatArray] = []
+    all_sources: list[FloatArray] = []
+    blocks, tap_count, weight_count = [], 0, 0
+    for group, first, width, mask in _runs(masks, operands):
+        key = mask.tobytes()
+        if key not in known:
+            ins, taps = np.nonzero(np.broadcast_to(mask, (operands.ins, len(cells))))
+            all_offsets.append(ins * operands.x_step + offsets[taps])
+            all_sources.append(ins * operands.dense_in_step + cells[taps])
+            known[key] = (tap_count, len(taps))
+            tap_count += len(taps)
+        tap_start, n_taps = known[key]
+        is_whole = shares_rows and width == 1 and n_taps > 0 and bool(mask.all())
+        dense_start = group * operands.dense_group_step + first * operands.dense_out_step
+        shape = (len(axes[1].cells), len(axes[2].cells)) if is_whole else (0, 0)
+        x_start = group * operands.ins * operands.x_step
+        blocks.append((group * operands.outs + first, width, x_start, tap_start, n_taps, weight_count, dense_start, *shape))
+        weight_count += width * n_taps
+    none = [np.zeros(0, np.int64)]
+    return TapBlocks(
+        np.array(blocks, np.int64),
+        np.concatenate(all_offsets or none).astype(np.int64),
+        np.concatenate(all_sources or none).astype(np.int64),
+        weight_count,
+        operands.dense_out_step,
+    )
+
+
+def _outer_taps(axes: Sequence[AxisTaps], window: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
+    """Return the flat cell and the offset of every tap, last axis fastest."""
+    cells = np.ravel_multi_index(np.meshgrid(*(axis.cells for axis in axes), indexing="ij"), window).ravel()
+    planes, rows, columns = (axis.offsets for axis in axes)
+    return cells, (planes[:, None, None] + rows[None, :, None] + columns[None, None, :]).ravel()
+
+
+def _runs(masks: FloatArray, operands: Operands) -> Iterator[tuple[int, int, int, FloatArray]]:
+    """Yield `(group, first, width, mask)`: up to four output channels in a row with equal masks, the first counted in its group."""
+    for group in range(operands.groups):
+        first = 0
+        while first < operands.outs:
+            mask = masks[(group * operands.outs + first) % len(masks)]
+            width = 1
+            while (
+                width < _WIDEST
+                and first + width < operands.outs
+                and (len(masks) == 1 or bool((masks[group * operands.outs + first + width] == mask).all()))
+            ):
+                width += 1
+            yield group, first, width, mask
+            first += width

@@ -1,0 +1,231 @@
+"""Problem to plan: every path's predicted cost, the choice, and its explanation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.densify import Gradients, check_wrt
+from interpolated_kernels.geometry import Problem, describe
+from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.paths import PATHS, Cost, Machine
+
+MACHINE = Machine()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of a plan's explanation: a path, its predicted cost, and why it was not chosen."""
+
+    path: str
+    cost: Cost | None
+    why_not: str | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The path chosen for one convolution, with the numbers that chose it; `print(plan)` explains.
+
+    Attributes
+    ----------
+    problem : Problem
+        The shapes and options.
+    path : str
+        The name of the chosen path.
+    candidates : tuple of Candidate
+        Every path, cheapest first.
+    """
+
+    problem: Problem
+    path: str
+    candidates: tuple[Candidate, ...] = field(repr=False)
+
+    @functools.cached_property
+    def _state(self) -> Any:
+        return PATHS[self.path].prepare(self.problem.summed)
+
+    def forward(self, x: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return y for x and weights of the planned shapes and dtype.
+
+        Raises
+        ------
+        ValueError
+            If a shape differs from the plan's.
+        """
+        x, bank = self._inputs(x, weights)
+        return np.asarray(PATHS[self.path].forward(self._state, self._sum_channels(x), bank)).astype(self.problem.dtype, copy=False)
+
+    def backward(
+        self, grad_y: FloatArray, x: FloatArray, weights: FloatArray, wrt: Sequence[str] = ("x", "weights")
+    ) -> Gradients:
+        """Return the gradients of a loss whose gradient by y is `grad_y`, for what `wrt` names.
+
+        Raises
+        ------
+        ValueError
+            If a shape differs from the plan's, or `wrt` names what there is no derivative by.
+        """
+        check_wrt(wrt, self.problem.kernel, ("x", "weights"))
+        x, bank = self._inputs(x, weights)
+        grad_y = self._as_planned("grad_y", grad_y, self.problem.y_shape)
+        path, dtype = PATHS[self.path], self.problem.dtype
+        grads: dict[str, FloatArray] = {}
+        if "x" in wrt:
+            grad_x = np.asarray(path.grad_x(self._state, grad_y, bank)).astype(dtype, copy=False)
+            grads["x"] = self._spread_channels(grad_x)
+        if "weights" in wrt:
+            grad_bank = np.asarray(path.grad_weights(self._state, grad_y, self._sum_channels(x)))
+            grads["weights"] = grad_bank.reshape(self.problem.weights_shape).astype(dtype, copy=False)
+        return Gradients(**grads)
+
+    def _inputs(self, x: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        x = self._as_planned("x", x, self.problem.x_shape)
+        weights = self._as_planned("weights", weights, self.problem.weights_shape)
+        return x, weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
+
+    def _as_planned(self, name: str, array: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+        if array.shape != shape:
+            raise ValueError(f"`{name}` must have the planned shape {shape}, got {array.shape}.")
+        return np.require(array, dtype=self.problem.dtype, requirements=("C", "A"))
+
+    def _sum_channels(self, x: FloatArray) -> FloatArray:
+        """Return x with the channels of each group summed in order, where their weights are tied."""
+        problem = self.problem
+        if not problem.sums_channels or problem.channels_per_group == 1:
+            return x
+        by_group = x.reshape(problem.batch, problem.groups, -1, *problem.spatial)
+        total = by_group[:, :, 0].copy()
+        for channel in range(1, by_group.shape[2]):
+            total += by_group[:, :, channel]
+        return total
+
+    def _spread_channels(self, grad_x: FloatArray) -> FloatArray:
+        """Return the transpose of `_sum_channels`."""
+        problem = self.problem
+        if not problem.sums_channels or problem.channels_per_group == 1:
+            return grad_x
+        return np.repeat(grad_x, problem.channels_per_group, axis=1)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return plan_problem, (self.problem, self.path)
+
+    def __str__(self) -> str:
+        lines = [repr(self.problem), f"path: {self.path}  (cost model: {MACHINE.name})"]
+        for candidate in self.candidates:
+            if candidate.cost is None:
+                lines.append(f"  {candidate.path:10} {candidate.why_not}")
+                continue
+            mark = "*" if candidate.path == self.path else " "
+            seconds, memory = _seconds(candidate.cost.seconds * self.problem.batch), f"{candidate.cost.extra_bytes / 2**20:.1f} MiB"
+            why = "chosen" if candidate.path == self.path else candidate.why_not
+            lines.append(f"{mark} {candidate.path:10} {seconds:>9} on one thread  {memory:>10} extra  error: {candidate.cost.error}; {why}")
+        return "\n".join(lines)
+
+
+def _seconds(value: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value / 1e-9:.3g} ns"
+
+
+@functools.lru_cache(maxsize=512)
+def plan_problem(problem: Problem, path: str = "auto") -> Plan:
+    """Return the plan of a problem: the cheapest path that meets its accuracy and memory, or the one named.
+
+    The choice looks at one sample on one thread, so it depends on neither the batch nor the number of threads, and on no values.
+
+    Raises
+    ------
+    ValueError
+        If `path` is unknown or cannot serve the problem, or no path meets `max_memory`.
+    """
+    if path != "auto" and path not in PATHS:
+        raise ValueError(f"`path` must be 'auto' or one of {', '.join(sorted(PATHS))}, got {path!r}.")
+    rows = {name: _judge(name, problem) for name in PATHS}
+    if path != "auto":
+        if rows[path].why_not is not None:
+            raise ValueError(f"`path`={path!r} cannot serve this problem: {rows[path].why_not}.")
+        chosen = path
+    else:
+        served = [row for row in rows.values() if row.why_not is None and row.cost is not None]
+        if not served:
+            reasons = "; ".join(f"{row.path}: {row.why_not}" for row in rows.values())
+            raise ValueError(f"no path can serve this problem: {reasons}.")
+        chosen = min(served, key=lambda row: row.cost.seconds if row.cost else np.inf).path
+    explained = [_explain(row, rows[chosen], forced=path != "auto") for row in rows.values()]
+    explained.sort(key=lambda row: row.cost.seconds if row.cost else np.inf)
+    return Plan(problem, chosen, tuple(explained))
+
+
+def _judge(name: str, problem: Problem) -> Candidate:
+    path = PATHS[name]
+    why_not = path.supports(problem.summed)
+    if why_not is not None:
+        return Candidate(name, None, why_not)
+    if problem.accuracy == "componentwise" and path.ACCURACY != "componentwise":
+        return Candidate(name, None, f"its error is bounded by norms: accuracy='{path.ACCURACY}' unlocks it")
+    cost = path.cost(problem.summed, MACHINE)
+    if problem.max_memory is not None and cost.extra_bytes > problem.max_memory:
+        return Candidate(name, cost, f"it needs {cost.extra_bytes} bytes and max_memory is {problem.max_memory}: a larger max_memory unlocks it")
+    return Candidate(name, cost, None)
+
+
+def _explain(row: Candidate, chosen: Candidate, forced: bool) -> Candidate:
+    if row.why_not is not None or row.path == chosen.path or row.cost is None or chosen.cost is None:
+        return row
+    ratio = row.cost.seconds / chosen.cost.seconds
+    if ratio < 1:
+        return Candidate(row.path, row.cost, f"path='{chosen.path}' was asked for")
+    return Candidate(row.path, row.cost, f"{ratio:.1f}x the chosen path's time" + (" (which was asked for)" if forced else ""))
+
+
+def plan(
+    x_shape: Sequence[int],
+    weights_shape: Sequence[int],
+    kernel: InterpolatedKernel,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    path: str = "auto",
+    **options: Any,
+) -> Plan:
+    """Return the plan for a convolution of these shapes: hold it, print it, reuse it.
+
+    Parameters
+    ----------
+    x_shape, weights_shape : sequence of int
+        As `conv` takes them; the plan's own `forward` and `backward` take x `(batch, channels, *spatial)` and full weights.
+    kernel : InterpolatedKernel
+    dtype : {"float32", "float64"}
+    device : {"cpu"}
+    path, **options
+        As for `conv`.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv` raises them.
+
+    Examples
+    --------
+    >>> import interpolated_kernels as ik
+    >>> kernel = ik.InterpolatedKernel(ik.grid_positions((5, 5), 2), (5, 5), "linear")
+    >>> ik.plan((1, 1, 64, 64), (4, 1, 9), kernel).problem.y_shape
+    (1, 4, 60, 60)
+    """
+    if str(np.dtype(dtype)) not in ("float32", "float64"):
+        raise ValueError(f"`dtype` must be 'float32' or 'float64', got {dtype!r}.")
+    if device != "cpu":
+        raise ValueError(f"`device` must be 'cpu', got {device!r}.")
+    problem = describe(tuple(x_shape), tuple(weights_shape), kernel, str(np.dtype(dtype)), device=device, **options)
+    return plan_problem(problem, path)

@@ -1,0 +1,59 @@
+"""The running machine: threads, compiled loops, versions. Numba is loaded at first use."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.anchors import grid_positions
+from interpolated_kernels.convolution import conv, conv_backward
+from interpolated_kernels.kernel import InterpolatedKernel
+
+
+def get_num_threads() -> int:
+    """Return the number of threads that loops run on."""
+    from interpolated_kernels import loops
+
+    return loops.get_num_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads that loops run on, for every calling thread alike; results keep their bits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless `n` is an int from 1 to the number that numba started with (`NUMBA_NUM_THREADS`, by default the cores).
+    """
+    from interpolated_kernels import loops
+
+    loops.set_num_threads(n)
+
+
+def warmup(dtypes: tuple[str, ...] = ("float32", "float64")) -> None:
+    """Compile, or load from the cache, the loops of every path for these dtypes."""
+    kernel = InterpolatedKernel(grid_positions((3, 3), 2), (3, 3), "linear")
+    for dtype in dtypes:
+        x, weights = np.zeros((1, 1, 300, 300), dtype), np.zeros((8, 1, kernel.n_anchors), dtype)
+        y = conv(x, weights, kernel, path="direct")
+        conv_backward(y, x, weights, kernel, path="direct")
+
+
+def info() -> dict[str, Any]:
+    """Return versions, threads, the cache folder and the GPU, for bug reports."""
+    from interpolated_kernels import loops
+
+    return {
+        "interpolated_kernels": metadata.version("interpolated-kernels"),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        **{name: metadata.version(name) for name in ("numpy", "scipy", "numba")},
+        "threads": loops.get_num_threads(),
+        "threading_layer": loops.layer() or "not launched yet",
+        "cache_folder": loops.cache_folder(),
+        "gpu": None,
+    }
