@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from numba import prange
 from numba.cpython.unsafe.tuple import tuple_setitem
 
-from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES, add_products, add_some_products, add_some_taps, add_taps, lane_sums, store, zeros
+from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES, add_products, add_some_products, add_taps, lane_sums, load, store, zeros
 from interpolated_kernels.loops.jit import jit
 from interpolated_kernels.loops.threads import launch
 
@@ -48,17 +48,22 @@ class Layout(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Up to four output channels that have the same taps; `window_rows > 0` where these are whole windows whose rows can be shared."""
+    """Up to four output channels that have the same taps; `window_rows > 0` where these are whole windows whose rows can be shared.
+
+    A task runs over its outputs once a segment of taps, so that what it reads stays in cache; sums wait in y meanwhile.
+    """
 
     first: int
     width: int
     x_start: int
     tap_start: int
     n_taps: int
+    segment: int
     weights_start: int
     dense_start: int
     window_rows: int
     window_columns: int
+    row_tap_start: int
 
 
 def pack(source: Any, planes: Any, rows: Any, columns: Any, packed: Any) -> None:
@@ -113,15 +118,34 @@ def _pack_parallel(source, planes, rows, columns, packed):  # type: ignore[no-un
 def _pack_weights(dense, sources, blocks, dense_step, packed):  # type: ignore[no-untyped-def]
     for index in range(len(blocks)):
         block = _block(blocks, index)
+        if block.window_rows > 0:
+            _pack_row_weights(dense, sources, block, packed)
+            continue
         for tap in range(block.n_taps):
             for i in range(block.width):
-                packed[block.weights_start + tap * block.width + i] = dense[block.dense_start + i * dense_step + sources[block.tap_start + tap]]
+                source = block.dense_start + i * dense_step + sources[block.tap_start + tap]
+                packed[block.weights_start + tap * block.width + i] = dense[source]
+
+
+@jit
+def _pack_row_weights(dense, sources, block, packed):  # type: ignore[no-untyped-def]
+    """Put side by side what one input row meets: row `i` of a tile sees it through row `row - i` of the window."""
+    at = block.weights_start
+    for window in range(0, block.n_taps, block.window_rows * block.window_columns):
+        for row in range(block.window_rows + ROWS_OF_TILE - 1):
+            for column in range(block.window_columns):
+                for i in range(ROWS_OF_TILE):
+                    packed[at] = 0
+                    if 0 <= row - i < block.window_rows:
+                        tap = block.tap_start + window + (row - i) * block.window_columns + column
+                        packed[at] = dense[block.dense_start + sources[tap]]
+                    at += 1
 
 
 @jit
 def _block(blocks, index):  # type: ignore[no-untyped-def]
     row = blocks[index]
-    return Block(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8])
+    return Block(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10])
 
 
 @jit
@@ -139,12 +163,30 @@ def _locate(layout, sample, vector, tile_rows, lanes):  # type: ignore[no-untype
     return x_start, y_start, n_lanes, min(tile_rows, layout.rows - row)
 
 
+def _tap_sum(rows, low, high):  # type: ignore[no-untyped-def]
+    """Return the loop over taps for the rows `low <= i < high` of a tile of `rows`."""
+
+    @jit
+    def add(sums, weights, weights_start, x, x_starts, offsets, tap_start, first, last):  # type: ignore[no-untyped-def]
+        for tap in range(first, last):
+            sums = add_taps(sums, low, high, weights, weights_start + tap * rows, x, x_starts, offsets, tap_start + tap)
+        return sums
+
+    return add
+
+
+_sum_1, _sum_2, _sum_3, _sum_4 = (_tap_sum(rows, 0, rows) for rows in (1, 2, 3, 4))
+_sum_row_0, _sum_rows_01, _sum_rows_012 = (_tap_sum(ROWS_OF_TILE, 0, high) for high in (1, 2, 3))
+_sum_rows_123, _sum_rows_23, _sum_row_3 = (_tap_sum(ROWS_OF_TILE, low, ROWS_OF_TILE) for low in (1, 2, 3))
+
+
 def _channel_tile(width, columns):  # type: ignore[no-untyped-def]
     """Return the loop over taps for `width` output channels by `columns` vectors of outputs."""
     count, none = width * columns, (0,) * columns
+    add_all = (_sum_1, _sum_2, _sum_3, _sum_4)[width - 1]
 
     @jit
-    def tile(x, weights, offsets, block, layout, sample, first, y):  # type: ignore[no-untyped-def]
+    def tile(x, weights, offsets, block, layout, sample, first, segment, y):  # type: ignore[no-untyped-def]
         lanes = VECTOR_BYTES // x.itemsize
         x_starts, y_starts, n_lanes, n_channels = none, none, none, none
         for j in range(columns):
@@ -154,10 +196,10 @@ def _channel_tile(width, columns):  # type: ignore[no-untyped-def]
             n_lanes = tuple_setitem(n_lanes, j, lanes_left)
             n_channels = tuple_setitem(n_channels, j, width)
         sums = zeros(x, count)
-        at = block.weights_start
-        for tap in range(block.tap_start, block.tap_start + block.n_taps):
-            sums = add_taps(sums, weights, at, 1, x, x_starts, offsets[tap])
-            at += width
+        if segment > 0:
+            sums = load(sums, y, layout.y_channel, y_starts, n_channels, n_lanes)
+        last = min(segment + block.segment, block.n_taps)
+        sums = add_all(sums, weights, block.weights_start, x, x_starts, offsets, block.tap_start, segment, last)
         store(sums, y, layout.y_channel, y_starts, n_channels, n_lanes)
 
     return tile
@@ -171,7 +213,7 @@ def _row_tile(columns):  # type: ignore[no-untyped-def]
     count, none = ROWS_OF_TILE * columns, (0,) * columns
 
     @jit
-    def tile(x, weights, offsets, block, layout, sample, first, y):  # type: ignore[no-untyped-def]
+    def tile(x, weights, offsets, block, layout, sample, first, segment, y):  # type: ignore[no-untyped-def]
         lanes = VECTOR_BYTES // x.itemsize
         x_starts, y_starts, n_lanes, n_rows = none, none, none, none
         for j in range(columns):
@@ -181,20 +223,21 @@ def _row_tile(columns):  # type: ignore[no-untyped-def]
             n_lanes = tuple_setitem(n_lanes, j, lanes_left)
             n_rows = tuple_setitem(n_rows, j, rows_left)
         sums = zeros(x, count)
-        step = -block.window_columns
-        for window in range(0, block.n_taps, block.window_rows * block.window_columns):
-            tap = block.tap_start + window
-            for row in range(block.window_rows + ROWS_OF_TILE - 1):
-                at = block.weights_start + window + row * block.window_columns
-                from_row = row * layout.x_row
-                low, high = max(0, row + 1 - block.window_rows), min(ROWS_OF_TILE, row + 1)
-                if high - low == ROWS_OF_TILE:
-                    for column in range(block.window_columns):
-                        sums = add_taps(sums, weights, at + column, step, x, x_starts, offsets[tap + column] + from_row)
-                else:
-                    for column in range(block.window_columns):
-                        offset = offsets[tap + column] + from_row
-                        sums = add_some_taps(sums, weights, at + column, step, low, high, x, x_starts, offset)
+        if segment > 0:
+            sums = load(sums, y, layout.y_row, y_starts, n_rows, n_lanes)
+        width, rows = block.window_columns, block.window_rows
+        window_taps = rows * width
+        for window in range(segment, min(segment + block.segment, block.n_taps), window_taps):
+            first_tap = window // window_taps * (rows + ROWS_OF_TILE - 1) * width
+            at, taps = block.weights_start, block.row_tap_start
+            sums = _sum_row_0(sums, weights, at, x, x_starts, offsets, taps, first_tap, first_tap + width)
+            sums = _sum_rows_01(sums, weights, at, x, x_starts, offsets, taps, first_tap + width, first_tap + 2 * width)
+            sums = _sum_rows_012(sums, weights, at, x, x_starts, offsets, taps, first_tap + 2 * width, first_tap + 3 * width)
+            last_tap = first_tap + window_taps
+            sums = _sum_4(sums, weights, at, x, x_starts, offsets, taps, first_tap + 3 * width, last_tap)
+            sums = _sum_rows_123(sums, weights, at, x, x_starts, offsets, taps, last_tap, last_tap + width)
+            sums = _sum_rows_23(sums, weights, at, x, x_starts, offsets, taps, last_tap + width, last_tap + 2 * width)
+            sums = _sum_row_3(sums, weights, at, x, x_starts, offsets, taps, last_tap + 2 * width, last_tap + 3 * width)
         store(sums, y, layout.y_row, y_starts, n_rows, n_lanes)
 
     return tile
@@ -208,42 +251,50 @@ _tile_rows = _row_tile(3)
 def _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task):  # type: ignore[no-untyped-def]
     sample = task // (n_parts * len(blocks))
     block = _block(blocks, task % len(blocks))
-    tile_rows = ROWS_OF_TILE if block.window_rows > 0 else 1
-    n_vectors = layout.planes * ((layout.rows + tile_rows - 1) // tile_rows) * layout.row_vectors
     first = task // len(blocks) % n_parts * VECTORS_OF_TASK
-    last = min(first + VECTORS_OF_TASK, n_vectors)
-    if block.window_rows > 0:
-        for vector in range(first, last, 3):
-            _tile_rows(x, weights, offsets, block, layout, sample, vector, y)
-    elif block.width == 4:
-        for vector in range(first, last, 3):
-            _tile_4x3(x, weights, offsets, block, layout, sample, vector, y)
-    elif block.width == 3:
-        for vector in range(first, last, 4):
-            _tile_3x4(x, weights, offsets, block, layout, sample, vector, y)
-    elif block.width == 2:
-        for vector in range(first, last, 6):
-            _tile_2x6(x, weights, offsets, block, layout, sample, vector, y)
-    else:
-        for vector in range(first, last, 8):
-            _tile_1x8(x, weights, offsets, block, layout, sample, vector, y)
+    last = min(first + VECTORS_OF_TASK, _n_vectors(block, layout))
+    for segment in range(0, max(block.n_taps, 1), block.segment):
+        if block.window_rows > 0:
+            for vector in range(first, last, 3):
+                _tile_rows(x, weights, offsets, block, layout, sample, vector, segment, y)
+        elif block.width == 4:
+            for vector in range(first, last, 3):
+                _tile_4x3(x, weights, offsets, block, layout, sample, vector, segment, y)
+        elif block.width == 3:
+            for vector in range(first, last, 4):
+                _tile_3x4(x, weights, offsets, block, layout, sample, vector, segment, y)
+        elif block.width == 2:
+            for vector in range(first, last, 6):
+                _tile_2x6(x, weights, offsets, block, layout, sample, vector, segment, y)
+        else:
+            for vector in range(first, last, 8):
+                _tile_1x8(x, weights, offsets, block, layout, sample, vector, segment, y)
 
 
 @jit
-def _n_parts(layout):  # type: ignore[no-untyped-def]
-    return (layout.planes * layout.rows * layout.row_vectors + VECTORS_OF_TASK - 1) // VECTORS_OF_TASK
+def _n_vectors(block, layout):  # type: ignore[no-untyped-def]
+    tile_rows = ROWS_OF_TILE if block.window_rows > 0 else 1
+    return layout.planes * ((layout.rows + tile_rows - 1) // tile_rows) * layout.row_vectors
+
+
+@jit
+def _n_parts(blocks, layout):  # type: ignore[no-untyped-def]
+    most = 0
+    for index in range(len(blocks)):
+        most = max(most, _n_vectors(_block(blocks, index), layout))
+    return (most + VECTORS_OF_TASK - 1) // VECTORS_OF_TASK
 
 
 @jit
 def _gather_serial(x, weights, offsets, blocks, layout, y):  # type: ignore[no-untyped-def]
-    n_parts = _n_parts(layout)
+    n_parts = _n_parts(blocks, layout)
     for task in range(layout.samples * n_parts * len(blocks)):
         _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task)
 
 
 @jit(parallel=True)
 def _gather_parallel(x, weights, offsets, blocks, layout, y):  # type: ignore[no-untyped-def]
-    n_parts = _n_parts(layout)
+    n_parts = _n_parts(blocks, layout)
     for task in prange(layout.samples * n_parts * len(blocks)):
         _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task)
 
@@ -261,17 +312,15 @@ def _channel_products(width, columns):  # type: ignore[no-untyped-def]
         for j in range(columns):
             x_starts = tuple_setitem(x_starts, j, block.x_start + offsets[block.tap_start + min(tap + j, block.n_taps - 1)])
         whole_vectors = layout.columns // lanes
-        vectors_of_block = min(layout.row_vectors, PRODUCTS_OF_BLOCK // lanes)
-        rows_of_block = PRODUCTS_OF_BLOCK // (vectors_of_block * lanes)
+        vectors_of_block = min(layout.row_vectors, max(1, PRODUCTS_OF_BLOCK // (width * lanes)))
+        rows_of_block = max(1, PRODUCTS_OF_BLOCK // (width * vectors_of_block * lanes))
         n_rows = layout.samples * layout.planes * layout.rows
-        for first_row in range(0, n_rows, rows_of_block):
-            for first in range(0, layout.row_vectors, vectors_of_block):
-                last = min(first + vectors_of_block, layout.row_vectors)
+        for first in range(0, layout.row_vectors, vectors_of_block):
+            last = min(first + vectors_of_block, layout.row_vectors)
+            x_row, y_row, row, plane = 0, layout.y_start, 0, 0
+            for first_row in range(0, n_rows, rows_of_block):
                 sums = zeros(x, count)
-                for index in range(first_row, min(first_row + rows_of_block, n_rows)):
-                    sample, plane, row = _unravel(index, layout)
-                    x_row = sample * layout.x_sample + plane * layout.x_plane + row * layout.x_row
-                    y_row = sample * layout.y_sample + plane * layout.y_plane + row * layout.y_row + layout.y_start
+                for _ in range(first_row, min(first_row + rows_of_block, n_rows)):
                     for vector in range(first, min(last, whole_vectors)):
                         start = vector * lanes
                         sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
@@ -279,6 +328,15 @@ def _channel_products(width, columns):  # type: ignore[no-untyped-def]
                         start = whole_vectors * lanes
                         n_lanes = layout.columns - start
                         sums = add_some_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes)
+                    row, x_row, y_row = row + 1, x_row + layout.x_row, y_row + layout.y_row
+                    if row == layout.rows:
+                        row, plane = 0, plane + 1
+                        x_row += layout.x_plane - layout.rows * layout.x_row
+                        y_row += layout.y_plane - layout.rows * layout.y_row
+                        if plane == layout.planes:
+                            plane = 0
+                            x_row += layout.x_sample - layout.planes * layout.x_plane
+                            y_row += layout.y_sample - layout.planes * layout.y_plane
                 totals = lane_sums(sums)
                 for j in range(min(columns, block.n_taps - tap)):
                     for i in range(width):
@@ -286,13 +344,6 @@ def _channel_products(width, columns):  # type: ignore[no-untyped-def]
                         grad[at] += totals[i * columns + j]
 
     return products
-
-
-@jit
-def _unravel(index, layout):  # type: ignore[no-untyped-def]
-    row = index % layout.rows
-    plane = index // layout.rows % layout.planes
-    return index // (layout.rows * layout.planes), plane, row
 
 
 def _row_products(columns):  # type: ignore[no-untyped-def]

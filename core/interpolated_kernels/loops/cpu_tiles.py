@@ -7,8 +7,6 @@ maps to its registers (one AVX or two NEON registers a vector). With `NUMBA_DISA
 
 from __future__ import annotations
 
-import functools
-import operator
 from typing import Any
 
 import numpy as np
@@ -99,47 +97,29 @@ def zeros(typing_context, like, count):  # type: ignore[no-untyped-def]
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def add_taps(typing_context, tile, weights, at, step, x, starts, offset):  # type: ignore[no-untyped-def]
-    """Return the tile with `weights[at + i * step] * x[starts[j] + offset :]` added to vector `(i, j)`."""
-    signature = tile(tile, weights, at, step, x, starts, offset)
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def add_taps(typing_context, tile, low, high, weights, at, x, starts, offsets, tap):  # type: ignore[no-untyped-def]
+    """Return the tile with `weights[at + i] * x[starts[j] + offsets[tap] :]` added to every vector `(i, j)` with `low <= i < high`.
+
+    `low` and `high` are constants; the weights of other rows are not read. No index is checked or wrapped around.
+    """
+    wanted = range(low.literal_value, high.literal_value)
+    signature = tile(tile, low, high, weights, at, x, starts, offsets, tap)
     columns = starts.count
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        tile, weights, at, step, x, starts, offset = arguments
+        tile, _, _, weights, at, x, starts, offsets, tap = arguments
         vector = context.get_value_type(signature.return_type.dtype)
-        weight_data = _data(context, builder, signature.args[1], weights)
-        cells = _load_all(context, builder, signature.args[4], x, starts, columns, offset, vector)
-        values = []
-        for _ in range(signature.args[0].count // columns):
-            values.append(_broadcast(builder, builder.load(builder.gep(weight_data, [at])), vector))
-            at = builder.add(at, step)
-        return _add_outer(builder, vector, tile, values, cells)
-
-    return signature, generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def add_some_taps(typing_context, tile, weights, at, step, low, high, x, starts, offset):  # type: ignore[no-untyped-def]
-    """Do as `add_taps` for `low <= i < high` alone; the weights of the others are not read."""
-    signature = tile(tile, weights, at, step, low, high, x, starts, offset)
-    columns = starts.count
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        tile, weights, at, step, low, high, x, starts, offset = arguments
-        vector = context.get_value_type(signature.return_type.dtype)
-        weight_data = _data(context, builder, signature.args[1], weights)
-        cells = _load_all(context, builder, signature.args[6], x, starts, columns, offset, vector)
-        for i in range(signature.args[0].count // columns):
-            below = builder.icmp_signed("<=", low, low.type(i))
-            wanted = builder.and_(below, builder.icmp_signed(">", high, high.type(i)))
-            index = builder.select(wanted, at, at.type(0))
-            value = _broadcast(builder, builder.load(builder.gep(weight_data, [index])), vector)
+        weight_data = _data(context, builder, signature.args[3], weights)
+        offset = builder.load(builder.gep(_data(context, builder, signature.args[7], offsets), [tap]))
+        cells = _load_all(context, builder, signature.args[5], x, starts, columns, offset, vector)
+        for i in wanted:
+            value = builder.load(builder.gep(weight_data, [builder.add(at, at.type(i))]))
+            weight = _broadcast(builder, value, vector)
             for j in range(columns):
                 old = builder.extract_value(tile, i * columns + j)
-                new = builder.call(_multiply_add(builder, vector), [value, cells[j], old])
-                tile = builder.insert_value(tile, builder.select(wanted, new, old), i * columns + j)
-            at = builder.add(at, step)
+                new = builder.call(_multiply_add(builder, vector), [weight, cells[j], old])
+                tile = builder.insert_value(tile, new, i * columns + j)
         return tile
 
     return signature, generate
@@ -181,47 +161,81 @@ def add_some_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, 
     return signature, generate
 
 
+def _places(context: Any, builder: Any, array_type: Any, y: Any, shape: tuple[int, int], arguments: Any, vector: Any) -> Any:
+    """Yield the index, pointer and mask of every vector of a tile in `y`: the first `n_lanes[j]` lanes, where `i < n_rows[j]`."""
+    row_step, starts, n_rows, n_lanes = arguments
+    data = _data(context, builder, array_type, y)
+    lanes = ir.Constant(ir.VectorType(row_step.type, vector.count), list(range(vector.count)))
+    bits = ir.VectorType(ir.IntType(1), vector.count)
+    for j in range(shape[1]):
+        start, rows = builder.extract_value(starts, j), builder.extract_value(n_rows, j)
+        wanted_lanes = builder.icmp_signed("<", lanes, _broadcast(builder, builder.extract_value(n_lanes, j), lanes.type))
+        for i in range(shape[0]):
+            wanted_row = _broadcast(builder, builder.icmp_signed(">", rows, rows.type(i)), bits)
+            pointer = builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
+            yield i * shape[1] + j, pointer, builder.and_(wanted_row, wanted_lanes)
+            start = builder.add(start, row_step)
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def store(typing_context, tile, y, row_step, starts, n_rows, n_lanes):  # type: ignore[no-untyped-def]
     """Write the first `n_lanes[j]` lanes of every vector `(i, j)` with `i < n_rows[j]` to `y[starts[j] + i * row_step :]`."""
     signature = types.void(tile, y, row_step, starts, n_rows, n_lanes)
-    columns = starts.count
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        tile, y, row_step, starts, n_rows, n_lanes = arguments
+        tile, y = arguments[:2]
         vector = context.get_value_type(signature.args[0].dtype)
-        data = _data(context, builder, signature.args[1], y)
-        lanes = ir.Constant(ir.VectorType(row_step.type, vector.count), list(range(vector.count)))
-        bits = ir.VectorType(ir.IntType(1), vector.count)
-        kind = ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), ir.IntType(32), bits])
+        mask_type = ir.VectorType(ir.IntType(1), vector.count)
+        kind = ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), ir.IntType(32), mask_type])
         masked_store = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.{_suffix(vector)}.p0")
-        for j in range(columns):
-            start, rows = builder.extract_value(starts, j), builder.extract_value(n_rows, j)
-            wanted_lanes = builder.icmp_signed("<", lanes, _broadcast(builder, builder.extract_value(n_lanes, j), lanes.type))
-            for i in range(signature.args[0].count // columns):
-                wanted = _broadcast(builder, builder.icmp_signed(">", rows, rows.type(i)), bits)
-                pointer = builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
-                value = builder.extract_value(tile, i * columns + j)
-                builder.call(masked_store, [value, pointer, ir.IntType(32)(_itemsize(vector)), builder.and_(wanted, wanted_lanes)])
-                start = builder.add(start, row_step)
+        alignment = ir.IntType(32)(_itemsize(vector))
+        columns = signature.args[3].count
+        shape = (signature.args[0].count // columns, columns)
+        for index, pointer, mask in _places(context, builder, signature.args[1], y, shape, arguments[2:], vector):
+            builder.call(masked_store, [builder.extract_value(tile, index), pointer, alignment, mask])
         return context.get_dummy_value()
 
     return signature, generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def load(typing_context, tile, y, row_step, starts, n_rows, n_lanes):  # type: ignore[no-untyped-def]
+    """Return a tile like `tile` with what `store` wrote there, zeros elsewhere."""
+    signature = tile(tile, y, row_step, starts, n_rows, n_lanes)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        tile, y = arguments[:2]
+        vector = context.get_value_type(signature.args[0].dtype)
+        mask_type = ir.VectorType(ir.IntType(1), vector.count)
+        kind = ir.FunctionType(vector, [vector.as_pointer(), ir.IntType(32), mask_type, vector])
+        masked_load = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{_suffix(vector)}.p0")
+        alignment, nothing = ir.IntType(32)(_itemsize(vector)), ir.Constant(vector, [0.0] * vector.count)
+        columns = signature.args[3].count
+        shape = (signature.args[0].count // columns, columns)
+        for index, pointer, mask in _places(context, builder, signature.args[1], y, shape, arguments[2:], vector):
+            tile = builder.insert_value(tile, builder.call(masked_load, [pointer, alignment, mask, nothing]), index)
+        return tile
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def lane_sums(typing_context, tile):  # type: ignore[no-untyped-def]
-    """Return the sum of the lanes of every vector of the tile, in lane order."""
+    """Return the sum of the lanes of every vector of the tile, by halves: lane `i` and lane `i + half` until one is left."""
     signature = types.UniTuple(tile.dtype.dtype, tile.count)(tile)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         sums = cgutils.get_null_value(context.get_value_type(signature.return_type))
         for index in range(signature.args[0].count):
             vector = builder.extract_value(arguments[0], index)
-            total = builder.extract_element(vector, ir.IntType(32)(0))
-            for lane in range(1, vector.type.count):
-                total = builder.fadd(total, builder.extract_element(vector, ir.IntType(32)(lane)))
-            sums = builder.insert_value(sums, total, index)
+            while vector.type.count > 1:
+                half = vector.type.count // 2
+                parts = [
+                    builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(ir.IntType(32), half), list(lanes)))
+                    for lanes in (range(half), range(half, 2 * half))
+                ]
+                vector = builder.fadd(*parts)
+            sums = builder.insert_value(sums, builder.extract_element(vector, ir.IntType(32)(0)), index)
         return sums
 
     return signature, generate
@@ -238,17 +252,13 @@ if config.DISABLE_JIT:  # plain NumPy in the intrinsics' places: slow, and the s
     def _vectors(array: Any, starts: Any, offset: int) -> Any:
         return [array[start + offset : start + offset + lanes_of(array.dtype)] for start in starts]
 
-    def add_taps(tile: Any, weights: Any, at: int, step: int, x: Any, starts: Any, offset: int) -> Any:
-        rows = len(tile) // len(starts)
-        return _outer_arrays(tile, [weights[at + i * step] for i in range(rows)], _vectors(x, starts, offset))
-
-    def add_some_taps(
-        tile: Any, weights: Any, at: int, step: int, low: int, high: int, x: Any, starts: Any, offset: int
+    def add_taps(
+        tile: Any, low: int, high: int, weights: Any, at: int, x: Any, starts: Any, offsets: Any, tap: int
     ) -> Any:
         columns = len(starts)
-        cells = _vectors(x, starts, offset)
+        cells = _vectors(x, starts, offsets[tap])
         return tuple(
-            vector + weights[at + index // columns * step] * cells[index % columns] if low <= index // columns < high else vector
+            vector + weights[at + index // columns] * cells[index % columns] if low <= index // columns < high else vector
             for index, vector in enumerate(tile)
         )
 
@@ -269,5 +279,19 @@ if config.DISABLE_JIT:  # plain NumPy in the intrinsics' places: slow, and the s
                 at = starts[j] + i * row_step
                 y[at : at + n_lanes[j]] = vector[: n_lanes[j]]
 
+    def load(tile: Any, y: Any, row_step: int, starts: Any, n_rows: Any, n_lanes: Any) -> Any:
+        loaded = [np.zeros_like(vector) for vector in tile]
+        for index, vector in enumerate(loaded):
+            i, j = divmod(index, len(starts))
+            if i < n_rows[j]:
+                at = starts[j] + i * row_step
+                vector[: n_lanes[j]] = y[at : at + n_lanes[j]]
+        return tuple(loaded)
+
     def lane_sums(tile: Any) -> Any:
-        return tuple(functools.reduce(operator.add, vector) for vector in tile)
+        return tuple(_sum_by_halves(vector) for vector in tile)
+
+    def _sum_by_halves(vector: Any) -> Any:
+        while len(vector) > 1:
+            vector = vector[: len(vector) // 2] + vector[len(vector) // 2 :]
+        return vector[0]

@@ -22,6 +22,7 @@ from interpolated_kernels.paths.tap_blocks import AxisTaps, Operands, TapBlocks,
 ACCURACY = "componentwise"
 
 _PACKED_BYTES = 32 * 2**20
+_LINE_BYTES = 64
 
 
 def supports(problem: Problem) -> str | None:
@@ -62,9 +63,18 @@ class Buffer:
         from interpolated_kernels import loops
 
         images = source.reshape(-1, *_three(source.shape[2:], 1))
-        packed = np.empty((len(images), len(self.planes), len(self.rows), len(self.columns)), source.dtype)
+        shape = (len(images), len(self.planes), len(self.rows), len(self.columns))
+        packed = _aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)
         loops.pack(images, self.planes, self.rows, self.columns, packed)
         return packed.reshape(-1)
+
+
+def _aligned(count: int, dtype: np.dtype[Any]) -> FloatArray:
+    """Return an uninitialised flat array that starts on a cache line, so that whole vectors of it do too."""
+    spare = _LINE_BYTES // dtype.itemsize
+    raw = np.empty(count + spare, dtype)
+    first = -raw.__array_interface__["data"][0] % _LINE_BYTES // dtype.itemsize
+    return raw[first : first + count]
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,8 @@ _WIDEST = 4
 _FEWEST_SHARED_ROWS = 8
 """Below this many rows of a window the tile's partly filled rows cost more than sharing gains."""
 
+_FEWEST_TAPS_OF_SEGMENT = 256
+
 
 @dataclass(frozen=True)
 class AxisTaps:
@@ -37,7 +39,8 @@ class Operands:
 
 @dataclass(frozen=True, eq=False)
 class TapBlocks:
-    """Blocks `(first, width, x_start, tap_start, n_taps, weights_start, dense_start, window_rows, window_columns)` and their taps."""
+    """Blocks `(first, width, x_start, tap_start, n_taps, segment, weights_start, dense_start, window_rows,
+    window_columns, row_tap_start)` and their taps; after these stand the taps of rows that a tile shares."""
 
     blocks: FloatArray
     offsets: FloatArray
@@ -59,7 +62,8 @@ def find_blocks(support: FloatArray, axes: Sequence[AxisTaps], operands: Operand
     cells, offsets = _outer_taps(axes, support.shape[2:])
     masks = support.reshape(*support.shape[:2], -1)[..., cells]
     shares_rows = len(axes[1].cells) >= _FEWEST_SHARED_ROWS and bool((np.diff(axes[1].offsets) == x_row).all())
-    known: dict[bytes, tuple[int, int]] = {}
+    known: dict[bytes, tuple[int, FloatArray]] = {}
+    known_rows: tuple[int, int] | None = None
     all_offsets: list[FloatArray] = []
     all_sources: list[FloatArray] = []
     blocks, tap_count, weight_count = [], 0, 0
@@ -69,15 +73,27 @@ def find_blocks(support: FloatArray, axes: Sequence[AxisTaps], operands: Operand
             ins, taps = np.nonzero(np.broadcast_to(mask, (operands.ins, len(cells))))
             all_offsets.append(ins * operands.x_step + offsets[taps])
             all_sources.append(ins * operands.dense_in_step + cells[taps])
-            known[key] = (tap_count, len(taps))
+            known[key] = (tap_count, all_offsets[-1])
             tap_count += len(taps)
-        tap_start, n_taps = known[key]
+        tap_start, own_offsets = known[key]
+        n_taps = len(own_offsets)
         is_whole = shares_rows and width == 1 and n_taps > 0 and bool(mask.all())
-        dense_start = group * operands.dense_group_step + first * operands.dense_out_step
-        shape = (len(axes[1].cells), len(axes[2].cells)) if is_whole else (0, 0)
-        x_start = group * operands.ins * operands.x_step
-        blocks.append((group * operands.outs + first, width, x_start, tap_start, n_taps, weight_count, dense_start, *shape))
-        weight_count += width * n_taps
+        row_tap_start, n_packed = 0, width * n_taps
+        rows, columns = (len(axes[1].cells), len(axes[2].cells)) if is_whole else (0, 0)
+        if is_whole:
+            if known_rows is None:
+                shared = _shared_row_offsets(own_offsets.reshape(-1, rows, columns), x_row)
+                known_rows = (tap_count, _WIDEST * len(shared))
+                all_offsets.append(shared)
+                all_sources.append(np.zeros(len(shared), np.int64))  # keeps both lists in step
+                tap_count += len(shared)
+            row_tap_start, n_packed = known_rows
+        blocks.append((
+            group * operands.outs + first, width, group * operands.ins * operands.x_step, tap_start, n_taps,
+            _segment(n_taps, mask, operands.ins), weight_count,
+            group * operands.dense_group_step + first * operands.dense_out_step, rows, columns, row_tap_start,
+        ))  # fmt: skip
+        weight_count += n_packed
     none = [np.zeros(0, np.int64)]
     return TapBlocks(
         np.array(blocks, np.int64),
@@ -86,6 +102,22 @@ def find_blocks(support: FloatArray, axes: Sequence[AxisTaps], operands: Operand
         weight_count,
         operands.dense_out_step,
     )
+
+
+def _shared_row_offsets(offsets: FloatArray, x_row: int) -> FloatArray:
+    """Return the offsets of every input row that a tile of `_WIDEST` rows meets, from those of the windows' `(rows, columns)`."""
+    rows = np.arange(offsets.shape[1] + _WIDEST - 1)
+    return (offsets[:, :1, :] + rows[None, :, None] * x_row).ravel()
+
+
+def _segment(n_taps: int, mask: FloatArray, ins: int) -> int:
+    """Return how many taps a task sums at a time: those of so many whole channels that starting over is cheap."""
+    if n_taps == 0:
+        return 1
+    if len(mask) > 1:
+        return n_taps
+    per_channel = n_taps // ins
+    return per_channel * -(-_FEWEST_TAPS_OF_SEGMENT // per_channel)
 
 
 def _outer_taps(axes: Sequence[AxisTaps], window: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
