@@ -4,9 +4,18 @@ from interpolated_kernels.anchors import grid_positions
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.densify import Gradients, densify, densify_backward
 from interpolated_kernels.errors import AnchorError, AnchorWarning
-from interpolated_kernels.interpolation import Dilated, Interpolator, Linear, Nearest, Polyharmonic, TensorProduct, interpolators, register
-from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.initialization import initial_weights
+from interpolated_kernels.interpolation import (
+    Dilated,
+    Interpolator,
+    Linear,
+    Nearest,
+    Polyharmonic,
+    TensorProduct,
+    interpolators,
+    register,
+)
+from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.planning import Plan, plan
 from interpolated_kernels.runtime import get_num_threads, info, set_num_threads, warmup
 

@@ -57,7 +57,9 @@ def as_positions(positions: Any) -> FloatArray:
         )
     if 0 in array.shape:
         raise ValueError(f"`positions` must hold at least one anchor, got shape {array.shape}.")
-    array = np.array(array, dtype=np.float64, order="C") + 0.0  # + 0.0 turns -0.0 into 0.0: equal positions, equal bytes
+    array = (
+        np.array(array, dtype=np.float64, order="C") + 0.0
+    )  # + 0.0 turns -0.0 into 0.0: equal positions, equal bytes
     bad = np.flatnonzero(~np.isfinite(array).all(axis=-1).reshape(-1, array.shape[-2]).all(axis=0))
     if bad.size:
         raise AnchorError(f"`positions` must be finite, got NaN or infinity at {name_anchors(bad)}.")

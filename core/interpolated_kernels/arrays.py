@@ -1,4 +1,4 @@
-"""The public edge: what callers pass becomes C-contiguous native float32 or float64, and results go back as they came."""
+"""The public edge: arrays become C-contiguous native float32 or float64, and results go back as they came."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+# Three names for readers. NumPy's stubs narrow dtypes differently from release to release, so that mypy sees any array.
+FloatArray: TypeAlias = npt.NDArray[Any]
+IntArray: TypeAlias = npt.NDArray[Any]
+BoolArray: TypeAlias = npt.NDArray[Any]
 
 _COMPUTE_DTYPES = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
 
@@ -33,7 +36,9 @@ def as_floats(name: str, value: Any) -> FloatArray:
             f"Write `{name}.astype(numpy.float32)` or `{name}.astype(numpy.float64)`."
         )
     if array.dtype.kind == "c":
-        raise TypeError(f"`{name}` must be real, got {array.dtype}: pass `{name}.real` and `{name}.imag` one after another.")
+        raise TypeError(
+            f"`{name}` must be real, got {array.dtype}: pass `{name}.real` and `{name}.imag` one after another."
+        )
     raise TypeError(
         f"`{name}` must be float16, bfloat16, float32 or float64, got {array.dtype}: "
         f"convert it first, for example with `numpy.asarray({name}, dtype=numpy.float64)`."
@@ -74,4 +79,6 @@ def check_out(out: FloatArray | None, shape: tuple[int, ...], dtype: np.dtype[An
     if not out.flags.writeable:
         raise ValueError("`out` must be writeable, got a read-only array.")
     if any(np.shares_memory(out, array) for array in inputs):
-        raise ValueError("`out` must not overlap an input: the result would overwrite what it is computed from. Pass a new array.")
+        raise ValueError(
+            "`out` must not overlap an input: the result would overwrite what it is computed from. Pass a new array."
+        )

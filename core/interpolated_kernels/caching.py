@@ -14,7 +14,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def keep_by_bytes(max_bytes: int) -> Callable[[Callable[[Key], FloatArray]], Callable[[Key], FloatArray]]:
-    """Keep a function's latest array results, dropping the least recently used beyond `max_bytes`; larger ones are not kept."""
+    """Keep a function's latest arrays, dropping the least recently used beyond `max_bytes`."""
 
     def decorate(function: Callable[[Key], FloatArray]) -> Callable[[Key], FloatArray]:
         kept: OrderedDict[Key, FloatArray] = OrderedDict()

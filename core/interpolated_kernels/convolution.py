@@ -32,14 +32,17 @@ def conv(
 ) -> FloatArray:
     """Convolve x with the dense kernel of the anchors' weights.
 
-    This is what deep learning calls convolution, cross-correlation, as `torch.nn.functional.conv2d`: the kernel is not flipped.
+    This is what deep learning calls convolution, cross-correlation, as `torch.nn.functional.conv2d`: the kernel is not
+    flipped.
 
     Parameters
     ----------
     x : array of float
-        `(batch, channels, *spatial)`, or without the batch axis; `(..., *spatial)` where weights are `(n,)`. Any strides and byte order.
+        `(batch, channels, *spatial)`, or without the batch axis; `(..., *spatial)` where weights are `(n,)`. Any
+        strides and byte order.
     weights : array of float
-        `(n,)` for one plain kernel; `(filters, channels_per_group, n)`; `(filters, n)` where channels are tied or interpolated.
+        `(n,)` for one plain kernel; `(filters, channels_per_group, n)`; `(filters, n)` where channels are tied or
+        interpolated.
     kernel : InterpolatedKernel
         Positions, window and interpolator.
     stride, dilation : int or tuple of int, cells
@@ -62,8 +65,8 @@ def conv(
     Returns
     -------
     array
-        `(batch, filters, *out_spatial)`, without the batch axis if x has none; `(..., *out_spatial)` for plain weights. The dtype is
-        that of x and weights together, as NumPy promotes.
+        `(batch, filters, *out_spatial)`, without the batch axis if x has none; `(..., *out_spatial)` for plain weights.
+        The dtype is that of x and weights together, as NumPy promotes.
 
     Raises
     ------
@@ -87,10 +90,9 @@ def conv(
     """
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = result_dtype(x, weights)
-    plan = _plan(
-        x.shape, weights.shape, kernel, compute_dtype(dtype).name, path,
-        stride=_frozen(stride), padding=_frozen(padding), padding_mode=padding_mode, dilation=_frozen(dilation), groups=groups,
-        accuracy=accuracy, max_memory=max_memory,
+    plan = _plan_for(
+        x, weights, kernel, dtype, path, stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation,
+        groups=groups, accuracy=accuracy, max_memory=max_memory,
     )  # fmt: skip
     shape = _y_shape(x, weights, plan)
     check_out(out, shape, dtype, x, weights)
@@ -140,14 +142,14 @@ def conv_backward(
 
     Notes
     -----
-    `conv` is linear in x and in the weights; these are its transposes. Products of the weights' gradient are summed in blocks of at most
-    4096 in the compute dtype, the blocks in float64 and in order.
+    `conv` is linear in x and in the weights; these are its transposes. Products of the weights' gradient are summed in
+    blocks of at most 4096 in the compute dtype, the blocks in float64 and in order.
     """
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
-    plan = _plan(
-        x.shape, weights.shape, kernel, compute_dtype(result_dtype(x, weights, grad_y)).name, path,
-        stride=_frozen(stride), padding=_frozen(padding), padding_mode=padding_mode, dilation=_frozen(dilation), groups=groups,
-        accuracy=accuracy, max_memory=max_memory,
+    dtype = result_dtype(x, weights, grad_y)
+    plan = _plan_for(
+        x, weights, kernel, dtype, path, stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation,
+        groups=groups, accuracy=accuracy, max_memory=max_memory,
     )  # fmt: skip
     check_wrt(wrt, kernel, ("x", "weights"))
     if grad_y.shape != (expected := _y_shape(x, weights, plan)):
@@ -156,21 +158,38 @@ def conv_backward(
     grads = plan.backward(planned, _as_x(x, plan), _as_weights(weights, plan), wrt)
     return Gradients(
         x=None if grads.x is None else grads.x.reshape(x.shape).astype(x.dtype, copy=False),
-        weights=None if grads.weights is None else grads.weights.reshape(weights.shape).astype(weights.dtype, copy=False),
+        weights=None
+        if grads.weights is None
+        else grads.weights.reshape(weights.shape).astype(weights.dtype, copy=False),
         positions=grads.positions,
         widths=grads.widths,
     )
 
 
-@functools.lru_cache(maxsize=512)
+def _plan_for(
+    x: FloatArray, weights: FloatArray, kernel: InterpolatedKernel, dtype: np.dtype[Any], path: str, **options: Any
+) -> Plan:
+    """Return the plan of these arrays' shapes; equal shapes and options meet the same plan."""
+    if not isinstance(kernel, InterpolatedKernel):
+        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
+    frozen = {name: _frozen(option) for name, option in options.items()}
+    return _plan(x.shape, weights.shape, kernel, compute_dtype(dtype).name, path, **frozen)
+
+
+@functools.lru_cache(maxsize=512, typed=True)
 def _plan(
-    x_shape: tuple[int, ...], weights_shape: tuple[int, ...], kernel: InterpolatedKernel, dtype: str, path: str, **options: Any
+    x_shape: tuple[int, ...],
+    weights_shape: tuple[int, ...],
+    kernel: InterpolatedKernel,
+    dtype: str,
+    path: str,
+    **options: Any,
 ) -> Plan:
     return plan_problem(describe(x_shape, weights_shape, kernel, dtype, **options), path)
 
 
 def _frozen(option: Any) -> Any:
-    """Return an option with its lists as tuples, so that equal options meet the same plan."""
+    """Return an option's lists and arrays as tuples, which a cache can hold."""
     return tuple(_frozen(entry) for entry in option) if isinstance(option, (list, tuple, np.ndarray)) else option
 
 

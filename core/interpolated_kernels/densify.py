@@ -29,13 +29,15 @@ def densify(weights: Any, kernel: InterpolatedKernel) -> FloatArray:
     Parameters
     ----------
     weights : array of float
-        `(n,)` for one plain kernel; `(filters, channels_per_group, n)`; `(filters, n)` where channels are tied or interpolated.
+        `(n,)` for one plain kernel; `(filters, channels_per_group, n)`; `(filters, n)` where channels are tied or
+        interpolated.
     kernel : InterpolatedKernel
 
     Returns
     -------
     array
-        `window` for plain weights, else `(filters, channels, *spatial)` with one channel where they are tied; the weights' dtype.
+        `window` for plain weights, else `(filters, channels, *spatial)` with one channel where they are tied; the
+        weights' dtype.
 
     Raises
     ------
@@ -46,8 +48,8 @@ def densify(weights: Any, kernel: InterpolatedKernel) -> FloatArray:
 
     Notes
     -----
-    `dense[cell] = sum_a A[cell, a] weights[a]`, `A` being `kernel.matrix`; summed in float64 in the anchors' order and cast at the end,
-    so that a filter's kernel does not depend on what else is in the bank.
+    `dense[cell] = sum_a A[cell, a] weights[a]`, `A` being `kernel.matrix`; summed in float64 in the anchors' order and
+    cast at the end, so that a filter's kernel does not depend on what else is in the bank.
 
     Examples
     --------

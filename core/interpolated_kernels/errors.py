@@ -2,7 +2,7 @@
 
 
 class AnchorError(ValueError):
-    """Anchors that no interpolator of the chosen family can serve: duplicates, NaN, off the grid, or too ill-conditioned."""
+    """Anchors that the chosen interpolator cannot serve: duplicates, NaN, off the grid, or too ill-conditioned."""
 
 
 class AnchorWarning(UserWarning):

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import BoolArray, IntArray
 from interpolated_kernels.kernel import InterpolatedKernel
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
@@ -95,8 +95,8 @@ class Problem:
         return replace(self, channels=self.groups) if self.sums_channels else self
 
     @functools.cached_property
-    def support(self) -> FloatArray:
-        """The taps: bool `(1 or filters, 1 or channels_per_group, *window)`, the same for all where the first axes are 1."""
+    def support(self) -> BoolArray:
+        """The taps: bool `(1 or filters, 1 or channels_per_group, *window)`, 1 where all have the same."""
         mask = self.kernel.structure.support
         if self.kernel.interpolates_channels:
             return np.moveaxis(mask, -1, 1)
@@ -170,7 +170,8 @@ def _split_x_shape(
         return int(np.prod(lead, dtype=np.int64)), 1, x_shape[len(lead) :]
     if len(x_shape) not in (d + 1, d + 2):
         raise ValueError(
-            f"`x` must have shape (batch, channels, {'*' * (d > 1)}spatial) or lack the batch axis, with {d} spatial axes, got {x_shape}. "
+            f"`x` must have shape (batch, channels, *spatial), or lack the batch axis, with {d} spatial axes, "
+            f"got {x_shape}. "
             "Plain (*spatial) arrays go with weights of shape (n,)."
         )
     batch = x_shape[0] if len(x_shape) == d + 2 else 1
@@ -189,14 +190,14 @@ def _check_weights(problem: Problem, weights_shape: tuple[int, ...]) -> None:
         raise ValueError(f"`weights` must end in {n} anchors to match the kernel, got shape {weights_shape}.")
     if len(weights_shape) > 1 and weights_shape != problem.weights_shape:
         raise ValueError(
-            f"`weights` must have shape {problem.weights_shape} for x with {problem.channels} channels, groups={problem.groups} "
-            f"and channel_mode={kernel.channel_mode!r}, got {weights_shape}."
+            f"`weights` must have shape {problem.weights_shape} for x with {problem.channels} channels, "
+            f"groups={problem.groups} and channel_mode={kernel.channel_mode!r}, got {weights_shape}."
         )
     check_kernel_filters(kernel, problem.filters, problem.channels_per_group)
     if kernel.interpolates_channels and kernel.window[-1] != problem.channels_per_group:
         raise ValueError(
-            f"`window` must end in the channels of a group, {problem.channels_per_group}, with channel_mode='interpolated', "
-            f"got {kernel.window}."
+            f"`window` must end in the channels of a group, {problem.channels_per_group}, "
+            f"with channel_mode='interpolated', got {kernel.window}."
         )
 
 
@@ -205,7 +206,8 @@ def check_kernel_filters(kernel: InterpolatedKernel, filters: int, channels_per_
     expected = (filters, channels_per_group)[: kernel.positions.ndim - 2]
     if kernel.positions.shape[:-2] != expected:
         raise ValueError(
-            f"`positions` of shape {kernel.positions.shape} must start with {expected} to match the weights' filters and channels."
+            f"`positions` of shape {kernel.positions.shape} must start with {expected} to match the weights' filters "
+            "and channels."
         )
 
 
@@ -213,15 +215,16 @@ def _check_sizes(problem: Problem) -> None:
     for axis, (size, padded, reach) in enumerate(zip(problem.spatial, problem.padded, problem.extent, strict=True)):
         if reach > padded:
             raise ValueError(
-                f"`window` must fit into the padded input: on spatial axis {axis} it reaches {reach} cells and the input has {padded}. "
+                f"`window` must fit into the padded input: on spatial axis {axis} it reaches {reach} cells "
+                f"and the input has {padded}. "
                 "Use padding='same', or a smaller window or dilation."
             )
         widest = max(problem.padding[axis])
         limit = {"reflect": size - 1, "circular": size, "symmetric": size}.get(problem.padding_mode, widest)
         if widest > limit or (size == 0 and problem.padding_mode != "zeros"):
             raise ValueError(
-                f"`padding` must be at most {max(limit, 0)} on spatial axis {axis} of size {size} with padding_mode={problem.padding_mode!r}, "
-                f"got {widest}."
+                f"`padding` must be at most {max(limit, 0)} on spatial axis {axis} of size {size} with "
+                f"padding_mode={problem.padding_mode!r}, got {widest}."
             )
     products = float(np.prod([float(entry) for entry in (problem.batch, problem.channels, *problem.padded)]))
     outputs = float(np.prod([float(entry) for entry in problem.y_shape]))
@@ -275,7 +278,7 @@ def _as_padding(
     return tuple((entry, entry) for entry in _per_axis("padding", padding, d, 0))
 
 
-def padded_index(size: int, before: int, after: int, mode: str) -> FloatArray:
+def padded_index(size: int, before: int, after: int, mode: str) -> IntArray:
     """Return, for every cell of a padded axis, the cell of x that it shows; -1 where it is a padding zero."""
     index = np.arange(-before, size + after)
     if mode == "zeros":

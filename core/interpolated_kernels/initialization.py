@@ -30,9 +30,10 @@ def initial_weights(kernel: InterpolatedKernel, filters: int, channels: int, rng
 
     Notes
     -----
-    `nn.ConvNd` draws from U(-b, b), `b = 1 / sqrt(fan_in)`, fan_in = channels x window cells (He et al. 2015 with a = sqrt(5)), of mean
-    square b^2 / 3. Independent weights of mean square v give cells of mean square `v * mean(sum_a A[cell, a]^2)`; v is chosen so
-    that both agree. With tied channels the kernel meets the channels' sum, and fan_in counts them all the same.
+    `nn.ConvNd` draws from U(-b, b), `b = 1 / sqrt(fan_in)`, fan_in = channels x window cells (He et al. 2015 with a =
+    sqrt(5)), of mean square b^2 / 3. Independent weights of mean square v give cells of mean square `v * mean(sum_a
+    A[cell, a]^2)`; v is chosen so that both agree. With tied channels the kernel meets the channels' sum, and fan_in
+    counts them all the same.
     """
     if filters < 1 or channels < 1:
         raise ValueError(f"`filters` and `channels` must be at least 1, got {filters} and {channels}.")

@@ -1,4 +1,4 @@
-"""The description of a kernel: where its anchors stand, how large its window is, and how the rest is filled. No weights."""
+"""The description of a kernel: where its anchors stand, its window, and how the rest is filled. No weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.anchors import as_positions, as_window, name_anchors
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.caching import keep_by_bytes
 from interpolated_kernels.errors import AnchorError, AnchorWarning
 from interpolated_kernels.interpolation import INTERPOLATORS, Interpolator, as_interpolator, name_of
@@ -27,16 +27,17 @@ class InterpolatedKernel:
     Parameters
     ----------
     positions : array_like, window cells
-        `(n, d)`, shared by all filters; `(filters, n, d)`; or `(filters, channels_per_group, n, d)`. The first cell's centre is 0 on
-        every axis, axes in array order. d is 1, 2 or 3 (with `channel_mode="interpolated"` one more column: the channel).
+        `(n, d)`, shared by all filters; `(filters, n, d)`; or `(filters, channels_per_group, n, d)`. The first cell's
+        centre is 0 on every axis, axes in array order. d is 1, 2 or 3 (with `channel_mode="interpolated"` one more
+        column: the channel).
     window : int or tuple of int
         The dense kernel's shape; an int stands for every axis.
     interpolator : str or Interpolator, default "polyharmonic"
         A name from `interpolators()` or an instance, `Polyharmonic(order=3)`.
     channel_mode : {"separate", "tied", "interpolated"}
         "separate": weights `(filters, channels_per_group, n)`. "tied": one kernel for all channels of a group, weights
-        `(filters, n)`. "interpolated": the last column of positions and the last entry of window are the channel axis, weights
-        `(filters, n)`.
+        `(filters, n)`. "interpolated": the last column of positions and the last entry of window are the channel axis,
+        weights `(filters, n)`.
     widths : array_like, optional
         One a position and axis, in the positions' shape, for interpolators that have widths.
 
@@ -89,7 +90,8 @@ class InterpolatedKernel:
     def _check_dimensions(self) -> None:
         if not 1 <= self.n_dims <= 3:
             raise ValueError(
-                f"`positions` must have 1, 2 or 3 spatial columns{' and a channel column' if self.interpolates_channels else ''}, "
+                "`positions` must have 1, 2 or 3 spatial columns"
+                f"{' and a channel column' if self.interpolates_channels else ''}, "
                 f"got shape {self.positions.shape} with channel_mode={self.channel_mode!r}."
             )
         if self.positions.ndim == 4 and self.channel_mode != "separate":
@@ -143,7 +145,7 @@ class InterpolatedKernel:
 
     @functools.cached_property
     def position_sets(self) -> FloatArray:
-        """The `(sets, n, d)` position sets: one where positions are shared, else one a filter or a filter and channel."""
+        """The `(sets, n, d)` position sets: one where shared, else one a filter, or a filter and channel."""
         sets = self._as_sets(self.positions)
         return sets[:1] if self.shares_positions else sets
 
@@ -179,7 +181,7 @@ class InterpolatedKernel:
         factors = find_factors(self.interpolator, self.position_sets, self.window) if self.shares_positions else None
         return Structure(self.shares_positions, factors, self._support())
 
-    def _support(self) -> FloatArray:
+    def _support(self) -> BoolArray:
         sets = zip(self.position_sets, self.width_sets, strict=True)
         masks = [self.interpolator.support(positions, self.window, widths) for positions, widths in sets]
         known = [mask for mask in masks if mask is not None]
@@ -188,7 +190,7 @@ class InterpolatedKernel:
         return _matrices(self).any(axis=-1).reshape(-1, *self.window)
 
     def factors(self) -> Factors:
-        """Return, per axis, the classes that the 1-D matrix's columns fall into: profiles, and per anchor a class and a shift.
+        """Return, per axis, the classes of the 1-D matrix's columns: profiles, and per node a class and a shift.
 
         Raises
         ------
@@ -204,7 +206,7 @@ class InterpolatedKernel:
         return InterpolatedKernel(**{**self._arguments(), **changes})
 
     def resized(self, window: int | Sequence[int]) -> InterpolatedKernel:
-        """Return the same anchors in another window: positions and widths scale by `(new - 1) / (old - 1)`, weights stay.
+        """Return the same anchors in another window: positions and widths scale by `(new - 1) / (old - 1)`.
 
         Raises
         ------
@@ -213,9 +215,15 @@ class InterpolatedKernel:
         """
         new, old = np.array(as_window(window, len(self.window))), np.array(self.window)
         if ((old == 1) & (new != 1)).any():
-            raise ValueError(f"`window` cannot grow from {self.window} to {tuple(new)}: an axis of one cell has no spacing to scale.")
+            raise ValueError(
+                f"`window` cannot grow from {self.window} to {tuple(new)}: an axis of one cell has no spacing to scale."
+            )
         scale = np.where(old == 1, 1.0, (new - 1) / np.maximum(old - 1, 1))
-        widths = self.widths if self.widths is None else self.widths * (scale if self.widths.ndim == self.positions.ndim else scale.mean())
+        widths = (
+            self.widths
+            if self.widths is None
+            else self.widths * (scale if self.widths.ndim == self.positions.ndim else scale.mean())
+        )
         return self.replace(positions=self.positions * scale, window=tuple(map(int, new)), widths=widths)
 
     def to_dict(self) -> dict[str, Any]:
@@ -258,7 +266,14 @@ class InterpolatedKernel:
     @functools.cached_property
     def _key(self) -> tuple[Any, ...]:
         widths = None if self.widths is None else (self.widths.shape, self.widths.tobytes())
-        return (self.positions.shape, self.positions.tobytes(), self.window, self.interpolator, self.channel_mode, widths)
+        return (
+            self.positions.shape,
+            self.positions.tobytes(),
+            self.window,
+            self.interpolator,
+            self.channel_mode,
+            widths,
+        )
 
     @functools.cached_property
     def _hash(self) -> int:
@@ -291,7 +306,9 @@ def _rebuild(arguments: dict[str, Any]) -> InterpolatedKernel:
 def _as_widths(widths: Any, positions: FloatArray) -> FloatArray:
     array = np.array(widths, dtype=np.float64, order="C") + 0.0
     if array.shape not in (positions.shape, positions.shape[:-1]):
-        raise ValueError(f"`widths` must have the positions' shape {positions.shape}, or one a position, got {array.shape}.")
+        raise ValueError(
+            f"`widths` must have the positions' shape {positions.shape}, or one a position, got {array.shape}."
+        )
     anchor_axis = positions.ndim - 2
     others = tuple(axis for axis in range(array.ndim) if axis != anchor_axis)
     bad = np.flatnonzero(~np.isfinite(array).all(axis=others))

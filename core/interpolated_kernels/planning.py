@@ -58,7 +58,9 @@ class Plan:
             If a shape differs from the plan's.
         """
         x, bank = self._inputs(x, weights)
-        return np.asarray(PATHS[self.path].forward(self._state, self._sum_channels(x), bank)).astype(self.problem.dtype, copy=False)
+        return np.asarray(PATHS[self.path].forward(self._state, self._sum_channels(x), bank)).astype(
+            self.problem.dtype, copy=False
+        )
 
     def backward(
         self, grad_y: FloatArray, x: FloatArray, weights: FloatArray, wrt: Sequence[str] = ("x", "weights")
@@ -121,9 +123,15 @@ class Plan:
                 lines.append(f"  {candidate.path:10} {candidate.why_not}")
                 continue
             mark = "*" if candidate.path == self.path else " "
-            seconds, memory = _seconds(candidate.cost.seconds * self.problem.batch), f"{candidate.cost.extra_bytes / 2**20:.1f} MiB"
+            seconds, memory = (
+                _seconds(candidate.cost.seconds * self.problem.batch),
+                f"{candidate.cost.extra_bytes / 2**20:.1f} MiB",
+            )
             why = "chosen" if candidate.path == self.path else candidate.why_not
-            lines.append(f"{mark} {candidate.path:10} {seconds:>9} on one thread  {memory:>10} extra  error: {candidate.cost.error}; {why}")
+            lines.append(
+                f"{mark} {candidate.path:10} {seconds:>9} on one thread  {memory:>10} extra  "
+                f"error: {candidate.cost.error}; {why}"
+            )
         return "\n".join(lines)
 
 
@@ -138,7 +146,8 @@ def _seconds(value: float) -> str:
 def plan_problem(problem: Problem, path: str = "auto") -> Plan:
     """Return the plan of a problem: the cheapest path that meets its accuracy and memory, or the one named.
 
-    The choice looks at one sample on one thread, so it depends on neither the batch nor the number of threads, and on no values.
+    The choice looks at one sample on one thread, so it depends on neither the batch nor the number of threads, and on
+    no values.
 
     Raises
     ------
@@ -172,7 +181,8 @@ def _judge(name: str, problem: Problem) -> Candidate:
         return Candidate(name, None, f"its error is bounded by norms: accuracy='{path.ACCURACY}' unlocks it")
     cost = path.cost(problem.summed, MACHINE)
     if problem.max_memory is not None and cost.extra_bytes > problem.max_memory:
-        return Candidate(name, cost, f"it needs {cost.extra_bytes} bytes and max_memory is {problem.max_memory}: a larger max_memory unlocks it")
+        limit = f"it needs {cost.extra_bytes} bytes and max_memory is {problem.max_memory}"
+        return Candidate(name, cost, f"{limit}: a larger max_memory unlocks it")
     return Candidate(name, cost, None)
 
 
@@ -182,7 +192,8 @@ def _explain(row: Candidate, chosen: Candidate, forced: bool) -> Candidate:
     ratio = row.cost.seconds / chosen.cost.seconds
     if ratio < 1:
         return Candidate(row.path, row.cost, f"path='{chosen.path}' was asked for")
-    return Candidate(row.path, row.cost, f"{ratio:.1f}x the chosen path's time" + (" (which was asked for)" if forced else ""))
+    asked = " (which was asked for)" if forced else ""
+    return Candidate(row.path, row.cost, f"{ratio:.1f}x the chosen path's time{asked}")
 
 
 def plan(
@@ -200,7 +211,7 @@ def plan(
     Parameters
     ----------
     x_shape, weights_shape : sequence of int
-        As `conv` takes them; the plan's own `forward` and `backward` take x `(batch, channels, *spatial)` and full weights.
+        As `conv` takes them; the plan's own `forward` and `backward` take x `(batch, channels, *spatial)` and a bank.
     kernel : InterpolatedKernel
     dtype : {"float32", "float64"}
     device : {"cpu"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.interpolation.base import Interpolator
 from interpolated_kernels.interpolation.tensor_product import TensorProduct, find_grid
 
@@ -15,15 +15,15 @@ _SAME_PROFILE = 2.0**-50
 
 @dataclass(frozen=True, eq=False)
 class AxisFactors:
-    """One axis of a tensor product: `matrix[:, node] = profiles[classes[node]]`, placed with its first cell at `shifts[node]`."""
+    """One axis of a tensor product: column `node` of its matrix is `profiles[classes[node]]`, shifted."""
 
     matrix: FloatArray
     """`(cells, nodes)`."""
     profiles: tuple[FloatArray, ...]
     """One a class, without zeros at its ends."""
-    classes: FloatArray
+    classes: IntArray
     """`(nodes,)` int: the class of every grid coordinate."""
-    shifts: FloatArray
+    shifts: IntArray
     """`(nodes,)` int, cells."""
 
 
@@ -32,7 +32,7 @@ class Factors:
     """A tensor product's axes, and where each anchor stands among their nodes."""
 
     axes: tuple[AxisFactors, ...]
-    order: FloatArray
+    order: IntArray
     """`(n,)` int: `order[g]` is the anchor at grid node `g`, nodes in C order."""
 
     @property
@@ -49,7 +49,7 @@ class Structure:
     """All filters and channels have the same positions."""
     factors: Factors | None
     """The axes of a tensor product on shared positions, else None."""
-    support: FloatArray
+    support: BoolArray
     """`(sets, *window)` bool: the cells that some anchor can reach, per position set (one where shared)."""
 
     @property
@@ -64,11 +64,15 @@ class Structure:
 
 
 def find_factors(interpolator: Interpolator, position_sets: FloatArray, window: tuple[int, ...]) -> Factors | None:
-    """Return the factors of a tensor-product interpolator at the first position set, or None for another interpolator."""
+    """Return the factors of a tensor product at the first position set, or None for another interpolator."""
     if not isinstance(interpolator, TensorProduct):
         return None
     grid = find_grid(position_sets[0])
     return Factors(tuple(_axis_factors(matrix) for matrix in interpolator.axis_matrices(grid, window)), grid.order)
+
+
+def _is_same(one: FloatArray, other: FloatArray) -> bool:
+    return len(one) == len(other) and bool((abs(one - other) <= _SAME_PROFILE).all())
 
 
 def _axis_factors(matrix: FloatArray) -> AxisFactors:
@@ -78,8 +82,7 @@ def _axis_factors(matrix: FloatArray) -> AxisFactors:
     for column in matrix.T:
         cells = np.flatnonzero(column)
         profile = column[cells[0] : cells[-1] + 1] if cells.size else np.zeros(0)
-        known = (i for i, other in enumerate(profiles) if len(other) == len(profile) and (abs(other - profile) <= _SAME_PROFILE).all())
-        index = next(known, len(profiles))
+        index = next((i for i, other in enumerate(profiles) if _is_same(other, profile)), len(profiles))
         if index == len(profiles):
             profiles.append(profile)
         classes.append(index)

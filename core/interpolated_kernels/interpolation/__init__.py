@@ -86,4 +86,6 @@ def name_of(interpolator: Interpolator) -> str:
     for name, cls in INTERPOLATORS.items():
         if cls is type(interpolator):
             return name
-    raise ValueError(f"{type(interpolator).__name__} has no name yet: call `interpolated_kernels.register(name, cls)` first.")
+    raise ValueError(
+        f"{type(interpolator).__name__} has no name yet: call `interpolated_kernels.register(name, cls)` first."
+    )

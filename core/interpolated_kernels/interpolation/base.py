@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from interpolated_kernels.anchors import check_distinct
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import BoolArray, FloatArray
 
 
 class Interpolator:
@@ -38,7 +38,7 @@ class Interpolator:
     differentiable_by: ClassVar[tuple[str, ...]] = ()
 
     def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
-        """Raise `AnchorError` where `(n, d)` positions cannot be served; return a warning's text where they can, but poorly."""
+        """Raise `AnchorError` where `(n, d)` positions cannot be served; return a text to warn with, or None."""
         if self.distinct:
             check_distinct(positions)
         return None
@@ -47,14 +47,18 @@ class Interpolator:
         """Return `A`: float64, `(prod(window), n)`, cells in C order."""
         raise NotImplementedError(f"{type(self).__name__} must define `matrix(positions, window, widths)`.")
 
-    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray | None:
+    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray | None:
         """Return the window's mask of cells that some anchor can reach, or None where only the rows of `A` tell."""
         return None
 
 
 def window_cells(window: tuple[int, ...]) -> FloatArray:
     """Return the `(prod(window), d)` coordinates of a window's cells, in C order."""
-    return np.stack(np.meshgrid(*map(np.arange, window), indexing="ij"), axis=-1).reshape(-1, len(window)).astype(np.float64)
+    return (
+        np.stack(np.meshgrid(*map(np.arange, window), indexing="ij"), axis=-1)
+        .reshape(-1, len(window))
+        .astype(np.float64)
+    )
 
 
 def kronecker(matrices: list[FloatArray]) -> FloatArray:

@@ -15,7 +15,7 @@ from interpolated_kernels.interpolation.base import Interpolator
 
 @dataclass(frozen=True)
 class Dilated(Interpolator):
-    """Zeros everywhere but at the anchors, which stand on whole cells inside the window: an ordinary dilated or sparse kernel.
+    """Zeros but at the anchors, which stand on whole cells inside the window: an ordinary dilated or sparse kernel.
 
     Source: Yu and Koltun, "Multi-Scale Context Aggregation by Dilated Convolutions", 2016, equation 2.
     """

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from interpolated_kernels.anchors import name_anchors
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, window_cells
 
@@ -32,15 +32,15 @@ class Polyharmonic(Interpolator):
     order : int, default 1
         `k` in `phi_k`, at least 1.
     smoothing : float, default 0
-        At least 0. `g = smoothing * s_k`, `s_k = (-1)^((k+1)/2)` for odd and `(-1)^(k/2+1)` for even orders: the sign with which
-        the spline is smoothed, never the other way.
+        At least 0. `g = smoothing * s_k`, `s_k = (-1)^((k+1)/2)` for odd and `(-1)^(k/2+1)` for even orders: the sign
+        with which the spline is smoothed, never the other way.
     degree : int, default 1
         Of the polynomial: -1 (none), 0, 1 or 2.
 
     Notes
     -----
-    Anchors on a line (in a plane) have no slope across it: the polynomial keeps the singular vectors of the centred positions
-    above 1e-8 of the largest. The system is solved in float64, equilibrated without changing its solution.
+    Anchors on a line (in a plane) have no slope across it: the polynomial keeps the singular vectors of the centred
+    positions above 1e-8 of the largest. The system is solved in float64, equilibrated without changing its solution.
 
     Sources: tensorflow-addons 0.23, `tfa.image.interpolate_spline`; Duchon, "Splines minimizing rotation-invariant
     semi-norms in Sobolev spaces", 1977; Wahba, "Spline Models for Observational Data", 1990, section 2.4 (smoothing).
@@ -48,7 +48,8 @@ class Polyharmonic(Interpolator):
     Raises
     ------
     ValueError
-        For an option out of its range, or a degree too low for smoothing to be well defined (0, 1, 1, 2, 2 for orders 1 to 5).
+        For an option out of its range, or a degree too low for smoothing to be well defined (0, 1, 1, 2, 2 for orders 1
+        to 5).
     """
 
     order: int = 1
@@ -113,7 +114,7 @@ class Polyharmonic(Interpolator):
             )
         return np.ascontiguousarray(solution[:n].T)
 
-    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
+    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray:
         """Return the whole window: every anchor reaches every cell."""
         return np.ones(window, dtype=bool)
 
@@ -158,8 +159,8 @@ def _nearest_pair(positions: FloatArray) -> tuple[int, int]:
 def solve_equilibrated(system: FloatArray, right: FloatArray) -> tuple[FloatArray, float]:
     """Solve the symmetric `system` for every column of `right`; return the solution and the 1-norm condition estimate.
 
-    Rows and columns are scaled alike by powers of two until every row's largest entry is near one, which leaves the solution as it is.
-    A singular system gives condition infinity.
+    Rows and columns are scaled alike by powers of two until every row's largest entry is near one, which leaves the
+    solution as it is. A singular system gives condition infinity.
     """
     from scipy.linalg import lapack
 

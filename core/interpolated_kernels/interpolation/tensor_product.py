@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from interpolated_kernels.anchors import check_distinct
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, kronecker
 
@@ -18,7 +19,7 @@ class Grid:
     """A full rectilinear grid: its sorted coordinates on every axis, and where each anchor stands in it."""
 
     coordinates: tuple[FloatArray, ...]
-    order: FloatArray
+    order: IntArray
     """`(n,)` int array: `order[g]` is the anchor at grid node `g`, nodes in C order."""
 
     @property
@@ -42,7 +43,8 @@ def find_grid(positions: FloatArray) -> Grid:
     if n_nodes != len(positions):
         raise AnchorError(
             f"`positions` must form a full rectilinear grid for this interpolator: {len(positions)} anchors span "
-            f"{' x '.join(map(str, shape))} = {n_nodes} nodes. Use `grid_positions`, or an interpolator for scattered anchors."
+            f"{' x '.join(map(str, shape))} = {n_nodes} nodes. Use `grid_positions`, "
+            "or an interpolator for scattered anchors."
         )
     nodes = np.ravel_multi_index(tuple(inverse.ravel() for _, inverse in pairs), shape)
     return Grid(tuple(values for values, _ in pairs), np.argsort(nodes))
@@ -78,13 +80,10 @@ class TensorProduct(Interpolator):
         by_anchor[:, grid.order] = by_node
         return by_anchor
 
-    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
+    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray:
         """Return the product of the axes' supports."""
         reached = [matrix.any(axis=1) for matrix in self.axis_matrices(find_grid(positions), window)]
-        mask = reached[0]
-        for axis in reached[1:]:
-            mask = np.logical_and.outer(mask, axis)
-        return mask
+        return functools.reduce(np.multiply.outer, reached)
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,8 @@ class Nearest(TensorProduct):
 class Linear(TensorProduct):
     """Linear between neighbours along each axis: bilinear in 2-D, trilinear in 3-D.
 
-    `a_i(t) = (c_{i+1} - t) / (c_{i+1} - c_i)` for the left neighbour, `1 - a_i` for the right one, with `t` clipped to the grid.
-    Source: SciPy's `RegularGridInterpolator(method="linear")`.
+    `a_i(t) = (c_{i+1} - t) / (c_{i+1} - c_i)` for the left neighbour, `1 - a_i` for the right one, with `t` clipped to
+    the grid. Source: SciPy's `RegularGridInterpolator(method="linear")`.
     """
 
     exact: ClassVar[bool] = True

@@ -1,6 +1,7 @@
 """Every numba function. A file `cpu_*.py` has a twin `cuda_*.py` with the same names once that device is served.
 
-A loop only loops: bodies are plain jitted functions, with a thin serial and a thin `prange` shell around the same body, and `launch` chooses.
+A loop only loops: bodies are plain jitted functions, with a thin serial and a thin `prange` shell around the same body,
+and `launch` chooses.
 """
 
 from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, gather, multiply_gradients, pack, pack_weights

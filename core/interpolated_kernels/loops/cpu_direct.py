@@ -1,8 +1,8 @@
-"""The direct path's two loops: taps times shifted input into register tiles, and dot products for the gradient by the taps.
+"""The direct path's loops: taps times shifted input into register tiles, and dot products for the taps' gradient.
 
-Arrays are flat, and rows are padded to whole vectors. A tile is `width` output channels (or rows) by a few vectors of outputs. A block is up
-to four output channels with the same taps. Each output is one chain of multiply-adds over its block's taps in their order, whatever tile it
-falls into, so its bits depend on neither threads, batch nor position.
+Arrays are flat, and rows are padded to whole vectors. A tile is `width` output channels (or rows) by a few vectors of
+outputs. A block is up to four output channels with the same taps. Each output is one chain of multiply-adds over its
+block's taps in their order, whatever tile it falls into, so its bits depend on neither threads, batch nor position.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 from numba import prange
 from numba.cpython.unsafe.tuple import tuple_setitem
 
-from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES, add_products, add_some_products, add_taps, lane_sums, load, store, zeros
+from interpolated_kernels.loops.cpu_tiles import (
+    VECTOR_BYTES,
+    add_products,
+    add_some_products,
+    add_taps,
+    lane_sums,
+    load,
+    store,
+    zeros,
+)
 from interpolated_kernels.loops.jit import jit
 from interpolated_kernels.loops.threads import launch
 
@@ -48,7 +57,7 @@ class Layout(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Up to four output channels that have the same taps; `window_rows > 0` where these are whole windows whose rows can be shared.
+    """Up to four output channels with the same taps; `window_rows > 0` where rows of whole windows can be shared.
 
     A task runs over its outputs once a segment of taps, so that what it reads stays in cache; sums wait in y meanwhile.
     """
@@ -85,13 +94,13 @@ def gather(x: Any, weights: Any, offsets: Any, blocks: Any, layout: Layout, y: A
 def multiply_gradients(
     y: Any, x: Any, offsets: Any, sources: Any, blocks: Any, layout: Layout, dense_step: int, grad: Any
 ) -> None:
-    """Add to the flat float64 `grad` of the dense bank: for every tap the sum over outputs of y's gradient times input."""
+    """Add to the flat float64 `grad` of the dense bank, for every tap, the sum over outputs of gradient times input."""
     is_worth_it = grad.size * layout.samples * layout.planes * layout.rows * layout.columns > 2**21
     launch(_multiply_parallel, _multiply_serial, is_worth_it, y, x, offsets, sources, blocks, layout, dense_step, grad)
 
 
 @jit
-def _pack_image(source, planes, rows, columns, packed, image):  # type: ignore[no-untyped-def]
+def _pack_image(source, planes, rows, columns, packed, image):
     for plane in range(planes.size):
         for row in range(rows.size):
             is_padding = planes[plane] < 0 or rows[row] < 0
@@ -103,19 +112,19 @@ def _pack_image(source, planes, rows, columns, packed, image):  # type: ignore[n
 
 
 @jit
-def _pack_serial(source, planes, rows, columns, packed):  # type: ignore[no-untyped-def]
+def _pack_serial(source, planes, rows, columns, packed):
     for image in range(packed.shape[0]):
         _pack_image(source, planes, rows, columns, packed, image)
 
 
 @jit(parallel=True)
-def _pack_parallel(source, planes, rows, columns, packed):  # type: ignore[no-untyped-def]
+def _pack_parallel(source, planes, rows, columns, packed):
     for image in prange(packed.shape[0]):
         _pack_image(source, planes, rows, columns, packed, image)
 
 
 @jit
-def _pack_weights(dense, sources, blocks, dense_step, packed):  # type: ignore[no-untyped-def]
+def _pack_weights(dense, sources, blocks, dense_step, packed):
     for index in range(len(blocks)):
         block = _block(blocks, index)
         if block.window_rows > 0:
@@ -128,7 +137,7 @@ def _pack_weights(dense, sources, blocks, dense_step, packed):  # type: ignore[n
 
 
 @jit
-def _pack_row_weights(dense, sources, block, packed):  # type: ignore[no-untyped-def]
+def _pack_row_weights(dense, sources, block, packed):
     """Put side by side what one input row meets: row `i` of a tile sees it through row `row - i` of the window."""
     at = block.weights_start
     for window in range(0, block.n_taps, block.window_rows * block.window_columns):
@@ -143,13 +152,13 @@ def _pack_row_weights(dense, sources, block, packed):  # type: ignore[no-untyped
 
 
 @jit
-def _block(blocks, index):  # type: ignore[no-untyped-def]
+def _block(blocks, index):
     row = blocks[index]
     return Block(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10])
 
 
 @jit
-def _locate(layout, sample, vector, tile_rows, lanes):  # type: ignore[no-untyped-def]
+def _locate(layout, sample, vector, tile_rows, lanes):
     """Return where a vector of outputs reads and writes, and how many of its lanes and of its tile's rows count."""
     groups = (layout.rows + tile_rows - 1) // tile_rows
     last = layout.planes * groups * layout.row_vectors - 1
@@ -163,11 +172,11 @@ def _locate(layout, sample, vector, tile_rows, lanes):  # type: ignore[no-untype
     return x_start, y_start, n_lanes, min(tile_rows, layout.rows - row)
 
 
-def _tap_sum(rows, low, high):  # type: ignore[no-untyped-def]
+def _tap_sum(rows, low, high):
     """Return the loop over taps for the rows `low <= i < high` of a tile of `rows`."""
 
     @jit
-    def add(sums, weights, weights_start, x, x_starts, offsets, tap_start, first, last):  # type: ignore[no-untyped-def]
+    def add(sums, weights, weights_start, x, x_starts, offsets, tap_start, first, last):
         for tap in range(first, last):
             sums = add_taps(sums, low, high, weights, weights_start + tap * rows, x, x_starts, offsets, tap_start + tap)
         return sums
@@ -180,13 +189,13 @@ _sum_row_0, _sum_rows_01, _sum_rows_012 = (_tap_sum(ROWS_OF_TILE, 0, high) for h
 _sum_rows_123, _sum_rows_23, _sum_row_3 = (_tap_sum(ROWS_OF_TILE, low, ROWS_OF_TILE) for low in (1, 2, 3))
 
 
-def _channel_tile(width, columns):  # type: ignore[no-untyped-def]
+def _channel_tile(width, columns):
     """Return the loop over taps for `width` output channels by `columns` vectors of outputs."""
     count, none = width * columns, (0,) * columns
     add_all = (_sum_1, _sum_2, _sum_3, _sum_4)[width - 1]
 
     @jit
-    def tile(x, weights, offsets, block, layout, sample, first, segment, y):  # type: ignore[no-untyped-def]
+    def tile(x, weights, offsets, block, layout, sample, first, segment, y):
         lanes = VECTOR_BYTES // x.itemsize
         x_starts, y_starts, n_lanes, n_channels = none, none, none, none
         for j in range(columns):
@@ -205,7 +214,7 @@ def _channel_tile(width, columns):  # type: ignore[no-untyped-def]
     return tile
 
 
-def _row_tile(columns):  # type: ignore[no-untyped-def]
+def _row_tile(columns):
     """Return the loop over whole windows for `ROWS_OF_TILE` rows of one output channel by `columns` vectors.
 
     An input row meets every row of the tile, each with another row of the window, so it is loaded once for all.
@@ -213,7 +222,7 @@ def _row_tile(columns):  # type: ignore[no-untyped-def]
     count, none = ROWS_OF_TILE * columns, (0,) * columns
 
     @jit
-    def tile(x, weights, offsets, block, layout, sample, first, segment, y):  # type: ignore[no-untyped-def]
+    def tile(x, weights, offsets, block, layout, sample, first, segment, y):
         lanes = VECTOR_BYTES // x.itemsize
         x_starts, y_starts, n_lanes, n_rows = none, none, none, none
         for j in range(columns):
@@ -232,7 +241,9 @@ def _row_tile(columns):  # type: ignore[no-untyped-def]
             at, taps = block.weights_start, block.row_tap_start
             sums = _sum_row_0(sums, weights, at, x, x_starts, offsets, taps, first_tap, first_tap + width)
             sums = _sum_rows_01(sums, weights, at, x, x_starts, offsets, taps, first_tap + width, first_tap + 2 * width)
-            sums = _sum_rows_012(sums, weights, at, x, x_starts, offsets, taps, first_tap + 2 * width, first_tap + 3 * width)
+            sums = _sum_rows_012(
+                sums, weights, at, x, x_starts, offsets, taps, first_tap + 2 * width, first_tap + 3 * width
+            )
             last_tap = first_tap + window_taps
             sums = _sum_4(sums, weights, at, x, x_starts, offsets, taps, first_tap + 3 * width, last_tap)
             sums = _sum_rows_123(sums, weights, at, x, x_starts, offsets, taps, last_tap, last_tap + width)
@@ -248,7 +259,7 @@ _tile_rows = _row_tile(3)
 
 
 @jit
-def _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task):  # type: ignore[no-untyped-def]
+def _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task):
     sample = task // (n_parts * len(blocks))
     block = _block(blocks, task % len(blocks))
     first = task // len(blocks) % n_parts * VECTORS_OF_TASK
@@ -272,13 +283,13 @@ def _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task):  # type
 
 
 @jit
-def _n_vectors(block, layout):  # type: ignore[no-untyped-def]
+def _n_vectors(block, layout):
     tile_rows = ROWS_OF_TILE if block.window_rows > 0 else 1
     return layout.planes * ((layout.rows + tile_rows - 1) // tile_rows) * layout.row_vectors
 
 
 @jit
-def _n_parts(blocks, layout):  # type: ignore[no-untyped-def]
+def _n_parts(blocks, layout):
     most = 0
     for index in range(len(blocks)):
         most = max(most, _n_vectors(_block(blocks, index), layout))
@@ -286,31 +297,33 @@ def _n_parts(blocks, layout):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _gather_serial(x, weights, offsets, blocks, layout, y):  # type: ignore[no-untyped-def]
+def _gather_serial(x, weights, offsets, blocks, layout, y):
     n_parts = _n_parts(blocks, layout)
     for task in range(layout.samples * n_parts * len(blocks)):
         _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task)
 
 
 @jit(parallel=True)
-def _gather_parallel(x, weights, offsets, blocks, layout, y):  # type: ignore[no-untyped-def]
+def _gather_parallel(x, weights, offsets, blocks, layout, y):
     n_parts = _n_parts(blocks, layout)
     for task in prange(layout.samples * n_parts * len(blocks)):
         _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task)
 
 
-def _channel_products(width, columns):  # type: ignore[no-untyped-def]
+def _channel_products(width, columns):
     """Return the loop over outputs for `width` output channels by `columns` taps."""
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
     @jit
-    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):  # type: ignore[no-untyped-def]
+    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):
         lanes = VECTOR_BYTES // x.itemsize
         y_starts, x_starts = no_channels, no_taps
         for i in range(width):
             y_starts = tuple_setitem(y_starts, i, (block.first + i) * layout.y_channel)
         for j in range(columns):
-            x_starts = tuple_setitem(x_starts, j, block.x_start + offsets[block.tap_start + min(tap + j, block.n_taps - 1)])
+            x_starts = tuple_setitem(
+                x_starts, j, block.x_start + offsets[block.tap_start + min(tap + j, block.n_taps - 1)]
+            )
         whole_vectors = layout.columns // lanes
         vectors_of_block = min(layout.row_vectors, max(1, PRODUCTS_OF_BLOCK // (width * lanes)))
         rows_of_block = max(1, PRODUCTS_OF_BLOCK // (width * vectors_of_block * lanes))
@@ -346,15 +359,15 @@ def _channel_products(width, columns):  # type: ignore[no-untyped-def]
     return products
 
 
-def _row_products(columns):  # type: ignore[no-untyped-def]
-    """Return the loop over outputs for `ROWS_OF_TILE` rows of a whole window by `columns` of its columns, one output channel.
+def _row_products(columns):
+    """Return the loop over outputs for `ROWS_OF_TILE` rows by `columns` columns of a whole window, one output channel.
 
     An input row meets, for every row of the tile, another row of y's gradient, which has zero rows above and below.
     """
     count, no_rows, no_taps = ROWS_OF_TILE * columns, (0,) * ROWS_OF_TILE, (0,) * columns
 
     @jit
-    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):  # type: ignore[no-untyped-def]
+    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):
         lanes = VECTOR_BYTES // x.itemsize
         window_row = tap // block.window_columns % block.window_rows
         column = tap % block.window_columns
@@ -384,7 +397,9 @@ def _row_products(columns):  # type: ignore[no-untyped-def]
                         if last > whole_vectors:
                             start = whole_vectors * lanes
                             n_lanes = layout.columns - start
-                            sums = add_some_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes)
+                            sums = add_some_products(
+                                sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes
+                            )
                     totals = lane_sums(sums)
                     for i in range(min(ROWS_OF_TILE, block.window_rows - window_row)):
                         for j in range(min(columns, block.window_columns - column)):
@@ -401,7 +416,7 @@ _products_rows = _row_products(3)
 
 
 @jit
-def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task):  # type: ignore[no-untyped-def]
+def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task):
     """Run one part of one block's taps."""
     block = _block(blocks, task % len(blocks))
     first = task // len(blocks) * TAPS_OF_TASK
@@ -426,7 +441,7 @@ def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, tas
 
 
 @jit
-def _n_tap_parts(blocks):  # type: ignore[no-untyped-def]
+def _n_tap_parts(blocks):
     most = 0
     for index in range(len(blocks)):
         most = max(most, _block(blocks, index).n_taps)
@@ -434,12 +449,12 @@ def _n_tap_parts(blocks):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _multiply_serial(y, x, offsets, sources, blocks, layout, dense_step, grad):  # type: ignore[no-untyped-def]
+def _multiply_serial(y, x, offsets, sources, blocks, layout, dense_step, grad):
     for task in range(_n_tap_parts(blocks) * len(blocks)):
         _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task)
 
 
 @jit(parallel=True)
-def _multiply_parallel(y, x, offsets, sources, blocks, layout, dense_step, grad):  # type: ignore[no-untyped-def]
+def _multiply_parallel(y, x, offsets, sources, blocks, layout, dense_step, grad):
     for task in prange(_n_tap_parts(blocks) * len(blocks)):
         _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task)

@@ -20,7 +20,7 @@ def mix(values: Any, matrix: Any) -> Any:
 
 
 @jit
-def _mix_row(values, matrix, mixed, row):  # type: ignore[no-untyped-def]
+def _mix_row(values, matrix, mixed, row):
     for k in range(matrix.shape[0]):
         value = values[row, k]
         for column in range(matrix.shape[1]):
@@ -28,12 +28,12 @@ def _mix_row(values, matrix, mixed, row):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _mix_serial(values, matrix, mixed):  # type: ignore[no-untyped-def]
+def _mix_serial(values, matrix, mixed):
     for row in range(values.shape[0]):
         _mix_row(values, matrix, mixed, row)
 
 
 @jit(parallel=True)
-def _mix_parallel(values, matrix, mixed):  # type: ignore[no-untyped-def]
+def _mix_parallel(values, matrix, mixed):
     for row in prange(values.shape[0]):
         _mix_row(values, matrix, mixed, row)

@@ -1,8 +1,9 @@
 """Register tiles: a few vectors that stay in registers while a loop runs over its taps.
 
-LLVM's loop vectorizer keeps an accumulator in memory where several outputs and several taps are summed at once; that costs half of the
-machine's rate. These intrinsics write the vectors down instead: a tile is a tuple of `<lanes x dtype>` values, 32 bytes each, which LLVM
-maps to its registers (one AVX or two NEON registers a vector). With `NUMBA_DISABLE_JIT=1` the same names work on NumPy arrays.
+LLVM's loop vectorizer keeps an accumulator in memory where several outputs and several taps are summed at once; that
+costs half of the machine's rate. These intrinsics write the vectors down instead: a tile is a tuple of `<lanes x
+dtype>` values, 32 bytes each, which LLVM maps to its registers (one AVX or two NEON registers a vector). With
+`NUMBA_DISABLE_JIT=1` the same names work on NumPy arrays.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def lanes_of(dtype: Any) -> int:
     return VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
-class VectorType(types.Type):  # type: ignore[misc]  # numba is untyped
+class VectorType(types.Type):
     """The numba type of one vector of floats."""
 
     def __init__(self, dtype: Any) -> None:
@@ -34,7 +35,7 @@ class VectorType(types.Type):  # type: ignore[misc]  # numba is untyped
 
 
 @register_model(VectorType)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]  # numba is untyped
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: VectorType) -> None:
         element = manager.lookup(vector.dtype).get_value_type()
         super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
@@ -86,28 +87,28 @@ def _add_outer(builder: Any, vector: Any, tile: Any, left: list[Any], right: lis
     return tile
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def zeros(typing_context, like, count):  # type: ignore[no-untyped-def]
+@intrinsic(prefer_literal=True)
+def zeros(typing_context, like, count):
     """Return a tile of `count` (a constant) zero vectors of the dtype of the array `like`."""
     signature = types.UniTuple(VectorType(like.dtype), count.literal_value)(like, count)
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         return cgutils.get_null_value(context.get_value_type(signature.return_type))
 
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def add_taps(typing_context, tile, low, high, weights, at, x, starts, offsets, tap):  # type: ignore[no-untyped-def]
-    """Return the tile with `weights[at + i] * x[starts[j] + offsets[tap] :]` added to every vector `(i, j)` with `low <= i < high`.
+@intrinsic(prefer_literal=True)
+def add_taps(typing_context, tile, low, high, weights, at, x, starts, offsets, tap):
+    """Return the tile with `weights[at + i] * x[starts[j] + offsets[tap] :]` added to every vector `(i, j)`.
 
-    `low` and `high` are constants; the weights of other rows are not read. No index is checked or wrapped around.
+    That is for `low <= i < high` alone, both constants; the weights of other rows are not read. No index is checked.
     """
     wanted = range(low.literal_value, high.literal_value)
     signature = tile(tile, low, high, weights, at, x, starts, offsets, tap)
     columns = starts.count
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         tile, _, _, weights, at, x, starts, offsets, tap = arguments
         vector = context.get_value_type(signature.return_type.dtype)
         weight_data = _data(context, builder, signature.args[3], weights)
@@ -125,13 +126,13 @@ def add_taps(typing_context, tile, low, high, weights, at, x, starts, offsets, t
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def add_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, x_offset):  # type: ignore[no-untyped-def]
-    """Return the tile with `y[y_starts[i] + y_offset :] * x[x_starts[j] + x_offset :]`, lane by lane, added to vector `(i, j)`."""
+@intrinsic
+def add_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, x_offset):
+    """Return the tile with `y[y_starts[i] + y_offset :] * x[x_starts[j] + x_offset :]` added to vector `(i, j)`."""
     signature = tile(tile, y, y_starts, y_offset, x, x_starts, x_offset)
     rows, columns = y_starts.count, x_starts.count
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         tile, y, y_starts, y_offset, x, x_starts, x_offset = arguments
         vector = context.get_value_type(signature.return_type.dtype)
         left = _load_all(context, builder, signature.args[1], y, y_starts, rows, y_offset, vector)
@@ -141,13 +142,13 @@ def add_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, x_off
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def add_some_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, x_offset, n_lanes):  # type: ignore[no-untyped-def]
+@intrinsic
+def add_some_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, x_offset, n_lanes):
     """Do as `add_products` for the first `n_lanes` lanes; what stands in the others does not count, be it NaN."""
     signature = tile(tile, y, y_starts, y_offset, x, x_starts, x_offset, n_lanes)
     rows, columns = y_starts.count, x_starts.count
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         tile, y, y_starts, y_offset, x, x_starts, x_offset, n_lanes = arguments
         vector = context.get_value_type(signature.return_type.dtype)
         lanes = ir.Constant(ir.VectorType(n_lanes.type, vector.count), list(range(vector.count)))
@@ -161,15 +162,19 @@ def add_some_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, 
     return signature, generate
 
 
-def _places(context: Any, builder: Any, array_type: Any, y: Any, shape: tuple[int, int], arguments: Any, vector: Any) -> Any:
-    """Yield the index, pointer and mask of every vector of a tile in `y`: the first `n_lanes[j]` lanes, where `i < n_rows[j]`."""
+def _places(
+    context: Any, builder: Any, array_type: Any, y: Any, shape: tuple[int, int], arguments: Any, vector: Any
+) -> Any:
+    """Yield every vector's index, pointer and mask in `y`: the first `n_lanes[j]` lanes, where `i < n_rows[j]`."""
     row_step, starts, n_rows, n_lanes = arguments
     data = _data(context, builder, array_type, y)
     lanes = ir.Constant(ir.VectorType(row_step.type, vector.count), list(range(vector.count)))
     bits = ir.VectorType(ir.IntType(1), vector.count)
     for j in range(shape[1]):
         start, rows = builder.extract_value(starts, j), builder.extract_value(n_rows, j)
-        wanted_lanes = builder.icmp_signed("<", lanes, _broadcast(builder, builder.extract_value(n_lanes, j), lanes.type))
+        wanted_lanes = builder.icmp_signed(
+            "<", lanes, _broadcast(builder, builder.extract_value(n_lanes, j), lanes.type)
+        )
         for i in range(shape[0]):
             wanted_row = _broadcast(builder, builder.icmp_signed(">", rows, rows.type(i)), bits)
             pointer = builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
@@ -177,12 +182,12 @@ def _places(context: Any, builder: Any, array_type: Any, y: Any, shape: tuple[in
             start = builder.add(start, row_step)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def store(typing_context, tile, y, row_step, starts, n_rows, n_lanes):  # type: ignore[no-untyped-def]
-    """Write the first `n_lanes[j]` lanes of every vector `(i, j)` with `i < n_rows[j]` to `y[starts[j] + i * row_step :]`."""
+@intrinsic
+def store(typing_context, tile, y, row_step, starts, n_rows, n_lanes):
+    """Write `n_lanes[j]` lanes of every vector `(i, j)` with `i < n_rows[j]` to `y[starts[j] + i * row_step :]`."""
     signature = types.void(tile, y, row_step, starts, n_rows, n_lanes)
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         tile, y = arguments[:2]
         vector = context.get_value_type(signature.args[0].dtype)
         mask_type = ir.VectorType(ir.IntType(1), vector.count)
@@ -198,12 +203,12 @@ def store(typing_context, tile, y, row_step, starts, n_rows, n_lanes):  # type: 
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load(typing_context, tile, y, row_step, starts, n_rows, n_lanes):  # type: ignore[no-untyped-def]
+@intrinsic
+def load(typing_context, tile, y, row_step, starts, n_rows, n_lanes):
     """Return a tile like `tile` with what `store` wrote there, zeros elsewhere."""
     signature = tile(tile, y, row_step, starts, n_rows, n_lanes)
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         tile, y = arguments[:2]
         vector = context.get_value_type(signature.args[0].dtype)
         mask_type = ir.VectorType(ir.IntType(1), vector.count)
@@ -219,19 +224,21 @@ def load(typing_context, tile, y, row_step, starts, n_rows, n_lanes):  # type: i
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def lane_sums(typing_context, tile):  # type: ignore[no-untyped-def]
-    """Return the sum of the lanes of every vector of the tile, by halves: lane `i` and lane `i + half` until one is left."""
+@intrinsic
+def lane_sums(typing_context, tile):
+    """Return the sum of the lanes of every vector, by halves: lanes `i` and `i + half` until one is left."""
     signature = types.UniTuple(tile.dtype.dtype, tile.count)(tile)
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         sums = cgutils.get_null_value(context.get_value_type(signature.return_type))
         for index in range(signature.args[0].count):
             vector = builder.extract_value(arguments[0], index)
             while vector.type.count > 1:
                 half = vector.type.count // 2
                 parts = [
-                    builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(ir.IntType(32), half), list(lanes)))
+                    builder.shuffle_vector(
+                        vector, vector, ir.Constant(ir.VectorType(ir.IntType(32), half), list(lanes))
+                    )
                     for lanes in (range(half), range(half, 2 * half))
                 ]
                 vector = builder.fadd(*parts)
@@ -258,7 +265,9 @@ if config.DISABLE_JIT:  # plain NumPy in the intrinsics' places: slow, and the s
         columns = len(starts)
         cells = _vectors(x, starts, offsets[tap])
         return tuple(
-            vector + weights[at + index // columns] * cells[index % columns] if low <= index // columns < high else vector
+            vector + weights[at + index // columns] * cells[index % columns]
+            if low <= index // columns < high
+            else vector
             for index, vector in enumerate(tile)
         )
 

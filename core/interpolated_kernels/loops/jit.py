@@ -1,7 +1,8 @@
 """The one jit decorator: what is compiled how, and where it is kept.
 
-Compiled code is kept on disk: in `INTERPOLATED_KERNELS_CACHE_DIR` if set, else where numba keeps it; `INTERPOLATED_KERNELS_NO_CACHE=1`
-keeps nothing. The stamp of an entry is a hash of every file in this folder, so that an edit anywhere in it recompiles its callers.
+Compiled code is kept on disk: in `INTERPOLATED_KERNELS_CACHE_DIR` if set, else where numba keeps it;
+`INTERPOLATED_KERNELS_NO_CACHE=1` keeps nothing. The stamp of an entry is a hash of every file in this folder, so that
+an edit anywhere in it recompiles its callers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 _LOG = logging.getLogger("interpolated_kernels")
-_BROKEN = (EOFError, OSError, pickle.UnpicklingError, ImportError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+_BROKEN = (
+    EOFError,
+    OSError,
+    pickle.UnpicklingError,
+    ImportError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
 
 FLAGS = {"contract", "nsz"}
 """Fused multiply-add is welcome and the sign of zero is free; NaN and infinity are kept."""

@@ -1,7 +1,8 @@
 """How many threads loops run on, the same for every calling thread, and what makes a launch safe.
 
-numba's `workqueue` layer aborts the process when two Python threads launch at once, and a child forked after a launch on the `omp` layer is
-killed at its own first launch. So launches on `workqueue` take a lock, and a forked child runs serial loops unless its layer is fork-safe.
+numba's `workqueue` layer aborts the process when two Python threads launch at once, and a child forked after a launch
+on the `omp` layer is killed at its own first launch. So launches on `workqueue` take a lock, and a forked child runs
+serial loops unless its layer is fork-safe.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def set_num_threads(n: int) -> None:
         raise TypeError(f"`n` must be an int, got {n!r}.")
     if not 1 <= n <= numba.config.NUMBA_NUM_THREADS:
         raise ValueError(
-            f"`n` must be from 1 to {numba.config.NUMBA_NUM_THREADS}, got {n}: set NUMBA_NUM_THREADS before the first import for more."
+            f"`n` must be from 1 to {numba.config.NUMBA_NUM_THREADS}, got {n}: "
+            "set NUMBA_NUM_THREADS before the first import for more."
         )
     _n_threads = n
 

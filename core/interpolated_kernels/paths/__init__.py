@@ -4,10 +4,11 @@ A path is a module with
 
 - `ACCURACY`: the strictest accuracy that it meets, "componentwise" or "normwise";
 - `supports(problem) -> str | None`: why it cannot serve the problem, or None;
-- `cost(problem, machine) -> Cost`: predicted seconds for one sample on one thread, extra bytes, and its error bound in words;
+- `cost(problem, machine) -> Cost`: predicted seconds for one sample on one thread, extra bytes, and its error bound in
+  words;
 - `prepare(problem) -> state`: what is kept with a plan, computed from structure alone;
-- `forward(state, x, bank) -> y`, `grad_x(state, grad_y, bank) -> grad_x`, `grad_weights(state, grad_y, x) -> grad_bank`,
-  on arrays of the problem's shapes and compute dtype, `bank` being weights `(filters, channels, n)`.
+- `forward(state, x, bank) -> y`, `grad_x(state, grad_y, bank) -> grad_x`, `grad_weights(state, grad_y, x) ->
+  grad_bank`, on arrays of the problem's shapes and compute dtype, `bank` being weights `(filters, channels, n)`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Cost:
-    """A prediction: seconds for one sample's forward pass on one thread, bytes beside inputs and outputs, and the error's bound."""
+    """A prediction: seconds of one sample on one thread, bytes beside inputs and outputs, and the error's bound."""
 
     seconds: float
     extra_bytes: int

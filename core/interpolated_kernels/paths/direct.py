@@ -1,7 +1,8 @@
 """Every cell of the support is a tap: the window's cost, at close to the machine's rate.
 
-x is packed once: padded, each row split by the phase of the column's stride, so that the outputs of a row read neighbours whatever the stride.
-The gradient by x is the same loop over y's gradient, once for every phase of the strides, with the taps that reach that phase.
+x is packed once: padded, each row split by the phase of the column's stride, so that the outputs of a row read
+neighbours whatever the stride. The gradient by x is the same loop over y's gradient, once for every phase of the
+strides, with the taps that reach that phase.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.densify import dense_in, gather_bank
 from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.paths.common import Cost, Machine, n_taps, pad_transpose
@@ -46,11 +47,11 @@ def _chunk(sample_bytes: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Buffer:
-    """A packed copy of `(samples, channels, *spatial)`: for every plane, row and column the source's index, -1 for a zero."""
+    """A packed copy of `(samples, channels, *spatial)`: the index of every plane, row and column, -1 for zero."""
 
-    planes: FloatArray
-    rows: FloatArray
-    columns: FloatArray
+    planes: IntArray
+    rows: IntArray
+    columns: IntArray
 
     @property
     def steps(self) -> tuple[int, int, int]:
@@ -132,7 +133,7 @@ class _Axis:
         """The padded cells that some output reads up to."""
         return (self.out - 1) * self.stride + (self.window - 1) * self.dilation + 1
 
-    def index(self) -> FloatArray:
+    def index(self) -> IntArray:
         """Return, for every used padded cell, the cell of x that it shows or -1."""
         return padded_index(self.size, self.before, self.after, self.mode)[: self.used]
 
@@ -153,8 +154,9 @@ def _axes(problem: Problem) -> tuple[_Axis, ...]:
     return tuple(
         _Axis(size, out, window, stride, dilation, before, after, problem.padding_mode)
         for size, out, window, stride, dilation, (before, after) in zip(
-            _three(problem.spatial, 1), _three(problem.out_spatial, 1), _three(problem.window, 1), _three(problem.stride, 1),
-            _three(problem.dilation, 1), ((0, 0),) * (3 - len(problem.padding)) + problem.padding, strict=True,
+            _three(problem.spatial, 1), _three(problem.out_spatial, 1), _three(problem.window, 1),
+            _three(problem.stride, 1), _three(problem.dilation, 1),
+            ((0, 0),) * (3 - len(problem.padding)) + problem.padding, strict=True,
         )
     )  # fmt: skip
 
@@ -185,7 +187,7 @@ def _whole_vectors(count: int, lanes: int) -> int:
     return -(-count // lanes) * lanes
 
 
-def _centred(before: int, count: int, length: int) -> FloatArray:
+def _centred(before: int, count: int, length: int) -> IntArray:
     """Return the index of an axis with `before` zeros, then the cells, then zeros up to `length`."""
     index = np.arange(length) - before
     return np.where((index >= 0) & (index < count), index, -1)
@@ -203,7 +205,11 @@ def _prepare_forward(problem: Problem, axes: tuple[_Axis, ...], lanes: int) -> t
     buffer = Buffer(planes.index(), row_index, column_index)
     channel_step, plane_step, row_step = buffer.steps
     reads = [np.arange(axis.window) * axis.dilation for axis in axes]
-    offsets = (reads[0] * plane_step, reads[1] * row_step, reads[2] % columns.stride * per_phase + reads[2] // columns.stride)
+    offsets = (
+        reads[0] * plane_step,
+        reads[1] * row_step,
+        reads[2] % columns.stride * per_phase + reads[2] // columns.stride,
+    )
     taps = [AxisTaps(np.arange(axis.window), offset) for axis, offset in zip(axes, offsets, strict=True)]
     n_cells = int(np.prod(problem.window))
     outs, ins = problem.filters_per_group, problem.channels_per_group
@@ -211,14 +217,18 @@ def _prepare_forward(problem: Problem, axes: tuple[_Axis, ...], lanes: int) -> t
     support = problem.support.reshape(*problem.support.shape[:2], *(axis.window for axis in axes))
     blocks = find_blocks(support, taps, operands, rows.stride * row_step)
     whole = (slice(None),) * 3
-    return buffer, Pass(blocks, (planes.out, rows.out, columns.out), (planes.stride * plane_step, rows.stride * row_step), whole)
+    return buffer, Pass(
+        blocks, (planes.out, rows.out, columns.out), (planes.stride * plane_step, rows.stride * row_step), whole
+    )
 
 
 def _prepare_grad_x(problem: Problem, axes: tuple[_Axis, ...], lanes: int) -> tuple[Buffer, tuple[Pass, ...]]:
     from interpolated_kernels import loops
 
     phases = [[(phase, *axis.phase(phase)) for phase in range(axis.stride)] for axis in axes]
-    lengths = [axis.reach + max(first + count for _, first, count in some) for axis, some in zip(axes, phases, strict=True)]
+    lengths = [
+        axis.reach + max(first + count for _, first, count in some) for axis, some in zip(axes, phases, strict=True)
+    ]
     lengths[1] += loops.ROWS_OF_TILE
     lengths[2] += lanes
     buffer = Buffer(*(_centred(axis.reach, axis.out, length) for axis, length in zip(axes, lengths, strict=True)))
@@ -226,24 +236,29 @@ def _prepare_grad_x(problem: Problem, axes: tuple[_Axis, ...], lanes: int) -> tu
     n_cells = int(np.prod(problem.window))
     outs, ins = problem.channels_per_group, problem.filters_per_group
     operands = Operands(problem.groups, outs, ins, channel_step, outs * ins * n_cells, n_cells, outs * n_cells)
-    support = _by_channel(problem).reshape(-1, problem.support.shape[0] if len(problem.support) == 1 else ins, *(axis.window for axis in axes))
+    support = _by_channel(problem).reshape(
+        -1, problem.support.shape[0] if len(problem.support) == 1 else ins, *(axis.window for axis in axes)
+    )
     passes = []
     for chosen in itertools.product(*phases):
-        counts = tuple(count for _, _, count in chosen)
+        counts = (chosen[0][2], chosen[1][2], chosen[2][2])
         if 0 in counts:
             continue
-        taps = [_phase_taps(axis, phase, first, step) for axis, (phase, first, _), step in zip(axes, chosen, (plane_step, row_step, 1), strict=True)]
+        taps = [
+            _phase_taps(axis, phase, first, step)
+            for axis, (phase, first, _), step in zip(axes, chosen, (plane_step, row_step, 1), strict=True)
+        ]
         at = tuple(
             slice(first * axis.stride + phase - axis.region()[0], None, axis.stride)
             for axis, (phase, first, _) in zip(axes, chosen, strict=True)
         )
         blocks = find_blocks(support, taps, operands, row_step)
-        passes.append(Pass(blocks, counts, (plane_step, row_step), at))  # type: ignore[arg-type]
+        passes.append(Pass(blocks, counts, (plane_step, row_step), at))
     return buffer, tuple(passes)
 
 
-def _by_channel(problem: Problem) -> FloatArray:
-    """Return the support with output channels and summed filters exchanged: `(1 or channels, 1 or filters of a group, *window)`."""
+def _by_channel(problem: Problem) -> BoolArray:
+    """Return the support with channels first: `(1 or channels, 1 or filters of a group, *window)`."""
     support = problem.support
     if len(support) == 1:
         return support
@@ -348,7 +363,9 @@ def _pack_weights(taps: TapBlocks, dense: FloatArray) -> FloatArray:
     return packed
 
 
-def _layout(part: Pass, buffer: Buffer, channels: int, samples: int, y_channel: int, y_channels: int, dtype: Any) -> Any:
+def _layout(
+    part: Pass, buffer: Buffer, channels: int, samples: int, y_channel: int, y_channels: int, dtype: Any
+) -> Any:
     from interpolated_kernels import loops
 
     planes, rows, columns = part.counts

@@ -1,7 +1,7 @@
 """The definition itself, in plain NumPy and float64: the oracle of all other paths.
 
-`y[b, f, o] = sum over c and t of x_padded[b, c, o * stride + t * dilation] * dense[f, c, t]`, where c runs over the channels of f's group and t
-over its taps: the cells that some anchor can reach.
+`y[b, f, o] = sum over c and t of x_padded[b, c, o * stride + t * dilation] * dense[f, c, t]`, where c runs over the
+channels of f's group and t over its taps: the cells that some anchor can reach.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def forward(problem: Problem, x: FloatArray, bank: FloatArray, dtype: Any = np.f
     dense = dense_bank(problem, bank, dtype)
     y = np.zeros(problem.y_shape, dtype)
     for tap, reached, patch in _taps(problem, x):
-        values = dense[(..., *tap)]
+        values = dense[_at(tap)]
         if reached.all():
             _by_group(y, problem)[...] += np.einsum("bgc...,gfc->bgf...", patch, values)
         else:
@@ -55,7 +55,7 @@ def grad_x(problem: Problem, grad_y: FloatArray, bank: FloatArray, dtype: Any = 
     grad = np.zeros((problem.batch, problem.channels, *problem.padded), dtype)
     grad_y = _by_group(grad_y.astype(dtype), problem)
     for tap, reached, patch in _taps(problem, grad):
-        values = dense[(..., *tap)]
+        values = dense[_at(tap)]
         if reached.all():
             patch += np.einsum("bgf...,gfc->bgc...", grad_y, values)
         else:
@@ -66,11 +66,15 @@ def grad_x(problem: Problem, grad_y: FloatArray, bank: FloatArray, dtype: Any = 
 def grad_weights(problem: Problem, grad_y: FloatArray, x: FloatArray, dtype: Any = np.float64) -> FloatArray:
     """Return the gradient by the bank `(filters, channels, n)`, computed in `dtype`."""
     x, grad_y = pad(x.astype(dtype), problem), _by_group(grad_y.astype(dtype), problem)
-    grad_dense = np.zeros((problem.groups, problem.filters_per_group, problem.channels_per_group, *problem.window), dtype)
+    grad_dense = np.zeros(
+        (problem.groups, problem.filters_per_group, problem.channels_per_group, *problem.window), dtype
+    )
     for tap, reached, patch in _taps(problem, x):
         spatial = tuple(range(3, patch.ndim))
-        product = np.stack([(grad_y * patch[:, :, c, None]).sum(axis=(0, *spatial)) for c in range(patch.shape[2])], axis=2)
-        grad_dense[(..., *tap)] = np.where(reached, product, 0)
+        product = np.stack(
+            [(grad_y * patch[:, :, c, None]).sum(axis=(0, *spatial)) for c in range(patch.shape[2])], axis=2
+        )
+        grad_dense[_at(tap)] = np.where(reached, product, 0)
     return gather(problem, grad_dense.reshape(problem.filters, problem.channels_per_group, *problem.window))
 
 
@@ -110,19 +114,25 @@ def _by_group(array: FloatArray, problem: Problem) -> FloatArray:
     return array.reshape(array.shape[0], problem.groups, -1, *array.shape[2:])
 
 
+def _at(tap: tuple[int, ...]) -> tuple[Any, ...]:
+    return (..., *tap)
+
+
 def _taps(problem: Problem, padded: FloatArray) -> Iterator[tuple[tuple[int, ...], FloatArray, FloatArray]]:
-    """Yield every tap, which filters and channels have it (as a mask over `bgfc...`), and the view of `padded` that it meets."""
+    """Yield every tap, a mask `(g, f, c)` of the filters that have it, and the view of `padded` that it meets."""
     reached = np.broadcast_to(problem.support, (problem.filters, problem.channels_per_group, *problem.window))
     reached = reached.reshape(problem.groups, problem.filters_per_group, problem.channels_per_group, *problem.window)
     for tap in map(tuple, np.argwhere(problem.support.any(axis=(0, 1)))):
         cells = tuple(
             slice(index * dilation, index * dilation + (count - 1) * stride + 1, stride)
-            for index, dilation, count, stride in zip(tap, problem.dilation, problem.out_spatial, problem.stride, strict=True)
+            for index, dilation, count, stride in zip(
+                tap, problem.dilation, problem.out_spatial, problem.stride, strict=True
+            )
         )
-        yield tap, reached[(..., *tap)], _by_group(padded, problem)[(slice(None),) * 3 + cells]
+        yield tap, reached[_at(tap)], _by_group(padded, problem)[(slice(None),) * 3 + cells]
 
 
 def _masked(values: FloatArray, taps: FloatArray, reached: FloatArray) -> FloatArray:
-    """Return `values * taps` over `(b, g, f, c, *spatial)` with 0 where a filter has no such tap, whatever the value there."""
+    """Return `values * taps` over `(b, g, f, c, *spatial)` and 0 where a filter has no such tap."""
     shape = (*taps.shape, *(1,) * (values.ndim - 4))
     return np.where(reached.reshape(shape), values * taps.reshape(shape), 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import BoolArray, IntArray
 
 _WIDEST = 4
 _FEWEST_SHARED_ROWS = 8
@@ -18,15 +18,15 @@ _FEWEST_TAPS_OF_SEGMENT = 256
 
 @dataclass(frozen=True)
 class AxisTaps:
-    """The taps of one axis in summing order: their cells of the window and the distance of what they read, in values."""
+    """The taps of one axis in summing order: cells of the window, and how far off they read, in values."""
 
-    cells: FloatArray
-    offsets: FloatArray
+    cells: IntArray
+    offsets: IntArray
 
 
 @dataclass(frozen=True)
 class Operands:
-    """Output channels (outs) and summed channels (ins) of one group, and the steps between them in the input and the dense bank."""
+    """Output channels (outs) and summed channels (ins) of a group, and their steps in the input and the dense bank."""
 
     groups: int
     outs: int
@@ -39,17 +39,19 @@ class Operands:
 
 @dataclass(frozen=True, eq=False)
 class TapBlocks:
-    """Blocks `(first, width, x_start, tap_start, n_taps, segment, weights_start, dense_start, window_rows,
-    window_columns, row_tap_start)` and their taps; after these stand the taps of rows that a tile shares."""
+    """Blocks of output channels and their taps, as the loops' `Block` names the columns.
 
-    blocks: FloatArray
-    offsets: FloatArray
-    sources: FloatArray
+    After the taps of the blocks stand those of the rows that a tile of rows shares.
+    """
+
+    blocks: IntArray
+    offsets: IntArray
+    sources: IntArray
     n_weights: int
     dense_step: int
 
 
-def find_blocks(support: FloatArray, axes: Sequence[AxisTaps], operands: Operands, x_row: int) -> TapBlocks:
+def find_blocks(support: BoolArray, axes: Sequence[AxisTaps], operands: Operands, x_row: int) -> TapBlocks:
     """Return the blocks of output channels that have the same taps.
 
     Parameters
@@ -62,10 +64,10 @@ def find_blocks(support: FloatArray, axes: Sequence[AxisTaps], operands: Operand
     cells, offsets = _outer_taps(axes, support.shape[2:])
     masks = support.reshape(*support.shape[:2], -1)[..., cells]
     shares_rows = len(axes[1].cells) >= _FEWEST_SHARED_ROWS and bool((np.diff(axes[1].offsets) == x_row).all())
-    known: dict[bytes, tuple[int, FloatArray]] = {}
+    known: dict[bytes, tuple[int, IntArray]] = {}
     known_rows: tuple[int, int] | None = None
-    all_offsets: list[FloatArray] = []
-    all_sources: list[FloatArray] = []
+    all_offsets: list[IntArray] = []
+    all_sources: list[IntArray] = []
     blocks, tap_count, weight_count = [], 0, 0
     for group, first, width, mask in _runs(masks, operands):
         key = mask.tobytes()
@@ -104,13 +106,13 @@ def find_blocks(support: FloatArray, axes: Sequence[AxisTaps], operands: Operand
     )
 
 
-def _shared_row_offsets(offsets: FloatArray, x_row: int) -> FloatArray:
-    """Return the offsets of every input row that a tile of `_WIDEST` rows meets, from those of the windows' `(rows, columns)`."""
+def _shared_row_offsets(offsets: IntArray, x_row: int) -> IntArray:
+    """Return the offsets of every input row that a tile of rows meets, from those of `(windows, rows, columns)`."""
     rows = np.arange(offsets.shape[1] + _WIDEST - 1)
     return (offsets[:, :1, :] + rows[None, :, None] * x_row).ravel()
 
 
-def _segment(n_taps: int, mask: FloatArray, ins: int) -> int:
+def _segment(n_taps: int, mask: BoolArray, ins: int) -> int:
     """Return how many taps a task sums at a time: those of so many whole channels that starting over is cheap."""
     if n_taps == 0:
         return 1
@@ -120,15 +122,15 @@ def _segment(n_taps: int, mask: FloatArray, ins: int) -> int:
     return per_channel * -(-_FEWEST_TAPS_OF_SEGMENT // per_channel)
 
 
-def _outer_taps(axes: Sequence[AxisTaps], window: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
+def _outer_taps(axes: Sequence[AxisTaps], window: tuple[int, ...]) -> tuple[IntArray, IntArray]:
     """Return the flat cell and the offset of every tap, last axis fastest."""
     cells = np.ravel_multi_index(np.meshgrid(*(axis.cells for axis in axes), indexing="ij"), window).ravel()
     planes, rows, columns = (axis.offsets for axis in axes)
     return cells, (planes[:, None, None] + rows[None, :, None] + columns[None, None, :]).ravel()
 
 
-def _runs(masks: FloatArray, operands: Operands) -> Iterator[tuple[int, int, int, FloatArray]]:
-    """Yield `(group, first, width, mask)`: up to four output channels in a row with equal masks, the first counted in its group."""
+def _runs(masks: BoolArray, operands: Operands) -> Iterator[tuple[int, int, int, BoolArray]]:
+    """Yield `(group, first, width, mask)`: up to four neighbouring outs with equal masks, counted in their group."""
     for group in range(operands.groups):
         first = 0
         while first < operands.outs:

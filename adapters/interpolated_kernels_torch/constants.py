@@ -1,0 +1,72 @@
+"""What tracing must not look into: a kernel and options become the plain values and tensors that a graph can hold."""
+
+from __future__ import annotations
+
+import functools
+import json
+import warnings
+import weakref
+from typing import Any, TypeAlias
+
+import torch
+
+import interpolated_kernels as ik
+
+Settled: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...], int]
+"""Stride, (before, after) padding, dilation, groups."""
+
+_MATRIX_DTYPES = {"mps": torch.float32}  # the only accelerator of torch's that has no float64
+_matrices: weakref.WeakKeyDictionary[ik.InterpolatedKernel, dict[torch.device, torch.Tensor]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+@functools.lru_cache(maxsize=512)
+def _settle(
+    kernel: ik.InterpolatedKernel,
+    x_shape: tuple[int, ...],
+    weights_shape: tuple[int, ...],
+    dtype: str,
+    path: str,
+    **options: Any,
+) -> Settled:
+    problem = ik.plan(x_shape, weights_shape, kernel, dtype=dtype, path=path, **options).problem
+    return problem.stride, problem.padding, problem.dilation, problem.groups
+
+
+@functools.lru_cache(maxsize=256)
+def _key_of(kernel: ik.InterpolatedKernel) -> str:
+    return json.dumps(kernel.to_dict())
+
+
+@torch.compiler.assume_constant_result  # it must be outermost: a trace looks through `lru_cache`
+def settle(*arguments: Any, **options: Any) -> Settled:
+    """Return the options as plain ints, one a spatial axis, after the core's own checks."""
+    return _settle(*arguments, **options)
+
+
+@torch.compiler.assume_constant_result
+def key_of(kernel: ik.InterpolatedKernel) -> str:
+    """Return the kernel as the text that an operator can take; it says all, so graphs may travel to other processes."""
+    return _key_of(kernel)
+
+
+@functools.lru_cache(maxsize=256)
+def kernel_of(key: str) -> ik.InterpolatedKernel:
+    """Return the kernel of a key."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ik.AnchorWarning)  # its maker was warned
+        return ik.InterpolatedKernel.from_dict(json.loads(key))
+
+
+@torch.compiler.assume_constant_result
+def matrix_of(kernel: ik.InterpolatedKernel, device: torch.device) -> torch.Tensor:
+    """Return `kernel.matrix` as a tensor on `device`, kept there as long as the kernel lives."""
+    kept = _matrices.setdefault(kernel, {})
+    if device in kept:
+        return kept[device]
+    dtype = _MATRIX_DTYPES.get(device.type, torch.float64)
+    matrix = torch.from_numpy(kernel.matrix.copy()).to(device, dtype)
+    if type(matrix) is torch.Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(matrix):
+        kept[device] = matrix  # never a tensor of a trace or a transform, which end before the kernel does
+    return matrix

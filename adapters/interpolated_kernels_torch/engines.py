@@ -1,0 +1,69 @@
+"""Which engine serves a call: numba through the core, or torch's own operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+ENGINES = ("auto", "native", "numba")
+
+_NO_FORWARD_MODE = "it has reverse mode alone, no forward mode and no batching rule"
+
+
+def choose_engine(engine: str, path: str, *tensors: torch.Tensor) -> str:
+    """Return "numba" or "native" for the tensors of one call.
+
+    Raises
+    ------
+    ValueError
+        For an unknown engine, or where the one asked for by name cannot serve.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}, got {engine!r}.")
+    if engine == "numba" or (engine == "auto" and not torch.compiler.is_compiling()):
+        why_not = why_not_numba(*tensors)
+        if why_not is None:
+            return "numba"
+        if engine == "numba":
+            raise ValueError(f"`engine`='numba' cannot serve this call: {why_not}. Use engine='native' or 'auto'.")
+    if path != "auto":
+        raise ValueError(
+            f"`path`={path!r} names an algorithm of engine='numba', and engine='native' is to serve: use path='auto'."
+        )
+    return "native"
+
+
+def why_not_numba(*tensors: torch.Tensor) -> str | None:
+    """Return why the core's loops cannot serve these tensors, or None."""
+    if _is_transformed():
+        return f"the call is under a torch.func transform, and {_NO_FORWARD_MODE}"
+    for tensor in tensors:
+        if tensor.device.type not in ("cpu", "meta"):
+            return (
+                f"its loops run on the CPU and a tensor is on {tensor.device}; this version has no loops for CUDA "
+                "(they will need `pip install 'interpolated-kernels[cuda]'`)"
+            )
+        if _tangent(tensor) is not None:
+            return f"a tensor carries a tangent, and {_NO_FORWARD_MODE}"
+    return None
+
+
+def refuse_tangent(tensor: torch.Tensor) -> None:
+    """Raise where forward mode reaches an operator, which has no rule for it and would give zeros in silence."""
+    try:
+        carried = _tangent(tensor) is not None
+    except RuntimeError:  # inside a compiled graph torch does not tell
+        carried = True
+    if carried:
+        raise RuntimeError(f"`engine`='numba' cannot serve forward mode: {_NO_FORWARD_MODE}. Use engine='native'.")
+
+
+@torch.compiler.assume_constant_result
+def _is_transformed() -> bool:
+    return torch._C._functorch.maybe_current_level() is not None
+
+
+def _tangent(tensor: torch.Tensor) -> Any:
+    return forward_ad.unpack_dual(tensor).tangent  # type: ignore[no-untyped-call] # torch's own

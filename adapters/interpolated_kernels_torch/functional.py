@@ -1,0 +1,96 @@
+"""The function: check, choose an engine, call it, come back in the caller's dtype."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+import interpolated_kernels as ik
+from interpolated_kernels_torch import native_engine, numba_engine
+from interpolated_kernels_torch.checks import check_kernel, check_learnable, check_tensors
+from interpolated_kernels_torch.engines import choose_engine
+from interpolated_kernels_torch.options import settle_options
+
+
+def interpolated_conv(
+    x: torch.Tensor,
+    weights: torch.Tensor,
+    kernel: ik.InterpolatedKernel,
+    bias: torch.Tensor | None = None,
+    *,
+    positions: torch.Tensor | None = None,
+    widths: torch.Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: str | int | Sequence[Any] = "valid",
+    padding_mode: str = "zeros",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    path: str = "auto",
+    accuracy: str = "normwise",
+    engine: str = "auto",
+) -> torch.Tensor:
+    """Convolve x with the dense kernel of the anchors' weights: `interpolated_kernels.conv` for tensors.
+
+    Parameters
+    ----------
+    x : Tensor
+        `(batch, channels, *spatial)`, or without the batch axis; `(..., *spatial)` where weights are `(n,)`.
+    weights : Tensor
+        `(n,)` for one plain kernel; `(filters, channels_per_group, n)`; `(filters, n)` where channels are tied or
+        interpolated.
+    kernel : InterpolatedKernel
+    bias : Tensor, optional
+        `(filters,)`; one value for plain weights.
+    positions, widths : Tensor, optional
+        Instead of the kernel's own, for interpolators that are differentiable by them.
+    stride, padding, padding_mode, dilation, groups, path, accuracy
+        As for `interpolated_kernels.conv`. `path` and `accuracy` choose among the algorithms of engine "numba".
+    engine : {"auto", "numba", "native"}
+        "numba": the core's loops, on the CPU, for reverse mode of any order. "native": torch's own operators, for
+        everything torch can do, on any device. "auto": numba for eager CPU tensors; native while compiling,
+        exporting, in forward mode, under `torch.func`, and on other devices.
+
+    Returns
+    -------
+    Tensor
+        In the common dtype of x, weights and bias; float16 and bfloat16 compute in float32.
+
+    Raises
+    ------
+    TypeError
+        For tensors that are not floating or not dense, or options of a wrong type.
+    ValueError
+        For shapes or options that do not fit, or an engine asked for by name that cannot serve.
+
+    Examples
+    --------
+    >>> import torch, interpolated_kernels as ik
+    >>> kernel = ik.InterpolatedKernel([[0], [2]], 3, "linear")
+    >>> interpolated_conv(torch.tensor([0.0, 1.0, 0.0, 0.0]), torch.tensor([1.0, 3.0]), kernel, padding="same")
+    tensor([2., 1., 0., 0.])
+    """
+    tensors = {"x": x, "weights": weights} if bias is None else {"x": x, "weights": weights, "bias": bias}
+    check_tensors(tensors)
+    check_kernel(kernel)
+    for name, learned in (("positions", positions), ("widths", widths)):
+        if learned is not None:
+            check_learnable(kernel, name)
+    dtype = functools.reduce(torch.promote_types, [tensor.dtype for tensor in tensors.values()])
+    compute = torch.float64 if dtype == torch.float64 else torch.float32
+    settled = settle_options(
+        x.shape, weights.shape, kernel, "float64" if compute == torch.float64 else "float32",
+        stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups,
+        path=path, accuracy=accuracy,
+    )  # fmt: skip
+    channel_shape = () if weights.ndim == 1 else (weights.shape[0], *(1,) * len(settled[0]))
+    if bias is not None and bias.numel() != (channel_shape or (1,))[0]:
+        raise ValueError(f"`bias` must have shape {channel_shape[:1]}, one value a filter, got {tuple(bias.shape)}.")
+    chosen = choose_engine(engine, path, *tensors.values())
+    operands = x.to(compute), weights.to(compute), kernel, settled, padding_mode
+    y = native_engine.conv(*operands) if chosen == "native" else numba_engine.conv(*operands, path, accuracy)
+    if bias is not None:
+        y = y + bias.to(compute).reshape(channel_shape)
+    return y.to(dtype)

@@ -1,0 +1,62 @@
+"""Torch's own operators around `kernel.matrix`: whatever torch can transform, trace or export."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+import interpolated_kernels as ik
+from interpolated_kernels_torch.constants import Settled, matrix_of
+
+_CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_TORCH_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
+
+
+def densify(weights: torch.Tensor, kernel: ik.InterpolatedKernel) -> torch.Tensor:
+    """Return the dense kernel as `ik.densify` does, summed in float64 and cast at the end."""
+    matrix = matrix_of(kernel, weights.device)
+    values = weights.to(matrix.dtype)
+    if matrix.ndim == 4:  # a matrix for every filter and channel
+        dense: torch.Tensor = (matrix @ values[..., None])[..., 0]
+    else:  # one for all, or one for every filter
+        dense = (values if values.ndim == 3 else values[..., None, :]) @ matrix.transpose(-1, -2)
+    dense = dense.to(weights.dtype)
+    if weights.ndim == 1:
+        return dense.reshape(kernel.window)
+    if kernel.channel_mode == "interpolated":
+        return dense.reshape(weights.shape[0], *kernel.window).movedim(-1, 1)
+    return dense.reshape(weights.shape[0], -1, *kernel.window)
+
+
+def conv(
+    x: torch.Tensor, weights: torch.Tensor, kernel: ik.InterpolatedKernel, settled: Settled, padding_mode: str
+) -> torch.Tensor:
+    """Return y, without bias, for x and weights of one dtype; autocast stays out of it, as of the other engine."""
+    if torch.is_autocast_enabled(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            return conv(x, weights, kernel, settled, padding_mode)
+    stride, padding, dilation, groups = settled
+    d, dense = len(stride), densify(weights, kernel)
+    sizes = x.shape[-d:]
+    plain = weights.ndim == 1
+    lead = x.shape[:-d] if plain else x.shape[: -d - 1]
+    x = x.reshape(math.prod(lead), 1 if plain else x.shape[-d - 1], *sizes)
+    if kernel.channel_mode == "tied" and not plain:
+        x = x.reshape(x.shape[0], groups, x.shape[1] // groups, *sizes).sum(2)
+    x = pad(x, padding, padding_mode)
+    y = _CONVS[d](x, dense[None, None] if plain else dense, None, stride, 0, dilation, groups)
+    return y.reshape(*lead, *y.shape[2:] if plain else y.shape[1:])
+
+
+def pad(x: torch.Tensor, padding: tuple[tuple[int, int], ...], mode: str) -> torch.Tensor:
+    """Return x with `(before, after)` cells more on every spatial axis."""
+    if not any(cells for pair in padding for cells in pair):
+        return x
+    if mode != "symmetric":
+        return F.pad(x, [cells for pair in reversed(padding) for cells in pair], _TORCH_MODES[mode])
+    for axis, (before, after) in enumerate(padding, start=2):
+        size = x.shape[axis]
+        x = torch.cat((x.narrow(axis, 0, before).flip(axis), x, x.narrow(axis, size - after, after).flip(axis)), axis)
+    return x

@@ -1,0 +1,94 @@
+"""The peers: each computes the same dense convolution from the dense kernel, and its gradients where it has them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from cases import Case
+
+import interpolated_kernels as ik
+
+Run = Callable[[], Any]
+MODULES = {"torch": "torch", "opencv": "cv2", "tensorflow": "tensorflow"}
+
+
+def is_installed(peer: str) -> bool:
+    return importlib.util.find_spec(MODULES[peer]) is not None
+
+
+def same_or_valid(case: Case) -> list[tuple[int, int]]:
+    """Return the (before, after) padding of every spatial axis."""
+    return list(ik.plan(case.x_shape, case.weights_shape, case.kernel, **case.options).problem.padding)
+
+
+def torch_runs(case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.ndarray, threads: int) -> tuple[Run, Run]:
+    import torch
+    import torch.nn.functional as F
+
+    torch.set_num_threads(threads)
+    torch.backends.mkldnn.enabled = True
+    function = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[dense.ndim - 2]
+    flat = [count for pair in reversed(same_or_valid(case)) for count in pair]
+    before = [pair[0] for pair in same_or_valid(case)]
+    symmetric = all(pair[0] == pair[1] for pair in same_or_valid(case))
+    options = {"stride": case.options.get("stride", 1), "groups": case.groups}
+
+    def convolve(image: Any, kernel: Any) -> Any:
+        if symmetric:
+            return function(image, kernel, padding=before, **options)
+        return function(F.pad(image, flat), kernel, **options)
+
+    image, kernel, gradient = torch.from_numpy(x), torch.from_numpy(dense), torch.from_numpy(grad_y)
+
+    def forward() -> np.ndarray:
+        with torch.no_grad():
+            return convolve(image, kernel).numpy()
+
+    def forward_backward() -> Any:
+        leaf, weight = image.detach().requires_grad_(), kernel.detach().requires_grad_()
+        convolve(leaf, weight).backward(gradient)
+        return leaf.grad, weight.grad
+
+    return forward, forward_backward
+
+
+def opencv_runs(case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.ndarray, threads: int) -> tuple[Run, None]:
+    import cv2
+
+    cv2.setNumThreads(threads)
+    image, kernel = x[0, 0], dense[0, 0]
+
+    def forward() -> np.ndarray:
+        return cv2.filter2D(image, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)[None, None]
+
+    return forward, None
+
+
+def tensorflow_runs(case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.ndarray, threads: int) -> tuple[Run, Run]:
+    import tensorflow as tf
+
+    image = tf.constant(np.moveaxis(x, 1, -1))
+    kernel = tf.constant(np.moveaxis(dense, (0, 1), (-1, -2)))
+    gradient = tf.constant(np.moveaxis(grad_y, 1, -1))
+
+    @tf.function
+    def convolve(image: Any, kernel: Any) -> Any:
+        return tf.nn.conv2d(image, kernel, strides=case.options.get("stride", 1), padding="VALID")
+
+    @tf.function
+    def gradients(image: Any, kernel: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch([image, kernel])
+            y = convolve(image, kernel)
+        return tape.gradient(y, [image, kernel], gradient)
+
+    def forward() -> np.ndarray:
+        return np.moveaxis(convolve(image, kernel).numpy(), -1, 1)
+
+    return forward, lambda: [part.numpy() for part in gradients(image, kernel)]
+
+
+RUNS = {"torch": torch_runs, "opencv": opencv_runs, "tensorflow": tensorflow_runs}

@@ -1,0 +1,356 @@
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+tf = pytest.importorskip("tensorflow")
+
+import interpolated_kernels as ik  # noqa: E402  # after the look for TensorFlow
+from interpolated_kernels.testing import assert_matches_reference, reference  # noqa: E402
+from interpolated_kernels.testing.strategies import cases  # noqa: E402
+from interpolated_kernels_tensorflow import interpolated_conv, numba_engine  # noqa: E402
+
+ENGINES = ("native", "numba")
+
+
+def _kernel(window, spacing=2, interpolator="linear", **options):
+    return ik.InterpolatedKernel(ik.grid_positions(window, spacing), window, interpolator, **options)
+
+
+def _scattered(lead, window, **options):
+    positions = np.random.default_rng(3).uniform(0, np.array(window) - 1, (*lead, 5, len(window)))
+    return ik.InterpolatedKernel(positions, window, "polyharmonic", **options)
+
+
+def _through_channels(lead):
+    return _scattered(lead, (4, 5, 2), channel_mode="interpolated")
+
+
+@dataclass
+class Row:
+    """One convolution: x, weights and a gradient of y, all normal, in float64."""
+
+    kernel: ik.InterpolatedKernel
+    x_shape: tuple
+    weights_shape: tuple
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        rng = np.random.default_rng(7)
+        self.x, self.weights = rng.normal(size=self.x_shape), rng.normal(size=self.weights_shape)
+        self.grad_y = rng.normal(size=reference(self.x, self.weights, self.kernel, **self.options).shape)
+
+
+def _padded(mode, padding):
+    return Row(_kernel((5, 3)), (2, 2, 7, 6), (3, 2, 6), {"padding": padding, "padding_mode": mode})
+
+
+ROWS = {
+    "plain weights": Row(_kernel((3, 5)), (2, 3, 8, 9), (6,), {"padding": "same"}),
+    "plain image": Row(_kernel((3, 5)), (8, 9), (6,), {"stride": (1, 2)}),
+    "no batch": Row(_kernel((3, 5)), (3, 8, 9), (4, 3, 6), {"padding": 1}),
+    "1-D causal": Row(_kernel((5,)), (2, 3, 9), (4, 3, 3), {"padding": "causal", "dilation": 2}),
+    "1-D stride and dilation": Row(_kernel((4,), 3), (2, 4, 13), (6, 2, 2), {"groups": 2, "stride": 3, "dilation": 2}),
+    "2-D even window, same": Row(_kernel((4, 6), 3), (2, 3, 9, 11), (4, 3, 4), {"padding": "same", "stride": (2, 3)}),
+    "2-D groups": Row(_kernel((5, 5)), (2, 4, 9, 8), (6, 2, 9), {"groups": 2, "padding": [(1, 2), (0, 3)]}),
+    "2-D depthwise": Row(_kernel((5, 5)), (2, 3, 9, 8), (6, 1, 9), {"groups": 3, "padding": 2}),
+    "2-D dilation": Row(_kernel((3, 3)), (1, 2, 9, 8), (3, 2, 4), {"dilation": (2, 3), "padding": "same"}),
+    "2-D stride and dilation": Row(_kernel((3, 3)), (1, 2, 9, 8), (3, 2, 4), {"dilation": (2, 1), "stride": 2}),
+    "2-D reflect": _padded("reflect", [(2, 1), (3, 0)]),
+    "2-D replicate": _padded("replicate", (8, 1)),
+    "2-D circular": _padded("circular", "same"),
+    "2-D symmetric": _padded("symmetric", [(7, 1), (0, 2)]),
+    "per filter": Row(_scattered((4,), (4, 5)), (2, 4, 8, 9), (4, 2, 5), {"groups": 2}),
+    "per filter and channel": Row(_scattered((4, 2), (4, 5)), (2, 4, 8, 9), (4, 2, 5), {"groups": 2}),
+    "tied": Row(_kernel((3, 5), channel_mode="tied"), (2, 4, 8, 9), (6, 6), {"groups": 2, "padding": "same"}),
+    "interpolated": Row(_through_channels(()), (2, 4, 8, 9), (6, 5), {"groups": 2}),
+    "interpolated, per filter": Row(_through_channels((6,)), (2, 2, 9, 11), (6, 5), {"stride": 2, "dilation": 2}),
+    "3-D": Row(_kernel((3, 4, 2), 1), (2, 2, 5, 6, 4), (3, 2, 24), {"stride": (1, 2, 1), "padding": "same"}),
+    "3-D dilation": Row(_kernel((2, 3, 2), 1), (1, 2, 5, 7, 4), (2, 1, 12), {"dilation": (1, 2, 2), "groups": 2}),
+}  # fmt: skip
+
+
+def _y_and_gradients(row, engine, x=None, weights=None):
+    x, weights = (tf.constant(row.x) if x is None else x), (tf.constant(row.weights) if weights is None else weights)
+    with tf.GradientTape() as tape:
+        tape.watch([x, weights])
+        y = interpolated_conv(x, weights, row.kernel, engine=engine, **row.options)
+    return y, *tape.gradient(y, [x, weights], tf.constant(row.grad_y, y.dtype))
+
+
+def _assert_matches(row, results):
+    for quantity, result in zip(("y", "grad_x", "grad_weights"), results, strict=True):
+        assert_matches_reference(
+            result.numpy(), row.x, row.weights, row.kernel, quantity=quantity, grad_y=row.grad_y, **row.options
+        )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+def test_y_and_gradients_match_the_reference(row, engine):
+    """Eagerly, each engine gives the reference's y and both of its gradients."""
+    _assert_matches(row, _y_and_gradients(row, engine))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "name", ["2-D circular", "2-D replicate", "2-D even window, same", "tied", "no batch", "1-D causal"]
+)
+def test_a_traced_function_of_unknown_sizes_matches_the_reference(name, engine):
+    """In a `tf.function` that knows the channels alone, each engine gives the same, paddings included."""
+    row = ROWS[name]
+    channel_axis = row.x.ndim - row.kernel.n_dims - 1
+    unknown = [size if axis == channel_axis else None for axis, size in enumerate(row.x.shape)]
+
+    @tf.function(input_signature=[tf.TensorSpec(unknown, tf.float64), tf.TensorSpec(row.weights.shape, tf.float64)])
+    def traced(x, weights):
+        return _y_and_gradients(row, engine, x, weights)
+
+    _assert_matches(row, traced(row.x, row.weights))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@hypothesis.given(case=cases(data=lambda rng, shape: rng.standard_normal(shape)))
+@hypothesis.settings(deadline=None, max_examples=20)
+def test_any_problem_matches_the_reference(engine, case):
+    """Whatever the axes, channel mode, padding, stride, dilation, groups and dtype, engines match the reference."""
+    x, weights = tf.constant(case.x), tf.constant(case.weights)
+    with tf.GradientTape() as tape:
+        tape.watch([x, weights])
+        y = interpolated_conv(x, weights, case.kernel, engine=engine, **case.options)
+    grads = tape.gradient(y, [x, weights], tf.constant(case.grad_y, y.dtype))
+    for quantity, result in zip(("y", "grad_x", "grad_weights"), (y, *grads), strict=True):
+        case.assert_matches(quantity, result.numpy())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["2-D groups", "1-D causal", "no batch", "plain weights"])
+def test_channels_last_is_channels_first_moved(name, engine):
+    """`data_format` only moves the channel axis of x and y; plain weights have none."""
+    row = ROWS[name]
+    axis = row.x.ndim - row.kernel.n_dims - 1
+    moved = row.x if row.weights.ndim == 1 else np.moveaxis(row.x, axis, -1)
+    y = interpolated_conv(moved, row.weights, row.kernel, data_format="channels_last", engine=engine, **row.options)
+    y = y.numpy() if row.weights.ndim == 1 else np.moveaxis(y.numpy(), -1, axis)
+    assert_matches_reference(y, row.x, row.weights, row.kernel, **row.options)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_empty_batch_gives_an_empty_result(engine):
+    """No sample gives no result, an empty gradient by x, and zeros by the weights."""
+    x, weights = tf.zeros([0, 4, 9, 8]), tf.ones([6, 2, 9])
+    with tf.GradientTape() as tape:
+        tape.watch([x, weights])
+        y = interpolated_conv(x, weights, _kernel((5, 5)), groups=2, engine=engine)
+    grad_x, grad_weights = tape.gradient(y, [x, weights])
+    assert (y.shape, grad_x.shape) == ((0, 6, 5, 4), x.shape)
+    np.testing.assert_array_equal(grad_weights, np.zeros(weights.shape))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_dtypes_come_back_as_they_came(dtype, engine):
+    """Narrow floats compute in float32 and come back rounded once; gradients have the dtype of their argument."""
+    row = ROWS["2-D groups"]
+    x, weights = tf.cast(row.x, dtype), tf.cast(row.weights, dtype)
+    y, grad_x, grad_weights = _y_and_gradients(row, engine, x, weights)
+    assert y.dtype == grad_x.dtype == grad_weights.dtype == tf.as_dtype(dtype)
+    assert_matches_reference(y.numpy(), x.numpy(), weights.numpy(), row.kernel, **row.options)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_dtypes_promote_as_in_numpy(engine):
+    """float32 with float64 gives float64, in a traced function too; each gradient keeps its argument's dtype."""
+    row = ROWS["2-D groups"]
+    results = tf.function(lambda x, w: _y_and_gradients(row, engine, x, w))(tf.cast(row.x, tf.float32), row.weights)
+    assert [result.dtype for result in results] == [tf.float64, tf.float32, tf.float64]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_static_shapes_survive_tracing(engine):
+    """Sizes that tracing knows are known of y and of the gradients; an unknown batch and row stay unknown."""
+    kernel, seen = _kernel((5, 5)), {}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4, None, 12], tf.float32)])
+    def traced(x):
+        weights = tf.ones([6, 2, 9])
+        with tf.GradientTape() as tape:
+            tape.watch([x, weights])
+            y = interpolated_conv(x, weights, kernel, groups=2, stride=2, engine=engine)
+        seen.update(zip("ygw", (y.shape, *(grad.shape for grad in tape.gradient(y, [x, weights]))), strict=True))
+        return y
+
+    assert traced(tf.ones([3, 4, 9, 12])).shape == (3, 6, 3, 4)
+    assert seen["y"].as_list() == [None, 6, None, 4]
+    assert seen["g"].as_list() == [None, 4, None, 12]
+    assert seen["w"].as_list() == [6, 2, 9]
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_second_order_gradients_agree(traced):
+    """The gradient of a function of the gradients is the same by both engines, to rounding of its largest entry."""
+    row = ROWS["2-D groups"]
+
+    def second(x, weights, engine):
+        with tf.GradientTape() as outer:
+            outer.watch([x, weights])
+            with tf.GradientTape() as inner:
+                inner.watch([x, weights])
+                loss = tf.reduce_sum(interpolated_conv(x, weights, row.kernel, engine=engine, **row.options) ** 3)
+            grad_x, grad_weights = inner.gradient(loss, [x, weights])
+            penalty = tf.reduce_sum(grad_x**2) + tf.reduce_sum(grad_weights**2)
+        return outer.gradient(penalty, [x, weights])
+
+    function = tf.function(second) if traced else second
+    for ours, theirs in zip(*(function(tf.constant(row.x), tf.constant(row.weights), e) for e in ENGINES), strict=True):
+        assert np.abs(ours - theirs).max() <= 2.0**-43 * np.abs(theirs).max()
+
+
+def test_forward_mode_is_never_silently_zero():
+    """A forward accumulator gets the same tangent from both engines: y is linear in x and in the weights."""
+    row = ROWS["2-D groups"]
+    x, weights = tf.constant(row.x), tf.constant(row.weights)
+    for engine in ENGINES:
+        with tf.autodiff.ForwardAccumulator([x, weights], [x, weights]) as accumulator:
+            y = interpolated_conv(x, weights, row.kernel, engine=engine, **row.options)
+        assert np.abs(accumulator.jvp(y) - 2 * y).max() <= 2.0**-48 * np.abs(y).max()
+
+
+def test_auto_is_numba_for_eager_tensors_and_native_while_tracing(monkeypatch):
+    """`engine="auto"` calls this project's loops eagerly and leaves no host function in a graph."""
+    row, calls = ROWS["2-D groups"], []
+    conv = numba_engine.conv
+    monkeypatch.setattr(numba_engine, "conv", lambda *arguments: calls.append(1) or conv(*arguments))
+    interpolated_conv(row.x, row.weights, row.kernel, **row.options)
+    assert len(calls) == 1
+    graph = tf.function(lambda x: interpolated_conv(x, row.weights, row.kernel, **row.options)).get_concrete_function(
+        row.x
+    )
+    assert len(calls) == 1
+    assert not [operation for operation in graph.graph.get_operations() if "PyFunc" in operation.type]
+
+
+def test_xla_runs_native_and_refuses_numba():
+    """Under `jit_compile=True`, "auto" compiles, gradients too, and "numba" raises while tracing."""
+    row = ROWS["2-D circular"]
+    compiled = tf.function(lambda x, w: _y_and_gradients(row, "auto", x, w), jit_compile=True)
+    _assert_matches(row, compiled(row.x, row.weights))
+    with pytest.raises(ValueError, match="`engine`='numba' cannot run under XLA"):
+        tf.function(lambda x: interpolated_conv(x, row.weights, row.kernel, engine="numba"), jit_compile=True)(row.x)
+
+
+def test_native_exports_and_serves_in_a_new_process(tmp_path):
+    """A SavedModel of "auto", of any batch and size, gives the reference's y where this package was never imported."""
+    row = ROWS["2-D circular"]
+    module = tf.Module()
+    module.serve = tf.function(
+        lambda x: interpolated_conv(x, row.weights, row.kernel, **row.options),
+        input_signature=[tf.TensorSpec([None, 2, None, None], tf.float64)],
+    )
+    tf.saved_model.save(module, str(tmp_path / "model"))
+    np.save(tmp_path / "x.npy", row.x)
+    program = (
+        "import sys, numpy, tensorflow as tf; folder = sys.argv[1]\n"
+        "y = tf.saved_model.load(folder + '/model').serve(tf.constant(numpy.load(folder + '/x.npy')))\n"
+        "numpy.save(folder + '/y.npy', y); assert 'interpolated_kernels' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=120)
+    assert_matches_reference(np.load(tmp_path / "y.npy"), row.x, row.weights, row.kernel, **row.options)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_bias_is_added_to_every_filter(data_format, engine):
+    """y with a bias is y plus the filter's bias, and the bias has its gradient."""
+    kernel, bias = _kernel((3, 3)), tf.constant([1.0, 2.0, 4.0])
+    shape = [2, 2, 6, 6] if data_format == "channels_first" else [2, 6, 6, 2]
+    with tf.GradientTape() as tape:
+        tape.watch(bias)
+        y = interpolated_conv(tf.zeros(shape), tf.ones([3, 2, 4]), kernel, bias, data_format=data_format, engine=engine)
+    by_filter = np.moveaxis(y.numpy(), 1 if data_format == "channels_first" else -1, 0)
+    np.testing.assert_array_equal(by_filter, np.broadcast_to(bias.numpy()[:, None, None, None], by_filter.shape))
+    np.testing.assert_array_equal(tape.gradient(y, bias), [32.0, 32.0, 32.0])
+
+
+X, WEIGHTS, KERNEL = np.ones((2, 4, 9, 8)), np.ones((6, 4, 9)), _kernel((5, 5))
+MISTAKES = {
+    "integers": {"x": X.astype(int)},
+    "bool": {"weights": WEIGHTS > 0},
+    "complex": {"x": X + 1j},
+    "object": {"x": X.astype(object)},
+    "masked": {"x": np.ma.masked_less(X, 0)},
+    "kernel": {"kernel": 3},
+    "anchors": {"weights": WEIGHTS[..., 1:]},
+    "channels": {"weights": WEIGHTS[:, 1:]},
+    "axes": {"x": X[0, 0, 0]},
+    "groups": {"groups": 3},
+    "stride": {"stride": 0},
+    "dilation": {"dilation": 1.5},
+    "padding": {"padding": "full"},
+    "padding mode": {"padding_mode": "constant"},
+    "reflect": {"padding": 9, "padding_mode": "reflect"},
+    "window": {"x": X[..., :3]},
+    "path": {"path": "fastest"},
+    "accuracy": {"accuracy": "high"},
+}
+
+
+@pytest.mark.parametrize("engine", ["auto", *ENGINES])
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_the_core_error(mistake, engine):
+    """What the core refuses is refused with the core's type and words, by every engine."""
+    arguments = {"x": X, "weights": WEIGHTS, "kernel": KERNEL, **mistake}
+    with pytest.raises((TypeError, ValueError), match="`") as expected:
+        ik.conv(**arguments)
+    with pytest.raises(expected.type, match=re.escape(str(expected.value))):
+        interpolated_conv(**arguments, engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "cuda"}, "`engine` must be one of auto, native, numba, got 'cuda'"),
+        ({"data_format": "NHWC"}, "`data_format` must be one of channels_first, channels_last, got 'NHWC'"),
+        (
+            {"engine": "native", "path": "reference"},
+            "`path`='reference' is this project's own and needs engine='numba'",
+        ),
+        ({"positions": np.zeros((9, 2))}, "`positions` must be None: they cannot be learned"),
+        ({"widths": np.zeros((9, 2))}, "`widths` must be None: they cannot be learned"),
+        ({"bias": tf.ones([4])}, re.escape("`bias` must have shape (6,), one a filter, got (4,)")),
+    ],
+)
+def test_what_only_the_adapter_knows_is_checked(options, message):
+    """An unknown engine or layout, an engine that cannot serve, and a bias of another shape raise."""
+    with pytest.raises(ValueError, match=message):
+        interpolated_conv(X, WEIGHTS, KERNEL, **options)
+
+
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        (tf.TensorSpec(None, tf.float64), "`x` must have a known rank"),
+        (tf.TensorSpec([2, None, 9, 8], tf.float64), "`x` must have a known number of channels"),
+        (tf.TensorSpec([2, 3, None, 8], tf.float64), "`weights` must have shape"),
+    ],
+)
+def test_tracing_checks_what_it_knows(signature, message):
+    """A traced function raises for a wrong number of channels, and asks for the rank and the channels."""
+    traced = tf.function(lambda x: interpolated_conv(x, WEIGHTS, KERNEL), input_signature=[signature])
+    with pytest.raises(ValueError, match=message):
+        traced.get_concrete_function()
+
+
+def test_named_paths_reach_the_core():
+    """`path="reference"` computes in float64 whatever the dtype, so float32 comes back correctly rounded."""
+    row = ROWS["2-D groups"]
+    x, weights = row.x.astype(np.float32), row.weights.astype(np.float32)
+    y = interpolated_conv(x, weights, row.kernel, path="reference", **row.options)
+    np.testing.assert_array_equal(y, ik.conv(x, weights, row.kernel, path="reference", **row.options))

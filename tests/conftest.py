@@ -1,0 +1,24 @@
+import os
+
+import hypothesis
+import pytest
+
+# Compiling the first loops takes longer than any deadline, and a blob reproduces a failure from the log alone.
+hypothesis.settings.register_profile(
+    "dev",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.filter_too_much],
+)
+hypothesis.settings.register_profile("ci", parent=hypothesis.settings.get_profile("dev"), derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.fixture
+def threads():
+    """`threads(n)` runs what follows on n threads; the number is put back in the end."""
+    import interpolated_kernels as ik
+
+    before = ik.get_num_threads()
+    yield ik.set_num_threads
+    ik.set_num_threads(before)

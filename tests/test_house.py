@@ -1,0 +1,112 @@
+"""The rules of the house: who imports whom, and what an import costs."""
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import interpolated_kernels
+
+CORE = Path(interpolated_kernels.__file__).parent
+ORDER = [
+    "errors", "arrays", "loops", "anchors", "interpolation", "caching", "structure", "kernel", "geometry", "densify", "paths",
+    "planning", "convolution", "initialization", "runtime", "plotting", "testing", "cli", "layers", "utils",
+]  # fmt: skip
+FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}
+HEAVY = {"numba", "scipy", "matplotlib", "sklearn", "rich", "hypothesis", "pytest", *FRAMEWORKS}
+
+
+def _imports(path: Path, top_level_only: bool = False) -> set[str]:
+    """Return the dotted names that a file imports."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _room(path: Path) -> str:
+    """Return the module or package of the core that a file belongs to."""
+    return path.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+CORE_FILES = sorted(path for path in CORE.rglob("*.py") if _room(path) not in ("__init__", "__main__"))
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_a_module_imports_only_from_those_above_it(path):
+    """Describe, plan, execute: no module of the core looks down."""
+    own = ORDER.index(_room(path))
+    for name in _imports(path):
+        parts = name.split(".")
+        if parts[0] == "interpolated_kernels" and len(parts) > 1 and parts[1] in ORDER:
+            assert ORDER.index(parts[1]) <= own, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=lambda path: str(path.relative_to(CORE)))
+def test_only_layers_knows_a_framework(path):
+    """The core names no framework and no adapter; `layers` alone names one adapter."""
+    foreign = {name.split(".")[0] for name in _imports(path)}
+    adapters = {name for name in foreign if name.startswith("interpolated_kernels_")}
+    assert not (foreign & FRAMEWORKS)
+    assert adapters <= ({"interpolated_kernels_keras"} if path.name == "layers.py" else set())
+
+
+def test_paths_do_not_import_each_other():
+    """A path needs its own module and the shared ones."""
+    paths = set(importlib.import_module("interpolated_kernels.paths").PATHS)
+    for name in paths:
+        imported = _imports(CORE / "paths" / f"{name}.py")
+        assert not {f"interpolated_kernels.paths.{other}" for other in paths - {name}} & imported
+
+
+def test_adapters_import_public_names_alone():
+    """An adapter sees of the core what a user sees."""
+    for package in CORE.parent.parent.joinpath("adapters").glob("interpolated_kernels_*/*.py"):
+        deep = {name for name in _imports(package) if name.startswith("interpolated_kernels.")}
+        public = {f"interpolated_kernels.{name}" for name in interpolated_kernels.__all__}
+        assert deep <= public, f"{package} imports {deep - public}"
+
+
+def test_import_loads_numpy_alone():
+    """`import interpolated_kernels` loads neither numba, scipy, matplotlib nor any framework."""
+    code = f"import sys, interpolated_kernels; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_describing_and_planning_load_no_numba():
+    """Kernels and plans are made without numba: only executing needs it."""
+    code = (
+        "import sys, interpolated_kernels as ik; k = ik.InterpolatedKernel(ik.grid_positions((9, 9), 2), (9, 9), 'linear');"
+        "print(ik.plan((1, 1, 32, 32), (2, 1, 25), k)); print('numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("False")
+
+
+def test_every_numba_function_is_in_loops():
+    """No file outside `loops` imports numba."""
+    for path in CORE_FILES:
+        if _room(path) != "loops":
+            assert "numba" not in {name.split(".")[0] for name in _imports(path)}, path
+
+
+def _modules() -> list[str]:
+    found = pkgutil.walk_packages(interpolated_kernels.__path__, "interpolated_kernels.")
+    return ["interpolated_kernels", *(module.name for module in found if not module.name.endswith("__main__"))]
+
+
+@pytest.mark.parametrize("name", _modules())
+def test_doctests(name):
+    """What a docstring shows is what happens."""
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
