@@ -86,7 +86,7 @@ def conv(
     >>> import numpy, interpolated_kernels as ik
     >>> kernel = ik.InterpolatedKernel([[0], [2]], 3, "linear")
     >>> ik.conv(numpy.array([0.0, 1.0, 0.0, 0.0]), numpy.array([1.0, 3.0]), kernel, padding="same")
-    array([2., 1., 0., 0.])
+    array([3., 2., 1., 0.])
     """
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = result_dtype(x, weights)

@@ -4,7 +4,8 @@ A loop only loops: bodies are plain jitted functions, with a thin serial and a t
 and `launch` chooses.
 """
 
-from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, gather, multiply_gradients, pack, pack_weights
+from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, gather, pack, pack_weights
+from interpolated_kernels.loops.cpu_gradient import multiply_gradients
 from interpolated_kernels.loops.cpu_mix import mix
 from interpolated_kernels.loops.cpu_tiles import lanes_of
 from interpolated_kernels.loops.jit import cache_folder

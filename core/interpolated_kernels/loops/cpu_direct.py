@@ -1,4 +1,4 @@
-"""The direct path's loops: taps times shifted input into register tiles, and dot products for the taps' gradient.
+"""The direct path's forward loop: every tap times a shifted input, into register tiles.
 
 Arrays are flat, and rows are padded to whole vectors. A tile is `width` output channels (or rows) by a few vectors of
 outputs. A block is up to four output channels with the same taps. Each output is one chain of multiply-adds over its
@@ -12,27 +12,12 @@ from typing import Any, NamedTuple
 from numba import prange
 from numba.cpython.unsafe.tuple import tuple_setitem
 
-from interpolated_kernels.loops.cpu_tiles import (
-    VECTOR_BYTES,
-    add_products,
-    add_some_products,
-    add_taps,
-    lane_sums,
-    load,
-    store,
-    zeros,
-)
+from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES, add_taps, load, store, zeros
 from interpolated_kernels.loops.jit import jit
 from interpolated_kernels.loops.threads import launch
 
 ROWS_OF_TILE = 4
 """Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
-
-PRODUCTS_OF_BLOCK = 4096
-"""Most products of a weights' gradient that are summed in the caller's dtype before float64."""
-
-TAPS_OF_TASK = 120
-"""A multiple of every tile's columns, so that no two tasks write the same gradient."""
 
 VECTORS_OF_TASK = 48
 """A multiple of every tile's columns, so that no two tasks write the same output."""
@@ -91,14 +76,6 @@ def gather(x: Any, weights: Any, offsets: Any, blocks: Any, layout: Layout, y: A
     launch(_gather_parallel, _gather_serial, is_worth_it, x, weights, offsets, blocks, layout, y)
 
 
-def multiply_gradients(
-    y: Any, x: Any, offsets: Any, sources: Any, blocks: Any, layout: Layout, dense_step: int, grad: Any
-) -> None:
-    """Add to the flat float64 `grad` of the dense bank, for every tap, the sum over outputs of gradient times input."""
-    is_worth_it = grad.size * layout.samples * layout.planes * layout.rows * layout.columns > 2**21
-    launch(_multiply_parallel, _multiply_serial, is_worth_it, y, x, offsets, sources, blocks, layout, dense_step, grad)
-
-
 @jit
 def _pack_image(source, planes, rows, columns, packed, image):
     for plane in range(planes.size):
@@ -126,7 +103,7 @@ def _pack_parallel(source, planes, rows, columns, packed):
 @jit
 def _pack_weights(dense, sources, blocks, dense_step, packed):
     for index in range(len(blocks)):
-        block = _block(blocks, index)
+        block = block_at(blocks, index)
         if block.window_rows > 0:
             _pack_row_weights(dense, sources, block, packed)
             continue
@@ -152,7 +129,7 @@ def _pack_row_weights(dense, sources, block, packed):
 
 
 @jit
-def _block(blocks, index):
+def block_at(blocks, index):
     row = blocks[index]
     return Block(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10])
 
@@ -261,7 +238,7 @@ _tile_rows = _row_tile(3)
 @jit
 def _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task):
     sample = task // (n_parts * len(blocks))
-    block = _block(blocks, task % len(blocks))
+    block = block_at(blocks, task % len(blocks))
     first = task // len(blocks) % n_parts * VECTORS_OF_TASK
     last = min(first + VECTORS_OF_TASK, _n_vectors(block, layout))
     for segment in range(0, max(block.n_taps, 1), block.segment):
@@ -292,7 +269,7 @@ def _n_vectors(block, layout):
 def _n_parts(blocks, layout):
     most = 0
     for index in range(len(blocks)):
-        most = max(most, _n_vectors(_block(blocks, index), layout))
+        most = max(most, _n_vectors(block_at(blocks, index), layout))
     return (most + VECTORS_OF_TASK - 1) // VECTORS_OF_TASK
 
 
@@ -308,153 +285,3 @@ def _gather_parallel(x, weights, offsets, blocks, layout, y):
     n_parts = _n_parts(blocks, layout)
     for task in prange(layout.samples * n_parts * len(blocks)):
         _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task)
-
-
-def _channel_products(width, columns):
-    """Return the loop over outputs for `width` output channels by `columns` taps."""
-    count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
-
-    @jit
-    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):
-        lanes = VECTOR_BYTES // x.itemsize
-        y_starts, x_starts = no_channels, no_taps
-        for i in range(width):
-            y_starts = tuple_setitem(y_starts, i, (block.first + i) * layout.y_channel)
-        for j in range(columns):
-            x_starts = tuple_setitem(
-                x_starts, j, block.x_start + offsets[block.tap_start + min(tap + j, block.n_taps - 1)]
-            )
-        whole_vectors = layout.columns // lanes
-        vectors_of_block = min(layout.row_vectors, max(1, PRODUCTS_OF_BLOCK // (width * lanes)))
-        rows_of_block = max(1, PRODUCTS_OF_BLOCK // (width * vectors_of_block * lanes))
-        n_rows = layout.samples * layout.planes * layout.rows
-        for first in range(0, layout.row_vectors, vectors_of_block):
-            last = min(first + vectors_of_block, layout.row_vectors)
-            x_row, y_row, row, plane = 0, layout.y_start, 0, 0
-            for first_row in range(0, n_rows, rows_of_block):
-                sums = zeros(x, count)
-                for _ in range(first_row, min(first_row + rows_of_block, n_rows)):
-                    for vector in range(first, min(last, whole_vectors)):
-                        start = vector * lanes
-                        sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
-                    if last > whole_vectors:
-                        start = whole_vectors * lanes
-                        n_lanes = layout.columns - start
-                        sums = add_some_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes)
-                    row, x_row, y_row = row + 1, x_row + layout.x_row, y_row + layout.y_row
-                    if row == layout.rows:
-                        row, plane = 0, plane + 1
-                        x_row += layout.x_plane - layout.rows * layout.x_row
-                        y_row += layout.y_plane - layout.rows * layout.y_row
-                        if plane == layout.planes:
-                            plane = 0
-                            x_row += layout.x_sample - layout.planes * layout.x_plane
-                            y_row += layout.y_sample - layout.planes * layout.y_plane
-                totals = lane_sums(sums)
-                for j in range(min(columns, block.n_taps - tap)):
-                    for i in range(width):
-                        at = block.dense_start + i * dense_step + sources[block.tap_start + tap + j]
-                        grad[at] += totals[i * columns + j]
-
-    return products
-
-
-def _row_products(columns):
-    """Return the loop over outputs for `ROWS_OF_TILE` rows by `columns` columns of a whole window, one output channel.
-
-    An input row meets, for every row of the tile, another row of y's gradient, which has zero rows above and below.
-    """
-    count, no_rows, no_taps = ROWS_OF_TILE * columns, (0,) * ROWS_OF_TILE, (0,) * columns
-
-    @jit
-    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):
-        lanes = VECTOR_BYTES // x.itemsize
-        window_row = tap // block.window_columns % block.window_rows
-        column = tap % block.window_columns
-        y_starts, x_starts = no_rows, no_taps
-        for i in range(ROWS_OF_TILE):
-            y_starts = tuple_setitem(y_starts, i, block.first * layout.y_channel - i * layout.y_row)
-        for j in range(columns):
-            last_column = min(column + j, block.window_columns - 1)
-            x_starts = tuple_setitem(x_starts, j, block.x_start + offsets[block.tap_start + tap - column + last_column])
-        n_rows = layout.rows + ROWS_OF_TILE - 1
-        whole_vectors = layout.columns // lanes
-        vectors_of_block = min(layout.row_vectors, PRODUCTS_OF_BLOCK // lanes)
-        rows_of_block = PRODUCTS_OF_BLOCK // (vectors_of_block * lanes)
-        for image in range(layout.samples * layout.planes):
-            sample, plane = divmod(image, layout.planes)
-            x_image = sample * layout.x_sample + plane * layout.x_plane
-            y_image = sample * layout.y_sample + plane * layout.y_plane + layout.y_start
-            for first_row in range(0, n_rows, rows_of_block):
-                for first in range(0, layout.row_vectors, vectors_of_block):
-                    last = min(first + vectors_of_block, layout.row_vectors)
-                    sums = zeros(x, count)
-                    for row in range(first_row, min(first_row + rows_of_block, n_rows)):
-                        x_row, y_row = x_image + row * layout.x_row, y_image + row * layout.y_row
-                        for vector in range(first, min(last, whole_vectors)):
-                            start = vector * lanes
-                            sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
-                        if last > whole_vectors:
-                            start = whole_vectors * lanes
-                            n_lanes = layout.columns - start
-                            sums = add_some_products(
-                                sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes
-                            )
-                    totals = lane_sums(sums)
-                    for i in range(min(ROWS_OF_TILE, block.window_rows - window_row)):
-                        for j in range(min(columns, block.window_columns - column)):
-                            source = sources[block.tap_start + tap + i * block.window_columns + j]
-                            grad[block.dense_start + source] += totals[i * columns + j]
-
-    return products
-
-
-_products_1x8, _products_2x6, _products_3x4, _products_4x3 = (
-    _channel_products(*shape) for shape in ((1, 8), (2, 6), (3, 4), (4, 3))
-)
-_products_rows = _row_products(3)
-
-
-@jit
-def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task):
-    """Run one part of one block's taps."""
-    block = _block(blocks, task % len(blocks))
-    first = task // len(blocks) * TAPS_OF_TASK
-    last = min(first + TAPS_OF_TASK, block.n_taps)
-    if block.window_rows > 0:
-        for tap in range(first, last):
-            row, column = divmod(tap % (block.window_rows * block.window_columns), block.window_columns)
-            if row % ROWS_OF_TILE == 0 and column % 3 == 0:
-                _products_rows(y, x, offsets, sources, block, layout, dense_step, tap, grad)
-    elif block.width == 4:
-        for tap in range(first, last, 3):
-            _products_4x3(y, x, offsets, sources, block, layout, dense_step, tap, grad)
-    elif block.width == 3:
-        for tap in range(first, last, 4):
-            _products_3x4(y, x, offsets, sources, block, layout, dense_step, tap, grad)
-    elif block.width == 2:
-        for tap in range(first, last, 6):
-            _products_2x6(y, x, offsets, sources, block, layout, dense_step, tap, grad)
-    else:
-        for tap in range(first, last, 8):
-            _products_1x8(y, x, offsets, sources, block, layout, dense_step, tap, grad)
-
-
-@jit
-def _n_tap_parts(blocks):
-    most = 0
-    for index in range(len(blocks)):
-        most = max(most, _block(blocks, index).n_taps)
-    return (most + TAPS_OF_TASK - 1) // TAPS_OF_TASK
-
-
-@jit
-def _multiply_serial(y, x, offsets, sources, blocks, layout, dense_step, grad):
-    for task in range(_n_tap_parts(blocks) * len(blocks)):
-        _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task)
-
-
-@jit(parallel=True)
-def _multiply_parallel(y, x, offsets, sources, blocks, layout, dense_step, grad):
-    for task in prange(_n_tap_parts(blocks) * len(blocks)):
-        _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task)

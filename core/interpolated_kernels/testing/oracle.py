@@ -85,8 +85,9 @@ def evaluate(
     if quantity == "y":
         return reference(arrays["x"], arrays["weights"], kernel, dtype=dtype, **options)
     name = quantity.removeprefix("grad_")
-    operands = (arrays[operand] for operand in ("grad_y", "x", "weights"))
-    return np.asarray(getattr(reference_backward(*operands, kernel, dtype=dtype, wrt=(name,), **options), name))
+    grad_y, x, weights = (arrays[operand] for operand in ("grad_y", "x", "weights"))
+    grads = reference_backward(grad_y, x, weights, kernel, dtype=dtype, wrt=(name,), **options)
+    return np.asarray(getattr(grads, name))
 
 
 def problem_of(x: Any, weights: Any, kernel: InterpolatedKernel, **options: Any) -> Problem:

@@ -1,0 +1,185 @@
+"""The direct path's loop for the gradient by the taps: dot products of y's gradient with the shifted input.
+
+A tile is `width` output channels (or rows of a window) by a few taps. Products are summed lane by lane in blocks of
+bounded length, the blocks in float64 and in order; every tap is summed by one task alone, so its bits do not depend on
+threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import prange
+from numba.cpython.unsafe.tuple import tuple_setitem
+
+from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout
+from interpolated_kernels.loops.cpu_direct import (
+    _block as _block,
+)  # of another file: the cache's stamp covers this folder
+from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES, add_products, add_some_products, lane_sums, zeros
+from interpolated_kernels.loops.jit import jit
+from interpolated_kernels.loops.threads import launch
+
+PRODUCTS_OF_BLOCK = 4096
+"""Most products of a weights' gradient that are summed in the caller's dtype before float64."""
+
+TAPS_OF_TASK = 120
+"""A multiple of every tile's columns, so that no two tasks write the same gradient."""
+
+
+def multiply_gradients(
+    y: Any, x: Any, offsets: Any, sources: Any, blocks: Any, layout: Layout, dense_step: int, grad: Any
+) -> None:
+    """Add to the flat float64 `grad` of the dense bank, for every tap, the sum over outputs of gradient times input."""
+    is_worth_it = grad.size * layout.samples * layout.planes * layout.rows * layout.columns > 2**21
+    launch(_multiply_parallel, _multiply_serial, is_worth_it, y, x, offsets, sources, blocks, layout, dense_step, grad)
+
+
+def _channel_products(width, columns):
+    """Return the loop over outputs for `width` output channels by `columns` taps."""
+    count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
+
+    @jit
+    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):
+        lanes = VECTOR_BYTES // x.itemsize
+        y_starts, x_starts = no_channels, no_taps
+        for i in range(width):
+            y_starts = tuple_setitem(y_starts, i, (block.first + i) * layout.y_channel)
+        for j in range(columns):
+            x_starts = tuple_setitem(
+                x_starts, j, block.x_start + offsets[block.tap_start + min(tap + j, block.n_taps - 1)]
+            )
+        whole_vectors = layout.columns // lanes
+        vectors_of_block = min(layout.row_vectors, max(1, PRODUCTS_OF_BLOCK // (width * lanes)))
+        rows_of_block = max(1, PRODUCTS_OF_BLOCK // (width * vectors_of_block * lanes))
+        n_rows = layout.samples * layout.planes * layout.rows
+        for first in range(0, layout.row_vectors, vectors_of_block):
+            last = min(first + vectors_of_block, layout.row_vectors)
+            x_row, y_row, row, plane = 0, layout.y_start, 0, 0
+            for first_row in range(0, n_rows, rows_of_block):
+                sums = zeros(x, count)
+                for _ in range(first_row, min(first_row + rows_of_block, n_rows)):
+                    for vector in range(first, min(last, whole_vectors)):
+                        start = vector * lanes
+                        sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
+                    if last > whole_vectors:
+                        start = whole_vectors * lanes
+                        n_lanes = layout.columns - start
+                        sums = add_some_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes)
+                    row, x_row, y_row = row + 1, x_row + layout.x_row, y_row + layout.y_row
+                    if row == layout.rows:
+                        row, plane = 0, plane + 1
+                        x_row += layout.x_plane - layout.rows * layout.x_row
+                        y_row += layout.y_plane - layout.rows * layout.y_row
+                        if plane == layout.planes:
+                            plane = 0
+                            x_row += layout.x_sample - layout.planes * layout.x_plane
+                            y_row += layout.y_sample - layout.planes * layout.y_plane
+                totals = lane_sums(sums)
+                for j in range(min(columns, block.n_taps - tap)):
+                    for i in range(width):
+                        at = block.dense_start + i * dense_step + sources[block.tap_start + tap + j]
+                        grad[at] += totals[i * columns + j]
+
+    return products
+
+
+def _row_products(columns):
+    """Return the loop over outputs for `ROWS_OF_TILE` rows by `columns` columns of a whole window, one output channel.
+
+    An input row meets, for every row of the tile, another row of y's gradient, which has zero rows above and below.
+    """
+    count, no_rows, no_taps = ROWS_OF_TILE * columns, (0,) * ROWS_OF_TILE, (0,) * columns
+
+    @jit
+    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):
+        lanes = VECTOR_BYTES // x.itemsize
+        window_row = tap // block.window_columns % block.window_rows
+        column = tap % block.window_columns
+        y_starts, x_starts = no_rows, no_taps
+        for i in range(ROWS_OF_TILE):
+            y_starts = tuple_setitem(y_starts, i, block.first * layout.y_channel - i * layout.y_row)
+        for j in range(columns):
+            last_column = min(column + j, block.window_columns - 1)
+            x_starts = tuple_setitem(x_starts, j, block.x_start + offsets[block.tap_start + tap - column + last_column])
+        n_rows = layout.rows + ROWS_OF_TILE - 1
+        whole_vectors = layout.columns // lanes
+        vectors_of_block = min(layout.row_vectors, PRODUCTS_OF_BLOCK // lanes)
+        rows_of_block = PRODUCTS_OF_BLOCK // (vectors_of_block * lanes)
+        for image in range(layout.samples * layout.planes):
+            sample, plane = divmod(image, layout.planes)
+            x_image = sample * layout.x_sample + plane * layout.x_plane
+            y_image = sample * layout.y_sample + plane * layout.y_plane + layout.y_start
+            for first_row in range(0, n_rows, rows_of_block):
+                for first in range(0, layout.row_vectors, vectors_of_block):
+                    last = min(first + vectors_of_block, layout.row_vectors)
+                    sums = zeros(x, count)
+                    for row in range(first_row, min(first_row + rows_of_block, n_rows)):
+                        x_row, y_row = x_image + row * layout.x_row, y_image + row * layout.y_row
+                        for vector in range(first, min(last, whole_vectors)):
+                            start = vector * lanes
+                            sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
+                        if last > whole_vectors:
+                            start = whole_vectors * lanes
+                            n_lanes = layout.columns - start
+                            sums = add_some_products(
+                                sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes
+                            )
+                    totals = lane_sums(sums)
+                    for i in range(min(ROWS_OF_TILE, block.window_rows - window_row)):
+                        for j in range(min(columns, block.window_columns - column)):
+                            source = sources[block.tap_start + tap + i * block.window_columns + j]
+                            grad[block.dense_start + source] += totals[i * columns + j]
+
+    return products
+
+
+_products_1x8, _products_2x6, _products_3x4, _products_4x3 = (
+    _channel_products(*shape) for shape in ((1, 8), (2, 6), (3, 4), (4, 3))
+)
+_products_rows = _row_products(3)
+
+
+@jit
+def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task):
+    """Run one part of one block's taps."""
+    block = block_at(blocks, task % len(blocks))
+    first = task // len(blocks) * TAPS_OF_TASK
+    last = min(first + TAPS_OF_TASK, block.n_taps)
+    if block.window_rows > 0:
+        for tap in range(first, last):
+            row, column = divmod(tap % (block.window_rows * block.window_columns), block.window_columns)
+            if row % ROWS_OF_TILE == 0 and column % 3 == 0:
+                _products_rows(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+    elif block.width == 4:
+        for tap in range(first, last, 3):
+            _products_4x3(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+    elif block.width == 3:
+        for tap in range(first, last, 4):
+            _products_3x4(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+    elif block.width == 2:
+        for tap in range(first, last, 6):
+            _products_2x6(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+    else:
+        for tap in range(first, last, 8):
+            _products_1x8(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+
+
+@jit
+def _n_tap_parts(blocks):
+    most = 0
+    for index in range(len(blocks)):
+        most = max(most, block_at(blocks, index).n_taps)
+    return (most + TAPS_OF_TASK - 1) // TAPS_OF_TASK
+
+
+@jit
+def _multiply_serial(y, x, offsets, sources, blocks, layout, dense_step, grad):
+    for task in range(_n_tap_parts(blocks) * len(blocks)):
+        _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task)
+
+
+@jit(parallel=True)
+def _multiply_parallel(y, x, offsets, sources, blocks, layout, dense_step, grad):
+    for task in prange(_n_tap_parts(blocks) * len(blocks)):
+        _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task)
