@@ -82,7 +82,9 @@ class TensorProduct(Interpolator):
 
     def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray:
         """Return the product of the axes' supports."""
-        reached: list[BoolArray] = [matrix.any(axis=1) for matrix in self.axis_matrices(find_grid(positions), window)]
+        reached: list[BoolArray] = [
+            np.asarray(matrix.any(axis=1)) for matrix in self.axis_matrices(find_grid(positions), window)
+        ]
         return np.asarray(functools.reduce(np.multiply.outer, reached))
 
 

@@ -130,6 +130,7 @@ def _pack_row_weights(dense, sources, block, packed):
 
 @jit
 def block_at(blocks, index):
+    """Return one row of the table of blocks."""
     row = blocks[index]
     return Block(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10])
 

@@ -12,10 +12,7 @@ from typing import Any
 from numba import prange
 from numba.cpython.unsafe.tuple import tuple_setitem
 
-from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout
-from interpolated_kernels.loops.cpu_direct import (
-    _block as _block,
-)  # of another file: the cache's stamp covers this folder
+from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, block_at  # the stamp covers this folder
 from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES, add_products, add_some_products, lane_sums, zeros
 from interpolated_kernels.loops.jit import jit
 from interpolated_kernels.loops.threads import launch

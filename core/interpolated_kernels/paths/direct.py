@@ -1,8 +1,8 @@
 """Every cell of the support is a tap: the window's cost, at close to the machine's rate.
 
 x is packed once: padded, each row split by the phase of the column's stride, so that the outputs of a row read
-neighbours whatever the stride. The gradient by x is the same loop over y's gradient, once for every phase of the strides,
-with the taps that reach that phase.
+neighbours whatever the stride. The gradient by x is the same loop over y's gradient, once for every phase of the
+strides, with the taps that reach that phase.
 """
 
 from __future__ import annotations

@@ -127,6 +127,7 @@ class _Axis:
 
 
 def axes_of(problem: Problem) -> tuple[_Axis, ...]:
+    """Return planes, rows and columns, the first ones of a single cell where the problem has fewer axes."""
     return tuple(
         _Axis(size, out, window, stride, dilation, before, after, problem.padding_mode)
         for size, out, window, stride, dilation, (before, after) in zip(
