@@ -179,7 +179,9 @@ class InterpolatedKernel:
     def structure(self) -> Structure:
         """What a planner may know: sharing, separability, classes an axis, support. Never values of weights."""
         factors = find_factors(self.interpolator, self.position_sets, self.window) if self.shares_positions else None
-        return Structure(self.shares_positions, factors, self._support())
+        support = self._support()
+        same = bool((support == support[:1]).all())
+        return Structure(self.shares_positions, factors, support[:1] if same else support)
 
     def _support(self) -> BoolArray:
         sets = zip(self.position_sets, self.width_sets, strict=True)

@@ -45,10 +45,10 @@ def warmup(dtypes: tuple[str, ...] = ("float32", "float64")) -> None:
 
 def info() -> dict[str, Any]:
     """Return versions, threads, the cache folder and the GPU, for bug reports."""
-    from interpolated_kernels import loops
+    from interpolated_kernels import __version__, loops
 
     return {
-        "interpolated_kernels": metadata.version("interpolated-kernels"),
+        "interpolated_kernels": __version__,
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         **{name: metadata.version(name) for name in ("numpy", "scipy", "numba")},

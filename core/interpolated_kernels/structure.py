@@ -50,7 +50,7 @@ class Structure:
     factors: Factors | None
     """The axes of a tensor product on shared positions, else None."""
     support: BoolArray
-    """`(sets, *window)` bool: the cells that some anchor can reach, per position set (one where shared)."""
+    """`(sets, *window)` bool: the cells that some anchor can reach, one mask where all position sets have the same."""
 
     @property
     def separable(self) -> bool:
