@@ -7,6 +7,7 @@ import pytest
 hypothesis.settings.register_profile(
     "dev",
     deadline=None,
+    max_examples=50,
     print_blob=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.filter_too_much],
 )

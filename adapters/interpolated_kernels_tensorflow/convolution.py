@@ -70,6 +70,7 @@ def interpolated_conv(
     Notes
     -----
     float16 and bfloat16 compute in float32. Both engines are differentiable to any order by x, weights and bias.
+    TensorFlow's own threads flush subnormal numbers to zero: in native, and in numba within a traced function.
     """
     _check(kernel, positions, widths, data_format, engine)
     x, weights = as_tensors(kernel, x, weights)

@@ -28,8 +28,10 @@ def _settle(
     weights_shape: tuple[int, ...],
     dtype: str,
     path: str,
+    spelling: str,
     **options: Any,
 ) -> Settled:
+    del spelling  # it only keeps 1, 1.0 and True apart, of which the cache makes one and the core takes the first alone
     problem = ik.plan(x_shape, weights_shape, kernel, dtype=dtype, path=path, **options).problem
     return problem.stride, problem.padding, problem.dilation, problem.groups
 
@@ -40,9 +42,9 @@ def _key_of(kernel: ik.InterpolatedKernel) -> str:
 
 
 @torch.compiler.assume_constant_result  # it must be outermost: a trace looks through `lru_cache`
-def settle(*arguments: Any, **options: Any) -> Settled:
+def settle(*arguments: Any, path: str, **options: Any) -> Settled:
     """Return the options as plain ints, one a spatial axis, after the core's own checks."""
-    return _settle(*arguments, **options)
+    return _settle(*arguments, path, repr(options), **options)
 
 
 @torch.compiler.assume_constant_result

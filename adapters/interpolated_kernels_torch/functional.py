@@ -70,7 +70,7 @@ def interpolated_conv(
     >>> import torch, interpolated_kernels as ik
     >>> kernel = ik.InterpolatedKernel([[0], [2]], 3, "linear")
     >>> interpolated_conv(torch.tensor([0.0, 1.0, 0.0, 0.0]), torch.tensor([1.0, 3.0]), kernel, padding="same")
-    tensor([2., 1., 0., 0.])
+    tensor([3., 2., 1., 0.])
     """
     tensors = {"x": x, "weights": weights} if bias is None else {"x": x, "weights": weights, "bias": bias}
     check_tensors(tensors)

@@ -100,7 +100,7 @@ class Plan:
         problem = self.problem
         if not problem.sums_channels or problem.channels_per_group == 1:
             return x
-        by_group = x.reshape(problem.batch, problem.groups, -1, *problem.spatial)
+        by_group = x.reshape(problem.batch, problem.groups, problem.channels_per_group, *problem.spatial)
         total = by_group[:, :, 0].copy()
         for channel in range(1, by_group.shape[2]):
             total += by_group[:, :, channel]

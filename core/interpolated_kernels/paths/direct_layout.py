@@ -215,9 +215,8 @@ def _prepare_grad_x(problem: Problem, axes: tuple[_Axis, ...], lanes: int) -> tu
     n_cells = int(np.prod(problem.window))
     outs, ins = problem.channels_per_group, problem.filters_per_group
     operands = Operands(problem.groups, outs, ins, channel_step, outs * ins * n_cells, n_cells, outs * n_cells)
-    support = _by_channel(problem).reshape(
-        -1, problem.support.shape[0] if len(problem.support) == 1 else ins, *(axis.window for axis in axes)
-    )
+    support = _by_channel(problem)
+    support = support.reshape(*support.shape[:2], *(axis.window for axis in axes))
     passes = []
     for chosen in itertools.product(*phases):
         counts = (chosen[0][2], chosen[1][2], chosen[2][2])
@@ -238,12 +237,13 @@ def _prepare_grad_x(problem: Problem, axes: tuple[_Axis, ...], lanes: int) -> tu
 
 def _by_channel(problem: Problem) -> BoolArray:
     """Return the support with channels first: `(1 or channels, 1 or filters of a group, *window)`."""
-    support = problem.support
-    if len(support) == 1:
-        return support
-    by_group = support.reshape(problem.groups, problem.filters_per_group, support.shape[1], *problem.window)
-    channels = np.broadcast_to(by_group, (*by_group.shape[:2], problem.channels_per_group, *problem.window))
-    return np.swapaxes(channels, 1, 2).reshape(problem.channels, problem.filters_per_group, *problem.window)
+    filters, channels = problem.support.shape[:2]
+    if filters == 1:
+        by_channel = problem.support.reshape(channels, 1, *problem.window)
+        return by_channel if channels == 1 else np.concatenate([by_channel] * problem.groups)
+    shape = (problem.groups, problem.filters_per_group, problem.channels_per_group, *problem.window)
+    by_group = np.broadcast_to(problem.support, (filters, problem.channels_per_group, *problem.window)).reshape(shape)
+    return np.swapaxes(by_group, 1, 2).reshape(problem.channels, problem.filters_per_group, *problem.window)
 
 
 def _phase_taps(axis: _Axis, phase: int, first: int, step: int) -> AxisTaps:

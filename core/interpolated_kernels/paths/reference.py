@@ -111,7 +111,7 @@ def _broadcast(matrices: FloatArray, values: FloatArray) -> tuple[FloatArray, Fl
 
 def _by_group(array: FloatArray, problem: Problem) -> FloatArray:
     """Return a view `(batch, groups, channels or filters of a group, *spatial)`."""
-    return array.reshape(array.shape[0], problem.groups, -1, *array.shape[2:])
+    return array.reshape(array.shape[0], problem.groups, array.shape[1] // problem.groups, *array.shape[2:])
 
 
 def _at(tap: tuple[int, ...]) -> tuple[Any, ...]:

@@ -1,0 +1,86 @@
+"""What the commands share: the one error, argument types, JSON, and the check of an extra."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+class CommandError(Exception):
+    """A user's mistake, or something missing: one line on stderr and exit code 1."""
+
+
+def require_extra(extra: str, modules: Mapping[str, str]) -> None:
+    """Raise unless every module of an extra can be imported.
+
+    Parameters
+    ----------
+    extra : str
+        The extra's name in the installation: "demo".
+    modules : mapping of str to str
+        Module to distribution: `{"sklearn": "scikit-learn"}`.
+
+    Raises
+    ------
+    CommandError
+        Naming what is missing and the line that installs it.
+    """
+    missing = []
+    for module, distribution in modules.items():
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            missing.append(distribution)
+    if missing:
+        raise CommandError(f"{', '.join(missing)} missing: pip install 'interpolated-kernels[{extra}]'")
+
+
+def integer(minimum: int) -> Callable[[str], int]:
+    """Return an argument type: an integer that is at least `minimum`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"expected an integer of at least {minimum}, got {text!r}")
+        return value
+
+    return parse
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Return `"1x1x64x64"` as a tuple of ints; an argument type.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If an entry is not an integer.
+    """
+    try:
+        return tuple(int(entry) for entry in text.split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected integers joined by x, as 1x1x64x64, got {text!r}") from None
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Return `"5x2.5"` as a tuple of floats; an argument type.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If an entry is not a number.
+    """
+    try:
+        return tuple(float(entry) for entry in text.split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers joined by x, as 5x2.5, got {text!r}") from None
+
+
+def print_json(document: Any) -> None:
+    """Print a document to stdout as JSON that every parser reads: no NaN, no infinity."""
+    print(json.dumps(document, indent=2, allow_nan=False))
