@@ -173,10 +173,12 @@ def _plan_for(
     if not isinstance(kernel, InterpolatedKernel):
         raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
     frozen = {name: _frozen(option) for name, option in options.items()}
+    if not all(map(_is_key, (path, *frozen.values()))):  # True and 1.0 equal 1, and must not meet its plan
+        return _plan.__wrapped__(x.shape, weights.shape, kernel, compute_dtype(dtype).name, path, **frozen)
     return _plan(x.shape, weights.shape, kernel, compute_dtype(dtype).name, path, **frozen)
 
 
-@functools.lru_cache(maxsize=512, typed=True)
+@functools.lru_cache(maxsize=512)
 def _plan(
     x_shape: tuple[int, ...],
     weights_shape: tuple[int, ...],
@@ -190,7 +192,14 @@ def _plan(
 
 def _frozen(option: Any) -> Any:
     """Return an option's lists and arrays as tuples, which a cache can hold."""
-    return tuple(_frozen(entry) for entry in option) if isinstance(option, (list, tuple, np.ndarray)) else option
+    if isinstance(option, (list, tuple, np.ndarray)):
+        return tuple(_frozen(entry) for entry in option)
+    return int(option) if isinstance(option, np.integer) else option
+
+
+def _is_key(option: Any) -> bool:
+    """Return whether an option is of a type that a right one has: only such ones are kept in the cache."""
+    return all(map(_is_key, option)) if type(option) is tuple else type(option) in (int, str, type(None))
 
 
 def _y_shape(x: FloatArray, weights: FloatArray, plan: Plan) -> tuple[int, ...]:

@@ -25,7 +25,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="interpolated-kernels", description="Convolution kernels with a large dense window from a few anchor weights."
+        prog="interpolated-kernels",
+        description="Convolution kernels with a large dense window from a few anchor weights.",
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -25,16 +25,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     anchors = parser.add_mutually_exclusive_group(required=True)
     anchors.add_argument("--spacing", type=numbers, help="a grid of anchors, this many cells apart: 5, or 5x2.5")
     anchors.add_argument("--counts", type=shape, help="a grid of so many anchors an axis, edge to edge: 7, or 7x5")
-    parser.add_argument("--interpolator", default="polyharmonic", choices=sorted(interpolators()), help="default %(default)s")
+    parser.add_argument(
+        "--interpolator", default="polyharmonic", choices=sorted(interpolators()), help="default %(default)s"
+    )
     parser.add_argument("--filters", type=integer(1), default=1, help="output channels, default %(default)s")
     parser.add_argument("--groups", type=integer(1), default=1, help="default %(default)s")
     parser.add_argument("--stride", type=shape, default=(1,), help="default 1")
     parser.add_argument("--dilation", type=shape, default=(1,), help="default 1")
-    parser.add_argument("--padding", default="valid", help="valid, same, causal, or cells as 15 or 15x15; default %(default)s")
+    parser.add_argument(
+        "--padding", default="valid", help="valid, same, causal, or cells as 15 or 15x15; default %(default)s"
+    )
     parser.add_argument("--padding-mode", default="zeros", choices=PADDING_MODES, help="default %(default)s")
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"), help="default %(default)s")
     parser.add_argument("--accuracy", default="componentwise", choices=ACCURACIES, help="default %(default)s")
-    parser.add_argument("--max-memory", type=integer(0), metavar="BYTES", help="the most memory beside inputs and outputs")
+    parser.add_argument(
+        "--max-memory", type=integer(0), metavar="BYTES", help="the most memory beside inputs and outputs"
+    )
     parser.add_argument("--path", default="auto", help="force a path by its name; default %(default)s")
     parser.add_argument("--json", action="store_true", help="print a JSON document")
 
@@ -108,7 +114,11 @@ def _document(chosen: Plan) -> dict[str, Any]:
         "kernel": repr(problem.kernel),
         "path": chosen.path,
         "candidates": [
-            {"path": row.path, "one_thread_one_sample": None if row.cost is None else asdict(row.cost), "why_not": row.why_not}
+            {
+                "path": row.path,
+                "one_thread_one_sample": None if row.cost is None else asdict(row.cost),
+                "why_not": row.why_not,
+            }
             for row in chosen.candidates
         ],
     }
