@@ -145,6 +145,8 @@ def _draw_line(ax: Axes, kernel: InterpolatedKernel, weights: FloatArray, dense:
 
 def _label_plane(ax: Axes, kernel: InterpolatedKernel) -> Axes:
     """Set the limits around the window and every anchor, rows downwards, whole cells as ticks."""
+    from matplotlib.ticker import MaxNLocator
+
     positions = kernel.positions.reshape(-1, kernel.n_anchors, kernel.n_dims)[0]
     low = np.minimum(positions.min(axis=0), 0.0) - 0.5
     high = np.maximum(positions.max(axis=0), np.array(kernel.window) - 1.0) + 0.5
@@ -155,7 +157,7 @@ def _label_plane(ax: Axes, kernel: InterpolatedKernel) -> Axes:
         return ax
     ax.set_ylim(float(high[0]), float(low[0]))
     for axis in (ax.xaxis, ax.yaxis):
-        axis.get_major_locator().set_params(integer=True)
+        axis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("column")
     ax.set_ylabel("row")
     return ax

@@ -138,7 +138,7 @@ def test_polyharmonic_reproduces_constants_and_planes(kernel):
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
 def test_smoothing_smooths(order):
-    """More smoothing moves the kernel from its weights towards the least-squares polynomial, and in the limit onto it."""
+    """More smoothing moves the kernel from its weights towards the least-squares polynomial, in the limit onto it."""
     degree = {1: 0, 2: 1, 3: 1, 4: 2, 5: 2}[order]
     rng = np.random.default_rng(order)
     positions = rng.permutation(np.stack(np.meshgrid(range(7), range(7)), axis=-1).reshape(-1, 2))[:20].astype(float)

@@ -62,7 +62,7 @@ def test_different_kernels_differ(linear, changes):
 
 
 def test_frozen_copy():
-    """Positions are a read-only copy in the shape passed: the caller's array may change afterwards, the kernel cannot."""
+    """Positions are a read-only copy in the shape passed: the caller's array may change, the kernel cannot."""
     positions = np.array(GRID[None])
     kernel = ik.InterpolatedKernel(positions, (5, 5), "linear")
     positions += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -65,10 +66,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"name a command: {', '.join(COMMANDS)}")
     try:
         COMMANDS[arguments.command].run(arguments)
+        sys.stdout.flush()
     except CommandError as error:
         print(f"{parser.prog} {arguments.command}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{parser.prog} {arguments.command}: interrupted", file=sys.stderr)
         return 130
+    except (
+        BrokenPipeError
+    ):  # the reader has gone, as in `| head`: Python's own flush at exit must not meet the pipe again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0

@@ -138,9 +138,9 @@ def draw(results: list[Result], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 8.6), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1.25, 1))
-    _draw_kernels(results, above)
-    _draw_curves(results, below)
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1.25, 1))
+    _draw_kernels(results, parts[0])
+    _draw_curves(results, parts[1])
     figure.savefig(path, dpi=110)
 
 
@@ -160,7 +160,11 @@ def _draw_curves(results: list[Result], figure: SubFigure) -> None:
     ax = figure.subplots()
     for result, color in zip(results, COLORS, strict=True):
         curves = 100 * np.array([run.accuracies for run in result.runs])
-        epochs, mean, spread = np.arange(1, curves.shape[1] + 1), curves.mean(axis=0), curves.std(axis=0)
+        epochs, mean, spread = (
+            np.arange(1, curves.shape[1] + 1),
+            curves.mean(axis=0),
+            curves.std(axis=0, ddof=min(1, len(curves) - 1)),
+        )
         label = f"{result.row.name}: {digits.n_parameters(result.row)} parameters"
         ax.plot(
             epochs,

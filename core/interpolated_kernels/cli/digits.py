@@ -28,7 +28,7 @@ N_FILTERS = 8  # few enough that random filters do not do
 N_QUADRANTS = 2  # along each axis
 BATCH = 32
 TEST_SHARE = 500 / 1797
-RATES = {"weights": 0.005, "bias": 0.005, "softmax": 0.05, "offset": 0.05}
+RATES = {"weights": 0.005, "bias": 0.005, "softmax": 0.1, "offset": 0.1}
 
 
 @dataclass(frozen=True)

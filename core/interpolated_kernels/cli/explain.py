@@ -76,8 +76,6 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     spacing, counts = (None if value is None else _one_an_axis(name, value, n_axes) for name, value in (
         ("--spacing", arguments.spacing), ("--counts", arguments.counts)))  # fmt: skip
     kernel = InterpolatedKernel(grid_positions(window, spacing, counts=counts), window, arguments.interpolator)
-    if x_shape[1] % arguments.groups:
-        raise ValueError(f"`groups` must divide the channels, got {x_shape[1]} channels and {arguments.groups} groups")
     return plan(
         x_shape,
         (arguments.filters, x_shape[1] // arguments.groups, kernel.n_anchors),

@@ -197,8 +197,8 @@ def _check_ratio(
     index = tuple(map(int, np.unravel_index(worst, ratio.shape)))
     if not ratio[index] <= limit:
         raise AssertionError(
-            f"{context.quantity} is {float(ratio[index]):.3g} times {what} off reference (limit {limit:.3g}) "
-            f"at index {index} of shape {actual.shape}: got {actual[index]!r}, expected {expected[index]!r}, difference "
+            f"{context.quantity} is {float(ratio[index]):.3g} times {what} off reference (limit {limit:.3g}) at "
+            f"index {index} of shape {actual.shape}: got {actual[index]!r}, expected {expected[index]!r}, difference "
             f"{float(difference[index]):.3g}, bound {float(unit[index]) * limit:.3g}; "
             f"{int((ratio > limit).sum())} entries exceed it.\n{context.code()}"
         )
