@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 import interpolated_kernels as ik
 from interpolated_kernels.paths import PATHS
-from interpolated_kernels.testing import absolute, error_bound, reference, reference_backward
+from interpolated_kernels.testing import absolute, assert_matches_reference, error_bound, reference, reference_backward
 from interpolated_kernels.testing.strategies import Case, cases
 
 COMPONENTWISE = sorted(name for name, path in PATHS.items() if path.ACCURACY == "componentwise")
@@ -337,6 +337,18 @@ def test_a_batch_larger_than_is_packed_at_once():
         np.testing.assert_array_equal(alone.x, grads.x[sample])
         total += alone.weights
     np.testing.assert_array_equal(grads.weights, total.astype(np.float32))
+
+
+@PATH
+@pytest.mark.parametrize(("filters", "window"), [(1, 1), (4, 1), (1, 8)])
+def test_millions_of_products_keep_their_digits(path, filters, window):
+    """C1 for a weights' gradient of millions of equal products: blocks of at most 4096 are summed in float64."""
+    kernel = _grid((window, 1), 1, "dilated")
+    x = np.full((2, 1, 1100 + window, 1000), 0.1, np.float32)
+    weights = np.ones((filters, 1, window), np.float32)
+    grad_y = np.full((2, filters, 1101, 1000), 1 / 3, np.float32)
+    grad = ik.conv_backward(grad_y, x, weights, kernel, path=path, wrt=("weights",)).weights
+    assert_matches_reference(grad, x, weights, kernel, quantity="grad_weights", grad_y=grad_y)
 
 
 @PATH

@@ -7,7 +7,7 @@ threads.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba import prange
 from numba.cpython.unsafe.tuple import tuple_setitem
@@ -32,101 +32,97 @@ def multiply_gradients(
     launch(_multiply_parallel, _multiply_serial, is_worth_it, y, x, offsets, sources, blocks, layout, dense_step, grad)
 
 
+class Rows(NamedTuple):
+    """One block of outputs: some rows, from the first vector to the last; where the first row lies."""
+
+    count: int
+    row: int
+    plane: int
+    x_row: int
+    y_row: int
+    first: int
+    last: int
+
+
 def _channel_products(width, columns):
-    """Return the loop over outputs for `width` output channels by `columns` taps."""
+    """Return the loop over a block of outputs for `width` output channels by `columns` taps."""
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
     @jit
-    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):
-        lanes = VECTOR_BYTES // x.itemsize
+    def products(y, x, offsets, sources, block, layout, dense_step, rows, first_tap, last_tap, grad):
         y_starts, x_starts = no_channels, no_taps
         for i in range(width):
             y_starts = tuple_setitem(y_starts, i, (block.first + i) * layout.y_channel)
-        for j in range(columns):
-            x_starts = tuple_setitem(
-                x_starts, j, block.x_start + offsets[block.tap_start + min(tap + j, block.n_taps - 1)]
-            )
+        lanes = VECTOR_BYTES // x.itemsize
         whole_vectors = layout.columns // lanes
-        vectors_of_block = min(layout.row_vectors, max(1, PRODUCTS_OF_BLOCK // (width * lanes)))
-        rows_of_block = max(1, PRODUCTS_OF_BLOCK // (width * vectors_of_block * lanes))
-        n_rows = layout.samples * layout.planes * layout.rows
-        for first in range(0, layout.row_vectors, vectors_of_block):
-            last = min(first + vectors_of_block, layout.row_vectors)
-            x_row, y_row, row, plane = 0, layout.y_start, 0, 0
-            for first_row in range(0, n_rows, rows_of_block):
-                sums = zeros(x, count)
-                for _ in range(first_row, min(first_row + rows_of_block, n_rows)):
-                    for vector in range(first, min(last, whole_vectors)):
-                        start = vector * lanes
-                        sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
-                    if last > whole_vectors:
-                        start = whole_vectors * lanes
-                        n_lanes = layout.columns - start
-                        sums = add_some_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes)
-                    row, x_row, y_row = row + 1, x_row + layout.x_row, y_row + layout.y_row
-                    if row == layout.rows:
-                        row, plane = 0, plane + 1
-                        x_row += layout.x_plane - layout.rows * layout.x_row
-                        y_row += layout.y_plane - layout.rows * layout.y_row
-                        if plane == layout.planes:
-                            plane = 0
-                            x_row += layout.x_sample - layout.planes * layout.x_plane
-                            y_row += layout.y_sample - layout.planes * layout.y_plane
-                totals = lane_sums(sums)
-                for j in range(min(columns, block.n_taps - tap)):
-                    for i in range(width):
-                        at = block.dense_start + i * dense_step + sources[block.tap_start + tap + j]
-                        grad[at] += totals[i * columns + j]
+        for tap in range(first_tap, last_tap, columns):
+            for j in range(columns):
+                offset = offsets[block.tap_start + min(tap + j, block.n_taps - 1)]
+                x_starts = tuple_setitem(x_starts, j, block.x_start + offset)
+            sums = zeros(x, count)
+            row, plane, x_row, y_row = rows.row, rows.plane, rows.x_row, rows.y_row
+            for _ in range(rows.count):
+                for vector in range(rows.first, min(rows.last, whole_vectors)):
+                    start = vector * lanes
+                    sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
+                if rows.last > whole_vectors:
+                    start, n_lanes = whole_vectors * lanes, layout.columns - whole_vectors * lanes
+                    sums = add_some_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes)
+                row, x_row, y_row = row + 1, x_row + layout.x_row, y_row + layout.y_row
+                if row == layout.rows:
+                    row, plane = 0, plane + 1
+                    x_row += layout.x_plane - layout.rows * layout.x_row
+                    y_row += layout.y_plane - layout.rows * layout.y_row
+                    if plane == layout.planes:
+                        plane = 0
+                        x_row += layout.x_sample - layout.planes * layout.x_plane
+                        y_row += layout.y_sample - layout.planes * layout.y_plane
+            totals = lane_sums(sums)
+            for j in range(min(columns, block.n_taps - tap)):
+                for i in range(width):
+                    at = block.dense_start + i * dense_step + sources[block.tap_start + tap + j]
+                    grad[at] += totals[i * columns + j]
 
     return products
 
 
 def _row_products(columns):
-    """Return the loop over outputs for `ROWS_OF_TILE` rows by `columns` columns of a whole window, one output channel.
+    """Return the loop over a block of outputs for `ROWS_OF_TILE` rows by `columns` columns of a whole window.
 
     An input row meets, for every row of the tile, another row of y's gradient, which has zero rows above and below.
     """
     count, no_rows, no_taps = ROWS_OF_TILE * columns, (0,) * ROWS_OF_TILE, (0,) * columns
 
     @jit
-    def products(y, x, offsets, sources, block, layout, dense_step, tap, grad):
+    def products(y, x, offsets, sources, block, layout, rows, first_tap, last_tap, grad):
         lanes = VECTOR_BYTES // x.itemsize
-        window_row = tap // block.window_columns % block.window_rows
-        column = tap % block.window_columns
+        whole_vectors = layout.columns // lanes
         y_starts, x_starts = no_rows, no_taps
         for i in range(ROWS_OF_TILE):
             y_starts = tuple_setitem(y_starts, i, block.first * layout.y_channel - i * layout.y_row)
-        for j in range(columns):
-            last_column = min(column + j, block.window_columns - 1)
-            x_starts = tuple_setitem(x_starts, j, block.x_start + offsets[block.tap_start + tap - column + last_column])
-        n_rows = layout.rows + ROWS_OF_TILE - 1
-        whole_vectors = layout.columns // lanes
-        vectors_of_block = min(layout.row_vectors, PRODUCTS_OF_BLOCK // lanes)
-        rows_of_block = PRODUCTS_OF_BLOCK // (vectors_of_block * lanes)
-        for image in range(layout.samples * layout.planes):
-            sample, plane = divmod(image, layout.planes)
-            x_image = sample * layout.x_sample + plane * layout.x_plane
-            y_image = sample * layout.y_sample + plane * layout.y_plane + layout.y_start
-            for first_row in range(0, n_rows, rows_of_block):
-                for first in range(0, layout.row_vectors, vectors_of_block):
-                    last = min(first + vectors_of_block, layout.row_vectors)
-                    sums = zeros(x, count)
-                    for row in range(first_row, min(first_row + rows_of_block, n_rows)):
-                        x_row, y_row = x_image + row * layout.x_row, y_image + row * layout.y_row
-                        for vector in range(first, min(last, whole_vectors)):
-                            start = vector * lanes
-                            sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
-                        if last > whole_vectors:
-                            start = whole_vectors * lanes
-                            n_lanes = layout.columns - start
-                            sums = add_some_products(
-                                sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes
-                            )
-                    totals = lane_sums(sums)
-                    for i in range(min(ROWS_OF_TILE, block.window_rows - window_row)):
-                        for j in range(min(columns, block.window_columns - column)):
-                            source = sources[block.tap_start + tap + i * block.window_columns + j]
-                            grad[block.dense_start + source] += totals[i * columns + j]
+        for tap in range(first_tap, last_tap):
+            window_row = tap // block.window_columns % block.window_rows
+            column = tap % block.window_columns
+            if window_row % ROWS_OF_TILE > 0 or column % columns > 0:
+                continue
+            for j in range(columns):
+                offset = offsets[block.tap_start + tap - column + min(column + j, block.window_columns - 1)]
+                x_starts = tuple_setitem(x_starts, j, block.x_start + offset)
+            sums = zeros(x, count)
+            x_row, y_row = rows.x_row, rows.y_row
+            for _ in range(rows.count):
+                for vector in range(rows.first, min(rows.last, whole_vectors)):
+                    start = vector * lanes
+                    sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
+                if rows.last > whole_vectors:
+                    start, n_lanes = whole_vectors * lanes, layout.columns - whole_vectors * lanes
+                    sums = add_some_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start, n_lanes)
+                x_row, y_row = x_row + layout.x_row, y_row + layout.y_row
+            totals = lane_sums(sums)
+            for i in range(min(ROWS_OF_TILE, block.window_rows - window_row)):
+                for j in range(min(columns, block.window_columns - column)):
+                    source = sources[block.tap_start + tap + i * block.window_columns + j]
+                    grad[block.dense_start + source] += totals[i * columns + j]
 
     return products
 
@@ -139,27 +135,42 @@ _products_rows = _row_products(3)
 
 @jit
 def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task):
-    """Run one part of one block's taps."""
+    """Run over all outputs, block by block, for one part of the taps: a block of y stays in the nearest cache."""
     block = block_at(blocks, task % len(blocks))
-    first = task // len(blocks) * TAPS_OF_TASK
-    last = min(first + TAPS_OF_TASK, block.n_taps)
+    first_tap = task // len(blocks) * TAPS_OF_TASK
+    last_tap = min(first_tap + TAPS_OF_TASK, block.n_taps)
+    lanes = VECTOR_BYTES // x.itemsize
+    products = PRODUCTS_OF_BLOCK // block.width
+    vectors = min(layout.row_vectors, max(1, products // lanes))
+    count = max(1, products // (vectors * lanes))
+    n_images, n_rows = 1, layout.samples * layout.planes * layout.rows
     if block.window_rows > 0:
-        for tap in range(first, last):
-            row, column = divmod(tap % (block.window_rows * block.window_columns), block.window_columns)
-            if row % ROWS_OF_TILE == 0 and column % 3 == 0:
-                _products_rows(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+        n_images, n_rows = layout.samples * layout.planes, layout.rows + ROWS_OF_TILE - 1
+    for image in range(n_images):
+        for first_row in range(0, n_rows, count):
+            index = image if block.window_rows > 0 else first_row // layout.rows
+            row = first_row if block.window_rows > 0 else first_row % layout.rows
+            sample, plane = index // layout.planes, index % layout.planes
+            x_row = sample * layout.x_sample + plane * layout.x_plane + row * layout.x_row
+            y_row = layout.y_start + sample * layout.y_sample + plane * layout.y_plane + row * layout.y_row
+            for first in range(0, layout.row_vectors, vectors):
+                last = min(first + vectors, layout.row_vectors)
+                rows = Rows(min(count, n_rows - first_row), row, plane, x_row, y_row, first, last)
+                _multiply_block(y, x, offsets, sources, block, layout, dense_step, rows, first_tap, last_tap, grad)
+
+
+@jit
+def _multiply_block(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad):
+    if block.window_rows > 0:
+        _products_rows(y, x, offsets, sources, block, layout, rows, first, last, grad)
     elif block.width == 4:
-        for tap in range(first, last, 3):
-            _products_4x3(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+        _products_4x3(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad)
     elif block.width == 3:
-        for tap in range(first, last, 4):
-            _products_3x4(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+        _products_3x4(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad)
     elif block.width == 2:
-        for tap in range(first, last, 6):
-            _products_2x6(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+        _products_2x6(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad)
     else:
-        for tap in range(first, last, 8):
-            _products_1x8(y, x, offsets, sources, block, layout, dense_step, tap, grad)
+        _products_1x8(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad)
 
 
 @jit
