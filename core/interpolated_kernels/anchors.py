@@ -124,6 +124,10 @@ def grid_positions(
     window = as_window(window)
     if (spacing is None) == (counts is None):
         raise ValueError("`grid_positions` takes either `spacing` or `counts`, and not both.")
+    given = np.asarray(spacing if counts is None else counts).shape
+    if given not in ((), (len(window),)):
+        name = "spacing" if counts is None else "counts"
+        raise ValueError(f"`{name}` must be a number or have {len(window)} entries, one an axis, got shape {given}.")
     if spacing is not None:
         steps = np.broadcast_to(np.asarray(spacing, dtype=np.float64), (len(window),))
         if not (steps > 0).all():

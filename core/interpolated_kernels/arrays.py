@@ -46,8 +46,8 @@ def as_floats(name: str, value: Any) -> FloatArray:
 
 
 def result_dtype(*arrays: FloatArray) -> np.dtype[Any]:
-    """Return the dtype of the result of the arrays together, as NumPy promotes them."""
-    return np.result_type(*arrays)
+    """Return the dtype of the result of the arrays together, as NumPy promotes them, in native byte order."""
+    return np.result_type(*arrays).newbyteorder("=")
 
 
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -157,10 +157,10 @@ def conv_backward(
     planned = np.require(grad_y, plan.problem.dtype).reshape(plan.problem.y_shape)
     grads = plan.backward(planned, _as_x(x, plan), _as_weights(weights, plan), wrt)
     return Gradients(
-        x=None if grads.x is None else grads.x.reshape(x.shape).astype(x.dtype, copy=False),
+        x=None if grads.x is None else grads.x.reshape(x.shape).astype(result_dtype(x), copy=False),
         weights=None
         if grads.weights is None
-        else grads.weights.reshape(weights.shape).astype(weights.dtype, copy=False),
+        else grads.weights.reshape(weights.shape).astype(result_dtype(weights), copy=False),
         positions=grads.positions,
         widths=grads.widths,
     )

@@ -61,7 +61,7 @@ def densify(weights: Any, kernel: InterpolatedKernel) -> FloatArray:
     bank = as_bank(weights, kernel)
     dense = densify_bank(bank.astype(np.float64, copy=False), kernel)
     shape = kernel.window if weights.ndim == 1 else dense.shape
-    return dense.reshape(shape).astype(weights.dtype, copy=False)
+    return dense.reshape(shape).astype(result_dtype(weights), copy=False)
 
 
 def densify_backward(

@@ -137,6 +137,8 @@ def describe(
     if not isinstance(kernel, InterpolatedKernel):
         raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
     d = kernel.n_dims
+    if not weights_shape:
+        raise ValueError(f"`weights` must end in {kernel.n_anchors} anchors to match the kernel, got shape ().")
     batch, channels, spatial = _split_x_shape(x_shape, weights_shape, kernel)
     filters = 1 if len(weights_shape) == 1 else weights_shape[0]
     groups = _as_int("groups", groups, minimum=1)
@@ -179,9 +181,9 @@ def _split_x_shape(
 
 
 def _check_groups(problem: Problem) -> None:
-    for name, count in (("x's channels", problem.channels), ("filters", problem.filters)):
+    for name, count in (("channels", problem.channels), ("filters", problem.filters)):
         if count == 0 or count % problem.groups:
-            raise ValueError(f"`groups` must divide {name}, got groups={problem.groups} and {count} {name}.")
+            raise ValueError(f"`groups` must divide the {name}, got groups={problem.groups} and {count} {name}.")
 
 
 def _check_weights(problem: Problem, weights_shape: tuple[int, ...]) -> None:

@@ -39,11 +39,14 @@ class Plan:
         The name of the chosen path.
     candidates : tuple of Candidate
         Every path, cheapest first.
+    asked_for : str
+        "auto", or the name of the path that was forced.
     """
 
     problem: Problem
     path: str
     candidates: tuple[Candidate, ...] = field(repr=False)
+    asked_for: str = "auto"
 
     @functools.cached_property
     def _state(self) -> Any:
@@ -101,7 +104,7 @@ class Plan:
         if not problem.sums_channels or problem.channels_per_group == 1:
             return x
         by_group = x.reshape(problem.batch, problem.groups, problem.channels_per_group, *problem.spatial)
-        total = by_group[:, :, 0].copy()
+        total = by_group[:, :, 0].astype(PATHS[self.path].SUMS_IN or x.dtype)
         for channel in range(1, by_group.shape[2]):
             total += by_group[:, :, channel]
         return total
@@ -114,7 +117,7 @@ class Plan:
         return np.repeat(grad_x, problem.channels_per_group, axis=1)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return plan_problem, (self.problem, self.path)
+        return plan_problem, (self.problem, self.asked_for)
 
     def __str__(self) -> str:
         lines = [repr(self.problem), f"path: {self.path}  (cost model: {MACHINE.name})"]
@@ -169,7 +172,7 @@ def plan_problem(problem: Problem, path: str = "auto") -> Plan:
         chosen = min(served, key=lambda row: row.cost.seconds if row.cost else np.inf).path
     explained = [_explain(row, rows[chosen], forced=path != "auto") for row in rows.values()]
     explained.sort(key=lambda row: row.cost.seconds if row.cost else np.inf)
-    return Plan(problem, chosen, tuple(explained))
+    return Plan(problem, chosen, tuple(explained), path)
 
 
 def _judge(name: str, problem: Problem) -> Candidate:

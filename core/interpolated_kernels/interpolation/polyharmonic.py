@@ -82,7 +82,7 @@ class Polyharmonic(Interpolator):
         kept, n_dims = _trend_axes(positions).shape[1], positions.shape[1]
         if self.degree < 1 or kept == n_dims:
             return None
-        shape = ("a single anchor", "collinear anchors", "coplanar anchors")[kept]
+        shape = ("a single anchor", "collinear anchors", "coplanar anchors", "anchors in a hyperplane")[kept]
         return (
             f"{shape} (`positions` of shape {positions.shape}): the kernel's linear trend has no slope along "
             f"{n_dims - kept} of {n_dims} directions. Move an anchor off, or add one, to give it one."
@@ -114,9 +114,9 @@ class Polyharmonic(Interpolator):
             )
         return np.ascontiguousarray(solution[:n].T)
 
-    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray:
-        """Return the whole window: every anchor reaches every cell."""
-        return np.ones(window, dtype=bool)
+    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray | None:
+        """Return the whole window where rows of `A` sum to one; without a polynomial a row may be zero."""
+        return np.ones(window, dtype=bool) if self.constants else None
 
     def _diagonal(self) -> float:
         order = self.order

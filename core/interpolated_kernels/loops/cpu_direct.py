@@ -104,28 +104,10 @@ def _pack_parallel(source, planes, rows, columns, packed):
 def _pack_weights(dense, sources, blocks, dense_step, packed):
     for index in range(len(blocks)):
         block = block_at(blocks, index)
-        if block.window_rows > 0:
-            _pack_row_weights(dense, sources, block, packed)
-            continue
         for tap in range(block.n_taps):
             for i in range(block.width):
                 source = block.dense_start + i * dense_step + sources[block.tap_start + tap]
                 packed[block.weights_start + tap * block.width + i] = dense[source]
-
-
-@jit
-def _pack_row_weights(dense, sources, block, packed):
-    """Put side by side what one input row meets: row `i` of a tile sees it through row `row - i` of the window."""
-    at = block.weights_start
-    for window in range(0, block.n_taps, block.window_rows * block.window_columns):
-        for row in range(block.window_rows + ROWS_OF_TILE - 1):
-            for column in range(block.window_columns):
-                for i in range(ROWS_OF_TILE):
-                    packed[at] = 0
-                    if 0 <= row - i < block.window_rows:
-                        tap = block.tap_start + window + (row - i) * block.window_columns + column
-                        packed[at] = dense[block.dense_start + sources[tap]]
-                    at += 1
 
 
 @jit
@@ -150,21 +132,23 @@ def _locate(layout, sample, vector, tile_rows, lanes):
     return x_start, y_start, n_lanes, min(tile_rows, layout.rows - row)
 
 
-def _tap_sum(rows, low, high):
-    """Return the loop over taps for the rows `low <= i < high` of a tile of `rows`."""
+def _tap_sum(low, high):
+    """Return the loop over taps for the rows `low <= i < high` of a tile.
+
+    Row `i` takes `weights[at + i * step]`, and `at` grows by `stride` from tap to tap.
+    """
 
     @jit
-    def add(sums, weights, weights_start, x, x_starts, offsets, tap_start, first, last):
+    def add(sums, weights, at, stride, step, x, x_starts, offsets, first, last):
         for tap in range(first, last):
-            sums = add_taps(sums, low, high, weights, weights_start + tap * rows, x, x_starts, offsets, tap_start + tap)
+            sums = add_taps(sums, low, high, weights, at + (tap - first) * stride, step, x, x_starts, offsets, tap)
         return sums
 
     return add
 
 
-_sum_1, _sum_2, _sum_3, _sum_4 = (_tap_sum(rows, 0, rows) for rows in (1, 2, 3, 4))
-_sum_row_0, _sum_rows_01, _sum_rows_012 = (_tap_sum(ROWS_OF_TILE, 0, high) for high in (1, 2, 3))
-_sum_rows_123, _sum_rows_23, _sum_row_3 = (_tap_sum(ROWS_OF_TILE, low, ROWS_OF_TILE) for low in (1, 2, 3))
+_sum_1, _sum_2, _sum_3, _sum_4 = (_tap_sum(0, rows) for rows in (1, 2, 3, 4))
+_sum_rows_123, _sum_rows_23, _sum_row_3 = (_tap_sum(low, ROWS_OF_TILE) for low in (1, 2, 3))
 
 
 def _channel_tile(width, columns):
@@ -185,8 +169,9 @@ def _channel_tile(width, columns):
         sums = zeros(x, count)
         if segment > 0:
             sums = load(sums, y, layout.y_channel, y_starts, n_channels, n_lanes)
-        last = min(segment + block.segment, block.n_taps)
-        sums = add_all(sums, weights, block.weights_start, x, x_starts, offsets, block.tap_start, segment, last)
+        at, first_tap = block.weights_start + segment * width, block.tap_start + segment
+        last_tap = block.tap_start + min(segment + block.segment, block.n_taps)
+        sums = add_all(sums, weights, at, width, 1, x, x_starts, offsets, first_tap, last_tap)
         store(sums, y, layout.y_channel, y_starts, n_channels, n_lanes)
 
     return tile
@@ -212,21 +197,21 @@ def _row_tile(columns):
         sums = zeros(x, count)
         if segment > 0:
             sums = load(sums, y, layout.y_row, y_starts, n_rows, n_lanes)
-        width, rows = block.window_columns, block.window_rows
-        window_taps = rows * width
+        width, window_taps = block.window_columns, block.window_columns * block.window_rows
         for window in range(segment, min(segment + block.segment, block.n_taps), window_taps):
-            first_tap = window // window_taps * (rows + ROWS_OF_TILE - 1) * width
-            at, taps = block.weights_start, block.row_tap_start
-            sums = _sum_row_0(sums, weights, at, x, x_starts, offsets, taps, first_tap, first_tap + width)
-            sums = _sum_rows_01(sums, weights, at, x, x_starts, offsets, taps, first_tap + width, first_tap + 2 * width)
-            sums = _sum_rows_012(
-                sums, weights, at, x, x_starts, offsets, taps, first_tap + 2 * width, first_tap + 3 * width
-            )
-            last_tap = first_tap + window_taps
-            sums = _sum_4(sums, weights, at, x, x_starts, offsets, taps, first_tap + 3 * width, last_tap)
-            sums = _sum_rows_123(sums, weights, at, x, x_starts, offsets, taps, last_tap, last_tap + width)
-            sums = _sum_rows_23(sums, weights, at, x, x_starts, offsets, taps, last_tap + width, last_tap + 2 * width)
-            sums = _sum_row_3(sums, weights, at, x, x_starts, offsets, taps, last_tap + 2 * width, last_tap + 3 * width)
+            at = block.weights_start + window
+            tap = block.row_tap_start + window // window_taps * (window_taps + 3 * width)
+            sums = _sum_1(sums, weights, at, 1, -width, x, x_starts, offsets, tap, tap + width)
+            sums = _sum_2(sums, weights, at + width, 1, -width, x, x_starts, offsets, tap + width, tap + 2 * width)
+            at, tap = at + 2 * width, tap + 2 * width
+            sums = _sum_3(sums, weights, at, 1, -width, x, x_starts, offsets, tap, tap + width)
+            at, tap, last = at + width, tap + width, tap + window_taps - 2 * width
+            sums = _sum_4(sums, weights, at, 1, -width, x, x_starts, offsets, tap, last)
+            at = block.weights_start + window + window_taps
+            sums = _sum_rows_123(sums, weights, at, 1, -width, x, x_starts, offsets, last, last + width)
+            at, tap = at + width, last + width
+            sums = _sum_rows_23(sums, weights, at, 1, -width, x, x_starts, offsets, tap, tap + width)
+            sums = _sum_row_3(sums, weights, at + width, 1, -width, x, x_starts, offsets, tap + width, tap + 2 * width)
         store(sums, y, layout.y_row, y_starts, n_rows, n_lanes)
 
     return tile

@@ -21,7 +21,7 @@ PRODUCTS_OF_BLOCK = 4096
 """Most products of a weights' gradient that are summed in the caller's dtype before float64."""
 
 TAPS_OF_TASK = 120
-"""A multiple of every tile's columns, so that no two tasks write the same gradient."""
+"""About how many taps one task sums; whole tiles, so that no two tasks write the same gradient."""
 
 
 def multiply_gradients(
@@ -35,7 +35,7 @@ def multiply_gradients(
 class Rows(NamedTuple):
     """One block of outputs: some rows, from the first vector to the last; where the first row lies."""
 
-    count: int
+    n_rows: int
     row: int
     plane: int
     x_row: int
@@ -61,7 +61,7 @@ def _channel_products(width, columns):
                 x_starts = tuple_setitem(x_starts, j, block.x_start + offset)
             sums = zeros(x, count)
             row, plane, x_row, y_row = rows.row, rows.plane, rows.x_row, rows.y_row
-            for _ in range(rows.count):
+            for _ in range(rows.n_rows):
                 for vector in range(rows.first, min(rows.last, whole_vectors)):
                     start = vector * lanes
                     sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
@@ -110,7 +110,7 @@ def _row_products(columns):
                 x_starts = tuple_setitem(x_starts, j, block.x_start + offset)
             sums = zeros(x, count)
             x_row, y_row = rows.x_row, rows.y_row
-            for _ in range(rows.count):
+            for _ in range(rows.n_rows):
                 for vector in range(rows.first, min(rows.last, whole_vectors)):
                     start = vector * lanes
                     sums = add_products(sums, y, y_starts, y_row + start, x, x_starts, x_row + start)
@@ -137,8 +137,11 @@ _products_rows = _row_products(3)
 def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task):
     """Run over all outputs, block by block, for one part of the taps: a block of y stays in the nearest cache."""
     block = block_at(blocks, task % len(blocks))
-    first_tap = task // len(blocks) * TAPS_OF_TASK
-    last_tap = min(first_tap + TAPS_OF_TASK, block.n_taps)
+    columns = 8 if block.width == 1 else 12 // block.width
+    n_parts = (block.n_taps + TAPS_OF_TASK - 1) // TAPS_OF_TASK
+    taps = (block.n_taps + n_parts * columns - 1) // (n_parts * columns) * columns
+    first_tap = task // len(blocks) * taps
+    last_tap = min(first_tap + taps, block.n_taps)
     lanes = VECTOR_BYTES // x.itemsize
     products = PRODUCTS_OF_BLOCK // block.width
     vectors = min(layout.row_vectors, max(1, products // lanes))

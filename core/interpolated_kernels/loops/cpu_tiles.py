@@ -99,23 +99,25 @@ def zeros(typing_context, like, count):
 
 
 @intrinsic(prefer_literal=True)
-def add_taps(typing_context, tile, low, high, weights, at, x, starts, offsets, tap):
-    """Return the tile with `weights[at + i] * x[starts[j] + offsets[tap] :]` added to every vector `(i, j)`.
+def add_taps(typing_context, tile, low, high, weights, at, step, x, starts, offsets, tap):
+    """Return the tile with `weights[at + i * step] * x[starts[j] + offsets[tap] :]` added to every vector `(i, j)`.
 
     That is for `low <= i < high` alone, both constants; the weights of other rows are not read. No index is checked.
     """
     wanted = range(low.literal_value, high.literal_value)
-    signature = tile(tile, low, high, weights, at, x, starts, offsets, tap)
+    signature = tile(tile, low, high, weights, at, step, x, starts, offsets, tap)
     columns = starts.count
 
     def generate(context, builder, signature, arguments):
-        tile, _, _, weights, at, x, starts, offsets, tap = arguments
+        tile, _, _, weights, at, step, x, starts, offsets, tap = arguments
         vector = context.get_value_type(signature.return_type.dtype)
         weight_data = _data(context, builder, signature.args[3], weights)
-        offset = builder.load(builder.gep(_data(context, builder, signature.args[7], offsets), [tap]))
-        cells = _load_all(context, builder, signature.args[5], x, starts, columns, offset, vector)
+        offset = builder.load(builder.gep(_data(context, builder, signature.args[8], offsets), [tap]))
+        offset = builder.sext(offset, at.type) if offset.type.width < at.type.width else offset
+        cells = _load_all(context, builder, signature.args[6], x, starts, columns, offset, vector)
         for i in wanted:
-            value = builder.load(builder.gep(weight_data, [builder.add(at, at.type(i))]))
+            index = builder.add(at, builder.mul(step, step.type(i)))
+            value = builder.load(builder.gep(weight_data, [index]))
             weight = _broadcast(builder, value, vector)
             for j in range(columns):
                 old = builder.extract_value(tile, i * columns + j)
@@ -260,12 +262,12 @@ if config.DISABLE_JIT:  # plain NumPy in the intrinsics' places: slow, and the s
         return [array[start + offset : start + offset + lanes_of(array.dtype)] for start in starts]
 
     def add_taps(
-        tile: Any, low: int, high: int, weights: Any, at: int, x: Any, starts: Any, offsets: Any, tap: int
+        tile: Any, low: int, high: int, weights: Any, at: int, step: int, x: Any, starts: Any, offsets: Any, tap: int
     ) -> Any:
         columns = len(starts)
         cells = _vectors(x, starts, offsets[tap])
         return tuple(
-            vector + weights[at + index // columns] * cells[index % columns]
+            vector + weights[at + index // columns * step] * cells[index % columns]
             if low <= index // columns < high
             else vector
             for index, vector in enumerate(tile)

@@ -3,6 +3,7 @@
 A path is a module with
 
 - `ACCURACY`: the strictest accuracy that it meets, "componentwise" or "normwise";
+- `SUMS_IN`: the dtype that tied channels are summed in before it sees them, None for the caller's;
 - `supports(problem) -> str | None`: why it cannot serve the problem, or None;
 - `cost(problem, machine) -> Cost`: predicted seconds for one sample on one thread, extra bytes, and its error bound in
   words;

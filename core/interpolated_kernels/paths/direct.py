@@ -19,9 +19,10 @@ from interpolated_kernels.paths.common import Cost, Machine, n_taps, pad_transpo
 from interpolated_kernels.paths.direct_layout import Buffer, Pass, State, axes_of, prepare, samples_of_chunk
 from interpolated_kernels.paths.tap_blocks import TapBlocks
 
-__all__ = ["ACCURACY", "cost", "forward", "grad_weights", "grad_x", "prepare", "supports"]
+__all__ = ["ACCURACY", "SUMS_IN", "cost", "forward", "grad_weights", "grad_x", "prepare", "supports"]
 
 ACCURACY = "componentwise"
+SUMS_IN = None
 
 
 def supports(problem: Problem) -> str | None:

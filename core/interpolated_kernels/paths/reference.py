@@ -16,6 +16,7 @@ from interpolated_kernels.geometry import Problem
 from interpolated_kernels.paths.common import Cost, Machine, n_taps, pad, pad_transpose
 
 ACCURACY = "componentwise"
+SUMS_IN = "float64"
 
 
 def supports(problem: Problem) -> str | None:

@@ -13,7 +13,7 @@ _WIDEST = 4
 _FEWEST_SHARED_ROWS = 8
 """Below this many rows of a window the tile's partly filled rows cost more than sharing gains."""
 
-_FEWEST_TAPS_OF_SEGMENT = 256
+_TAPS_OF_SEGMENT = 512
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def find_blocks(support: BoolArray, axes: Sequence[AxisTaps], operands: Operands
     masks = support.reshape(*support.shape[:2], -1)[..., cells]
     shares_rows = len(axes[1].cells) >= _FEWEST_SHARED_ROWS and bool((np.diff(axes[1].offsets) == x_row).all())
     known: dict[bytes, tuple[int, IntArray]] = {}
-    known_rows: tuple[int, int] | None = None
+    known_rows: int | None = None
     all_offsets: list[IntArray] = []
     all_sources: list[IntArray] = []
     blocks, tap_count, weight_count = [], 0, 0
@@ -80,26 +80,26 @@ def find_blocks(support: BoolArray, axes: Sequence[AxisTaps], operands: Operands
         tap_start, own_offsets = known[key]
         n_taps = len(own_offsets)
         is_whole = shares_rows and width == 1 and n_taps > 0 and bool(mask.all())
-        row_tap_start, n_packed = 0, width * n_taps
+        row_tap_start = 0
         rows, columns = (len(axes[1].cells), len(axes[2].cells)) if is_whole else (0, 0)
         if is_whole:
             if known_rows is None:
                 shared = _shared_row_offsets(own_offsets.reshape(-1, rows, columns), x_row)
-                known_rows = (tap_count, _WIDEST * len(shared))
+                known_rows = tap_count
                 all_offsets.append(shared)
                 all_sources.append(np.zeros(len(shared), np.int64))  # keeps both lists in step
                 tap_count += len(shared)
-            row_tap_start, n_packed = known_rows
+            row_tap_start = known_rows
         blocks.append((
             group * operands.outs + first, width, group * operands.ins * operands.x_step, tap_start, n_taps,
-            _segment(n_taps, mask, operands.ins), weight_count,
+            _segment(n_taps, mask, operands.ins, is_whole), weight_count,
             group * operands.dense_group_step + first * operands.dense_out_step, rows, columns, row_tap_start,
         ))  # fmt: skip
-        weight_count += n_packed
+        weight_count += width * n_taps
     none = [np.zeros(0, np.int64)]
     return TapBlocks(
         np.array(blocks, np.int64),
-        np.concatenate(all_offsets or none).astype(np.int64),
+        _narrow(np.concatenate(all_offsets or none)),
         np.concatenate(all_sources or none).astype(np.int64),
         weight_count,
         operands.dense_out_step,
@@ -112,14 +112,22 @@ def _shared_row_offsets(offsets: IntArray, x_row: int) -> IntArray:
     return (offsets[:, :1, :] + rows[None, :, None] * x_row).ravel()
 
 
-def _segment(n_taps: int, mask: BoolArray, ins: int) -> int:
-    """Return how many taps a task sums at a time: those of so many whole channels that starting over is cheap."""
-    if n_taps == 0:
-        return 1
-    if len(mask) > 1:
-        return n_taps
+def _narrow(offsets: IntArray) -> IntArray:
+    """Return offsets as int32 where they fit: half the room in the nearest cache."""
+    return offsets.astype(np.int32 if offsets.max(initial=0) < 2**31 else np.int64)
+
+
+def _segment(n_taps: int, mask: BoolArray, ins: int, is_whole: bool) -> int:
+    """Return how many taps a task sums at a time, so that what it reads stays in cache.
+
+    Some whole channels, or parts of large windows where `is_whole` rows are not shared.
+    """
+    if n_taps == 0 or len(mask) > 1:
+        return max(n_taps, 1)
     per_channel = n_taps // ins
-    return per_channel * -(-_FEWEST_TAPS_OF_SEGMENT // per_channel)
+    if per_channel > _TAPS_OF_SEGMENT and not is_whole:
+        return -(-per_channel // -(-per_channel // _TAPS_OF_SEGMENT))
+    return per_channel * -(-_TAPS_OF_SEGMENT // (2 * per_channel))
 
 
 def _outer_taps(axes: Sequence[AxisTaps], window: tuple[int, ...]) -> tuple[IntArray, IntArray]:
