@@ -14,8 +14,8 @@ import interpolated_kernels
 
 CORE = Path(interpolated_kernels.__file__).parent
 ORDER = [
-    "errors", "arrays", "loops", "anchors", "interpolation", "caching", "structure", "kernel", "geometry", "densify", "paths",
-    "planning", "convolution", "initialization", "runtime", "plotting", "testing", "cli", "layers", "utils",
+    "errors", "arrays", "loops", "anchors", "interpolation", "caching", "structure", "kernel", "geometry", "densify",
+    "paths", "planning", "convolution", "initialization", "runtime", "plotting", "testing", "cli", "layers", "utils",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}
 HEAVY = {"numba", "scipy", "matplotlib", "sklearn", "rich", "hypothesis", "pytest", *FRAMEWORKS}
@@ -87,7 +87,8 @@ def test_import_loads_numpy_alone():
 def test_describing_and_planning_load_no_numba():
     """Kernels and plans are made without numba: only executing needs it."""
     code = (
-        "import sys, interpolated_kernels as ik; k = ik.InterpolatedKernel(ik.grid_positions((9, 9), 2), (9, 9), 'linear');"
+        "import sys, interpolated_kernels as ik;"
+        "k = ik.InterpolatedKernel(ik.grid_positions((9, 9), 2), (9, 9), 'linear');"
         "print(ik.plan((1, 1, 32, 32), (2, 1, 25), k)); print('numba' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

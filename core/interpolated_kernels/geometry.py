@@ -181,9 +181,9 @@ def _split_x_shape(
 
 
 def _check_groups(problem: Problem) -> None:
-    for name, count in (("channels", problem.channels), ("filters", problem.filters)):
+    for owner, name, count in (("x's ", "channels", problem.channels), ("", "filters", problem.filters)):
         if count == 0 or count % problem.groups:
-            raise ValueError(f"`groups` must divide the {name}, got groups={problem.groups} and {count} {name}.")
+            raise ValueError(f"`groups` must divide {owner}{name}, got groups={problem.groups} and {count} {name}.")
 
 
 def _check_weights(problem: Problem, weights_shape: tuple[int, ...]) -> None:

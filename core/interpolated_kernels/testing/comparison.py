@@ -126,7 +126,8 @@ class _Context:
         by_filter = ~np.isfinite(grad_y.reshape(problem.y_shape)).all(
             axis=(0, *range(2, grad_y.reshape(problem.y_shape).ndim))
         )
-        by_group = ~np.isfinite(x.reshape(problem.batch, problem.groups, -1)).all(axis=(0, 2))
+        shape = (problem.batch, problem.groups, problem.channels_per_group, *problem.spatial)
+        by_group = ~np.isfinite(x.reshape(shape)).all(axis=(0, *range(2, len(shape))))
         spoiled = by_filter | np.repeat(by_group, problem.filters_per_group)
         return np.broadcast_to(
             spoiled.reshape(-1, *(1,) * (len(problem.weights_shape) - 1)), problem.weights_shape
