@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from numba import prange
-from numba.cpython.unsafe.tuple import tuple_setitem
 
-from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES, add_taps, load, store, zeros
+from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES, add_taps, load, store, with_item, zeros
 from interpolated_kernels.loops.jit import jit
 from interpolated_kernels.loops.threads import launch
 
@@ -162,10 +161,10 @@ def _channel_tile(width, columns):
         x_starts, y_starts, n_lanes, n_channels = none, none, none, none
         for j in range(columns):
             x_start, y_start, lanes_left, _ = _locate(layout, sample, first + j, 1, lanes)
-            x_starts = tuple_setitem(x_starts, j, x_start + block.x_start)
-            y_starts = tuple_setitem(y_starts, j, y_start + block.first * layout.y_channel)
-            n_lanes = tuple_setitem(n_lanes, j, lanes_left)
-            n_channels = tuple_setitem(n_channels, j, width)
+            x_starts = with_item(x_starts, j, x_start + block.x_start)
+            y_starts = with_item(y_starts, j, y_start + block.first * layout.y_channel)
+            n_lanes = with_item(n_lanes, j, lanes_left)
+            n_channels = with_item(n_channels, j, width)
         sums = zeros(x, count)
         if segment > 0:
             sums = load(sums, y, layout.y_channel, y_starts, n_channels, n_lanes)
@@ -190,10 +189,10 @@ def _row_tile(columns):
         x_starts, y_starts, n_lanes, n_rows = none, none, none, none
         for j in range(columns):
             x_start, y_start, lanes_left, rows_left = _locate(layout, sample, first + j, ROWS_OF_TILE, lanes)
-            x_starts = tuple_setitem(x_starts, j, x_start + block.x_start)
-            y_starts = tuple_setitem(y_starts, j, y_start + block.first * layout.y_channel)
-            n_lanes = tuple_setitem(n_lanes, j, lanes_left)
-            n_rows = tuple_setitem(n_rows, j, rows_left)
+            x_starts = with_item(x_starts, j, x_start + block.x_start)
+            y_starts = with_item(y_starts, j, y_start + block.first * layout.y_channel)
+            n_lanes = with_item(n_lanes, j, lanes_left)
+            n_rows = with_item(n_rows, j, rows_left)
         sums = zeros(x, count)
         if segment > 0:
             sums = load(sums, y, layout.y_row, y_starts, n_rows, n_lanes)

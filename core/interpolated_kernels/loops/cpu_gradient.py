@@ -10,10 +10,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from numba import prange
-from numba.cpython.unsafe.tuple import tuple_setitem
 
 from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, block_at  # the stamp covers this folder
-from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES, add_products, add_some_products, lane_sums, zeros
+from interpolated_kernels.loops.cpu_tiles import (
+    VECTOR_BYTES,
+    add_products,
+    add_some_products,
+    lane_sums,
+    with_item,
+    zeros,
+)
 from interpolated_kernels.loops.jit import jit
 from interpolated_kernels.loops.threads import launch
 
@@ -52,13 +58,13 @@ def _channel_products(width, columns):
     def products(y, x, offsets, sources, block, layout, dense_step, rows, first_tap, last_tap, grad):
         y_starts, x_starts = no_channels, no_taps
         for i in range(width):
-            y_starts = tuple_setitem(y_starts, i, (block.first + i) * layout.y_channel)
+            y_starts = with_item(y_starts, i, (block.first + i) * layout.y_channel)
         lanes = VECTOR_BYTES // x.itemsize
         whole_vectors = layout.columns // lanes
         for tap in range(first_tap, last_tap, columns):
             for j in range(columns):
                 offset = offsets[block.tap_start + min(tap + j, block.n_taps - 1)]
-                x_starts = tuple_setitem(x_starts, j, block.x_start + offset)
+                x_starts = with_item(x_starts, j, block.x_start + offset)
             sums = zeros(x, count)
             row, plane, x_row, y_row = rows.row, rows.plane, rows.x_row, rows.y_row
             for _ in range(rows.n_rows):
@@ -99,7 +105,7 @@ def _row_products(columns):
         whole_vectors = layout.columns // lanes
         y_starts, x_starts = no_rows, no_taps
         for i in range(ROWS_OF_TILE):
-            y_starts = tuple_setitem(y_starts, i, block.first * layout.y_channel - i * layout.y_row)
+            y_starts = with_item(y_starts, i, block.first * layout.y_channel - i * layout.y_row)
         for tap in range(first_tap, last_tap):
             window_row = tap // block.window_columns % block.window_rows
             column = tap % block.window_columns
@@ -107,7 +113,7 @@ def _row_products(columns):
                 continue
             for j in range(columns):
                 offset = offsets[block.tap_start + tap - column + min(column + j, block.window_columns - 1)]
-                x_starts = tuple_setitem(x_starts, j, block.x_start + offset)
+                x_starts = with_item(x_starts, j, block.x_start + offset)
             sums = zeros(x, count)
             x_row, y_row = rows.x_row, rows.y_row
             for _ in range(rows.n_rows):

@@ -15,6 +15,7 @@ from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
 from numba.core.datamodel import models
+from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import intrinsic, register_model
 
 VECTOR_BYTES = 32
@@ -250,7 +251,12 @@ def lane_sums(typing_context, tile):
     return signature, generate
 
 
+with_item = tuple_setitem
+
 if config.DISABLE_JIT:  # plain NumPy in the intrinsics' places: slow, and the same loops can be stepped through
+
+    def with_item(items: Any, index: int, item: Any) -> Any:
+        return (*items[:index], item, *items[index + 1 :])
 
     def zeros(like: Any, count: int) -> Any:
         return tuple(np.zeros(lanes_of(like.dtype), like.dtype) for _ in range(count))
