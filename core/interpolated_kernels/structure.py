@@ -40,6 +40,22 @@ class Factors:
         """The number of nodes on every axis."""
         return tuple(axis.matrix.shape[1] for axis in self.axes)
 
+    @property
+    def anchor_classes(self) -> IntArray:
+        """The class of every anchor on every axis: `(n, d)` int."""
+        return self._by_anchor([axis.classes for axis in self.axes])
+
+    @property
+    def anchor_shifts(self) -> IntArray:
+        """Where every anchor's profile starts on every axis: `(n, d)` int, cells."""
+        return self._by_anchor([axis.shifts for axis in self.axes])
+
+    def _by_anchor(self, values: list[IntArray]) -> IntArray:
+        by_node = np.stack([grid.ravel() for grid in np.meshgrid(*values, indexing="ij")], axis=-1)
+        by_anchor = np.empty_like(by_node)
+        by_anchor[self.order] = by_node
+        return by_anchor
+
 
 @dataclass(frozen=True, eq=False)
 class Structure:

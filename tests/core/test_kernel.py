@@ -294,3 +294,24 @@ def test_from_dict_rejects_unknown_names():
         ik.InterpolatedKernel.from_dict({**spec, "windows": 3})
     with pytest.raises((TypeError, ValueError), match="ordr"):
         ik.InterpolatedKernel.from_dict({**spec, "interpolator": {"name": "polyharmonic", "ordr": 3}})
+
+
+@pytest.mark.parametrize("interpolator", ["nearest", "linear"])
+def test_factors_rebuild_the_matrix(interpolator):
+    """Profiles, classes and shifts give the interpolation matrix back, whatever the anchors' order."""
+    rng = np.random.default_rng(0)
+    positions = rng.permutation(ik.grid_positions((9, 13), (2, 4)))
+    kernel = ik.InterpolatedKernel(positions, (9, 13), interpolator)
+    factors = kernel.factors()
+    rebuilt = np.zeros((*kernel.window, kernel.n_anchors))
+    for anchor, (classes, shifts) in enumerate(zip(factors.anchor_classes, factors.anchor_shifts, strict=True)):
+        profiles = [axis.profiles[index] for axis, index in zip(factors.axes, classes, strict=True)]
+        cells = tuple(slice(shift, shift + len(profile)) for shift, profile in zip(shifts, profiles, strict=True))
+        rebuilt[(*cells, anchor)] = np.multiply.outer(*profiles)
+    np.testing.assert_allclose(rebuilt.reshape(-1, kernel.n_anchors), kernel.matrix, rtol=0, atol=2.0**-49)
+
+
+def test_classes_of_a_uniform_linear_grid_are_edges_and_interior():
+    """A uniform linear grid that fits its window has three classes an axis: left edge, interior, right edge."""
+    kernel = ik.InterpolatedKernel(ik.grid_positions((31, 31), 5), (31, 31), "linear")
+    assert kernel.structure.classes == (3, 3)
