@@ -28,8 +28,6 @@ def as_floats(name: str, value: Any) -> FloatArray:
     array = np.asarray(value)
     if array.dtype.name in _COMPUTE_DTYPES:
         return array
-    if isinstance(value, (list, tuple, float)) and array.dtype.kind == "f":
-        return array
     if array.dtype.kind in "iub":
         raise TypeError(
             f"`{name}` must be a floating array, got {array.dtype}: integers are never cast silently. "

@@ -64,11 +64,6 @@ def pack(source: Any, planes: Any, rows: Any, columns: Any, packed: Any) -> None
     launch(_pack_parallel, _pack_serial, packed.size > 2**18, source, planes, rows, columns, packed)
 
 
-def pack_weights(dense: Any, sources: Any, blocks: Any, dense_step: int, packed: Any) -> None:
-    """Put every block's weights side by side, tap by tap, from the flat dense bank."""
-    _pack_weights(dense, sources, blocks, dense_step, packed)
-
-
 def gather(x: Any, weights: Any, offsets: Any, blocks: Any, layout: Layout, y: Any) -> None:
     """Write every output: the sum over its block's taps of weight times input."""
     is_worth_it = weights.size * layout.samples * layout.planes * layout.rows * layout.columns > 2**21
@@ -100,7 +95,8 @@ def _pack_parallel(source, planes, rows, columns, packed):
 
 
 @jit
-def _pack_weights(dense, sources, blocks, dense_step, packed):
+def pack_weights(dense, sources, blocks, dense_step, packed):
+    """Put every block's weights side by side, tap by tap, from the flat dense bank."""
     for index in range(len(blocks)):
         block = block_at(blocks, index)
         for tap in range(block.n_taps):

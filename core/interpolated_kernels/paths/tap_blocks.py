@@ -108,7 +108,9 @@ def find_blocks(support: BoolArray, axes: Sequence[AxisTaps], operands: Operands
 
 def _shared_row_offsets(offsets: IntArray, x_row: int) -> IntArray:
     """Return the offsets of every input row that a tile of rows meets, from those of `(windows, rows, columns)`."""
-    rows = np.arange(offsets.shape[1] + _WIDEST - 1)
+    from interpolated_kernels import loops
+
+    rows = np.arange(offsets.shape[1] + loops.ROWS_OF_TILE - 1)
     return (offsets[:, :1, :] + rows[None, :, None] * x_row).ravel()
 
 
