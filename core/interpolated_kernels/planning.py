@@ -50,7 +50,13 @@ class Plan:
 
     @functools.cached_property
     def _state(self) -> Any:
-        return PATHS[self.path].prepare(self.problem.summed)
+        problem = self.problem.summed
+        return PATHS[self.path].prepare(problem, tuple(map(plan_problem, PATHS[self.path].parts(problem))))
+
+    @property
+    def cost(self) -> Cost:
+        """The predicted cost of the chosen path."""
+        return next(row.cost for row in self.candidates if row.path == self.path and row.cost is not None)
 
     def forward(self, x: FloatArray, weights: FloatArray) -> FloatArray:
         """Return y for x and weights of the planned shapes and dtype.
@@ -182,7 +188,8 @@ def _judge(name: str, problem: Problem) -> Candidate:
         return Candidate(name, None, why_not)
     if problem.accuracy == "componentwise" and path.ACCURACY != "componentwise":
         return Candidate(name, None, f"its error is bounded by norms: accuracy='{path.ACCURACY}' unlocks it")
-    cost = path.cost(problem.summed, MACHINE)
+    parts = tuple(plan_problem(part).cost for part in path.parts(problem.summed))
+    cost = path.cost(problem.summed, MACHINE, parts)
     if problem.max_memory is not None and cost.extra_bytes > problem.max_memory:
         limit = f"it needs {cost.extra_bytes} bytes and max_memory is {problem.max_memory}"
         return Candidate(name, cost, f"{limit}: a larger max_memory unlocks it")

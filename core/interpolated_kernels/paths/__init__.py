@@ -5,9 +5,10 @@ A path is a module with
 - `ACCURACY`: the strictest accuracy that it meets, "componentwise" or "normwise";
 - `SUMS_IN`: the dtype that tied channels are summed in before it sees them, None for the caller's;
 - `supports(problem) -> str | None`: why it cannot serve the problem, or None;
-- `cost(problem, machine) -> Cost`: predicted seconds for one sample on one thread, extra bytes, and its error bound in
-  words;
-- `prepare(problem) -> state`: what is kept with a plan, computed from structure alone;
+- `parts(problem) -> problems`: what it hands to other paths, () for most; it gets plans for them, and never calls a path;
+- `cost(problem, machine, parts) -> Cost`: predicted seconds for one sample on one thread, extra bytes, and its error
+  bound in words; `parts` are the costs of its parts;
+- `prepare(problem, parts) -> state`: what is kept with a plan, computed from structure alone; `parts` are its parts' plans;
 - `forward(state, x, bank) -> y`, `grad_x(state, grad_y, bank) -> grad_x`, `grad_weights(state, grad_y, x) ->
   grad_bank`, on arrays of the problem's shapes and compute dtype, `bank` being weights `(filters, channels, n)`.
 """

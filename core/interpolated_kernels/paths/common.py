@@ -30,6 +30,11 @@ class Cost:
     error: str
 
 
+def no_parts(problem: Problem) -> tuple[Problem, ...]:
+    """Return (): a path that computes everything itself."""
+    return ()
+
+
 def n_taps(problem: Problem) -> int:
     """Return the multiply-adds of one sample's forward pass, every cell of the support being a tap."""
     per_output = float(problem.support.sum()) * problem.filters / len(problem.support)

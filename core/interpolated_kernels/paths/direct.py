@@ -15,14 +15,15 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.densify import dense_in, gather_bank
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.paths.common import Cost, Machine, n_taps, pad_transpose
-from interpolated_kernels.paths.direct_layout import Buffer, Pass, State, axes_of, prepare, samples_of_chunk
+from interpolated_kernels.paths.common import Cost, Machine, n_taps, no_parts, pad_transpose
+from interpolated_kernels.paths.direct_layout import Buffer, Pass, State, axes_of, layout_of, samples_of_chunk
 from interpolated_kernels.paths.tap_blocks import TapBlocks
 
-__all__ = ["ACCURACY", "SUMS_IN", "cost", "forward", "grad_weights", "grad_x", "prepare", "supports"]
+__all__ = ["ACCURACY", "SUMS_IN", "cost", "forward", "grad_weights", "grad_x", "parts", "prepare", "supports"]
 
 ACCURACY = "componentwise"
 SUMS_IN = None
+parts = no_parts
 
 
 def supports(problem: Problem) -> str | None:
@@ -30,7 +31,7 @@ def supports(problem: Problem) -> str | None:
     return None if problem.device == "cpu" else f"its loops run on the CPU, and the arrays are on {problem.device}"
 
 
-def cost(problem: Problem, machine: Machine) -> Cost:
+def cost(problem: Problem, machine: Machine, parts: tuple[Cost, ...] = ()) -> Cost:
     """Predict the taps at the rate of register tiles, and the packing of x."""
     itemsize = np.dtype(problem.dtype).itemsize
     sample_bytes = itemsize * problem.channels * int(np.prod(problem.padded))
@@ -39,6 +40,11 @@ def cost(problem: Problem, machine: Machine) -> Cost:
     return Cost(
         seconds, sample_bytes * min(problem.batch, samples_of_chunk(sample_bytes)), f"componentwise, {problem.dtype}"
     )
+
+
+def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
+    """Lay out the buffers and the taps of the three computations."""
+    return layout_of(problem)
 
 
 def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:

@@ -138,7 +138,7 @@ def axes_of(problem: Problem) -> tuple[_Axis, ...]:
     )  # fmt: skip
 
 
-def prepare(problem: Problem) -> State:
+def layout_of(problem: Problem) -> State:
     """Lay out the buffers and the taps of the three computations."""
     from interpolated_kernels import loops
 

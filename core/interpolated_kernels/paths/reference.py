@@ -13,10 +13,11 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.paths.common import Cost, Machine, n_taps, pad, pad_transpose
+from interpolated_kernels.paths.common import Cost, Machine, n_taps, no_parts, pad, pad_transpose
 
 ACCURACY = "componentwise"
 SUMS_IN = "float64"
+parts = no_parts
 
 
 def supports(problem: Problem) -> str | None:
@@ -24,14 +25,14 @@ def supports(problem: Problem) -> str | None:
     return None if problem.device == "cpu" else f"NumPy does not run on {problem.device}"
 
 
-def cost(problem: Problem, machine: Machine) -> Cost:
+def cost(problem: Problem, machine: Machine, parts: tuple[Cost, ...] = ()) -> Cost:
     """Predict NumPy's multiply-adds in float64."""
     extra = 8 * problem.batch * int(np.prod(problem.x_shape[1:]) + 2 * np.prod(problem.y_shape[1:]))
     seconds = machine.call_seconds + n_taps(problem) / machine.numpy_multiply_adds_per_second
     return Cost(seconds, extra, "float64, then cast")
 
 
-def prepare(problem: Problem) -> Problem:
+def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> Problem:
     """Keep the problem alone."""
     return problem
 
