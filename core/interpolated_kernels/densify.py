@@ -141,11 +141,11 @@ def densify_bank(bank: FloatArray, kernel: InterpolatedKernel) -> FloatArray:
         factors = kernel.structure.factors
         dense = bank[:, :, factors.order].reshape(-1, *factors.grid_shape)
         for axis, factor in enumerate(factors.axes):
-            dense = _apply(factor.matrix.T, dense, axis + 1)
+            dense = apply_matrix(factor.matrix.T, dense, axis + 1)
     elif kernel.shares_positions:
-        dense = _apply(kernel.matrix.T, bank.reshape(-1, n), 1)
+        dense = apply_matrix(kernel.matrix.T, bank.reshape(-1, n), 1)
     else:
-        dense = np.stack([_apply(matrix.T, rows, 1) for matrix, rows in _matrices_and_rows(bank, kernel)])
+        dense = np.stack([apply_matrix(matrix.T, rows, 1) for matrix, rows in _matrices_and_rows(bank, kernel)])
     dense = dense.reshape(filters, channels, *kernel.window)
     _mask(dense, kernel)
     return np.moveaxis(dense[:, 0], -1, 1) if kernel.interpolates_channels else dense
@@ -162,14 +162,14 @@ def gather_bank(grad_dense: FloatArray, kernel: InterpolatedKernel) -> FloatArra
         factors = kernel.structure.factors
         by_node = grad_dense.reshape(-1, *kernel.window)
         for axis, factor in enumerate(factors.axes):
-            by_node = _apply(factor.matrix, by_node, axis + 1)
+            by_node = apply_matrix(factor.matrix, by_node, axis + 1)
         grad = np.empty((filters, channels, kernel.n_anchors))
         grad[:, :, factors.order] = by_node.reshape(filters, channels, -1)
         return grad
     if kernel.shares_positions:
-        return _apply(kernel.matrix, grad_dense.reshape(filters * channels, -1), 1).reshape(filters, channels, -1)
+        return apply_matrix(kernel.matrix, grad_dense.reshape(filters * channels, -1), 1).reshape(filters, channels, -1)
     cells = grad_dense.reshape(filters, channels, -1)
-    parts = [_apply(matrix, rows, 1) for matrix, rows in _matrices_and_rows(cells, kernel)]
+    parts = [apply_matrix(matrix, rows, 1) for matrix, rows in _matrices_and_rows(cells, kernel)]
     return np.stack(parts).reshape(filters, channels, -1)
 
 
@@ -187,7 +187,7 @@ def _mask(dense: FloatArray, kernel: InterpolatedKernel) -> None:
         dense[np.broadcast_to(~support.reshape(*shape, *kernel.window), dense.shape)] = 0.0
 
 
-def _apply(matrix: FloatArray, values: FloatArray, axis: int) -> FloatArray:
+def apply_matrix(matrix: FloatArray, values: FloatArray, axis: int) -> FloatArray:
     """Return `values` with one axis contracted with the first axis of `matrix`, summed in index order."""
     from interpolated_kernels import loops
 

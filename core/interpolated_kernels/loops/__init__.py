@@ -6,6 +6,13 @@ and `launch` chooses.
 
 from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, gather, pack, pack_weights
 from interpolated_kernels.loops.cpu_gradient import multiply_gradients
+from interpolated_kernels.loops.cpu_lattice import Arrays as LatticeArrays
+from interpolated_kernels.loops.cpu_lattice import Block as LatticeBlock
+from interpolated_kernels.loops.cpu_lattice import FlatTables as LatticeTables
+from interpolated_kernels.loops.cpu_lattice import lattice_forward
+from interpolated_kernels.loops.cpu_lattice_grad_x import Gathering, lattice_grad_x
+from interpolated_kernels.loops.cpu_lattice_gradient import lattice_grad_weights
+from interpolated_kernels.loops.cpu_lines import AxisTable, Stage
 from interpolated_kernels.loops.cpu_mix import mix
 from interpolated_kernels.loops.cpu_tiles import lanes_of
 from interpolated_kernels.loops.jit import cache_folder
@@ -13,11 +20,20 @@ from interpolated_kernels.loops.threads import get_num_threads, layer, set_num_t
 
 __all__ = [
     "ROWS_OF_TILE",
+    "AxisTable",
+    "Gathering",
+    "LatticeArrays",
+    "LatticeBlock",
+    "LatticeTables",
     "Layout",
+    "Stage",
     "cache_folder",
     "gather",
     "get_num_threads",
     "lanes_of",
+    "lattice_forward",
+    "lattice_grad_weights",
+    "lattice_grad_x",
     "layer",
     "mix",
     "multiply_gradients",

@@ -3,14 +3,13 @@
 LLVM's loop vectorizer keeps an accumulator in memory where several outputs and several taps are summed at once; that
 costs half of the machine's rate. These intrinsics write the vectors down instead: a tile is a tuple of `<lanes x
 dtype>` values, 32 bytes each, which LLVM maps to its registers (one AVX or two NEON registers a vector). With
-`NUMBA_DISABLE_JIT=1` the same names work on NumPy arrays.
+`NUMBA_DISABLE_JIT=1` the same names work on NumPy arrays (`numpy_tiles`).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
@@ -18,12 +17,8 @@ from numba.core.datamodel import models
 from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import intrinsic, register_model
 
-VECTOR_BYTES = 32
-
-
-def lanes_of(dtype: Any) -> int:
-    """Return how many values of a dtype stand in one vector."""
-    return VECTOR_BYTES // np.dtype(dtype).itemsize
+from interpolated_kernels.loops import numpy_tiles
+from interpolated_kernels.loops.numpy_tiles import VECTOR_BYTES, lanes_of  # noqa: F401  # tiles have it, too
 
 
 class VectorType(types.Type):
@@ -55,15 +50,27 @@ def _suffix(vector: Any) -> str:
 
 
 def _load_all(
-    context: Any, builder: Any, array_type: Any, array: Any, starts: Any, count: int, offset: Any, vector: Any
-) -> list[Any]:
-    """Return the vectors at `array[starts[k] + offset :]`, at any alignment."""
+    context: Any, builder: Any, array_type: Any, array: Any, starts: Any, count: int, offset: Any, vector: Any,
+    mask: Any = None,
+) -> list[Any]:  # fmt: skip
+    """Return the vectors at `array[starts[k] + offset :]`, at any alignment; what is masked is not read and is 0."""
     data = _data(context, builder, array_type, array)
     vectors = []
     for k in range(count):
         pointer = builder.gep(data, [builder.add(builder.extract_value(starts, k), offset)])
-        vectors.append(builder.load(builder.bitcast(pointer, vector.as_pointer()), align=_itemsize(vector)))
+        pointer = builder.bitcast(pointer, vector.as_pointer())
+        if mask is None:
+            vectors.append(builder.load(pointer, align=_itemsize(vector)))
+        else:
+            vectors.append(_masked_load(builder, pointer, mask, vector))
     return vectors
+
+
+def _masked_load(builder: Any, pointer: Any, mask: Any, vector: Any) -> Any:
+    kind = ir.FunctionType(vector, [pointer.type, ir.IntType(32), mask.type, vector])
+    masked_load = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{_suffix(vector)}.p0")
+    nothing = ir.Constant(vector, [0.0] * vector.count)
+    return builder.call(masked_load, [pointer, ir.IntType(32)(_itemsize(vector)), mask, nothing])
 
 
 def _broadcast(builder: Any, scalar: Any, vector: Any) -> Any:
@@ -156,10 +163,8 @@ def add_some_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, 
         vector = context.get_value_type(signature.return_type.dtype)
         lanes = ir.Constant(ir.VectorType(n_lanes.type, vector.count), list(range(vector.count)))
         wanted = builder.icmp_signed("<", lanes, _broadcast(builder, n_lanes, lanes.type))
-        left = _load_all(context, builder, signature.args[1], y, y_starts, rows, y_offset, vector)
-        right = _load_all(context, builder, signature.args[4], x, x_starts, columns, x_offset, vector)
-        nothing = ir.Constant(vector, [0.0] * vector.count)
-        right = [builder.select(wanted, value, nothing) for value in right]
+        left = _load_all(context, builder, signature.args[1], y, y_starts, rows, y_offset, vector, wanted)
+        right = _load_all(context, builder, signature.args[4], x, x_starts, columns, x_offset, vector, wanted)
         return _add_outer(builder, vector, tile, left, right)
 
     return signature, generate
@@ -207,6 +212,43 @@ def store(typing_context, tile, y, row_step, starts, n_rows, n_lanes):
 
 
 @intrinsic
+def store_whole(typing_context, tile, y, row_step, starts):
+    """Write every vector `(i, j)` to `y[starts[j] + i * row_step :]`: several times as fast as under a mask."""
+    signature = types.void(tile, y, row_step, starts)
+
+    def generate(context, builder, signature, arguments):
+        tile, y, row_step, starts = arguments
+        vector = context.get_value_type(signature.args[0].dtype)
+        data, columns = _data(context, builder, signature.args[1], y), signature.args[3].count
+        for j in range(columns):
+            start = builder.extract_value(starts, j)
+            for i in range(signature.args[0].count // columns):
+                pointer = builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
+                builder.store(builder.extract_value(tile, i * columns + j), pointer, align=_itemsize(vector))
+                start = builder.add(start, row_step)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def copy_values(typing_context, target, target_start, source, source_start, count):
+    """Copy `count` neighbours from `source[source_start:]` to `target[target_start:]`; no index is checked."""
+    signature = types.void(target, target_start, source, source_start, count)
+
+    def generate(context, builder, signature, arguments):
+        target, target_start, source, source_start, count = arguments
+        to = builder.gep(_data(context, builder, signature.args[0], target), [target_start])
+        of = builder.gep(_data(context, builder, signature.args[2], source), [source_start])
+        cgutils.raw_memcpy(
+            builder, to, of, count, context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)
+        )
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
 def load(typing_context, tile, y, row_step, starts, n_rows, n_lanes):
     """Return a tile like `tile` with what `store` wrote there, zeros elsewhere."""
     signature = tile(tile, y, row_step, starts, n_rows, n_lanes)
@@ -214,14 +256,10 @@ def load(typing_context, tile, y, row_step, starts, n_rows, n_lanes):
     def generate(context, builder, signature, arguments):
         tile, y = arguments[:2]
         vector = context.get_value_type(signature.args[0].dtype)
-        mask_type = ir.VectorType(ir.IntType(1), vector.count)
-        kind = ir.FunctionType(vector, [vector.as_pointer(), ir.IntType(32), mask_type, vector])
-        masked_load = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{_suffix(vector)}.p0")
-        alignment, nothing = ir.IntType(32)(_itemsize(vector)), ir.Constant(vector, [0.0] * vector.count)
         columns = signature.args[3].count
         shape = (signature.args[0].count // columns, columns)
         for index, pointer, mask in _places(context, builder, signature.args[1], y, shape, arguments[2:], vector):
-            tile = builder.insert_value(tile, builder.call(masked_load, [pointer, alignment, mask, nothing]), index)
+            tile = builder.insert_value(tile, _masked_load(builder, pointer, mask, vector), index)
         return tile
 
     return signature, generate
@@ -229,13 +267,15 @@ def load(typing_context, tile, y, row_step, starts, n_rows, n_lanes):
 
 @intrinsic
 def lane_sums(typing_context, tile):
-    """Return the sum of the lanes of every vector, by halves: lanes `i` and `i + half` until one is left."""
-    signature = types.UniTuple(tile.dtype.dtype, tile.count)(tile)
+    """Return the float64 sum of the lanes of every vector, by halves: lanes `i` and `i + half` until one is left."""
+    signature = types.UniTuple(types.float64, tile.count)(tile)
 
     def generate(context, builder, signature, arguments):
         sums = cgutils.get_null_value(context.get_value_type(signature.return_type))
         for index in range(signature.args[0].count):
             vector = builder.extract_value(arguments[0], index)
+            if vector.type.element != ir.DoubleType():
+                vector = builder.fpext(vector, ir.VectorType(ir.DoubleType(), vector.type.count))
             while vector.type.count > 1:
                 half = vector.type.count // 2
                 parts = [
@@ -253,62 +293,12 @@ def lane_sums(typing_context, tile):
 
 with_item = tuple_setitem
 
-if config.DISABLE_JIT:  # plain NumPy in the intrinsics' places: slow, and the same loops can be stepped through
-
-    def with_item(items: Any, index: int, item: Any) -> Any:
-        return (*items[:index], item, *items[index + 1 :])
-
-    def zeros(like: Any, count: int) -> Any:
-        return tuple(np.zeros(lanes_of(like.dtype), like.dtype) for _ in range(count))
-
-    def _outer_arrays(tile: Any, left: Any, right: Any) -> Any:
-        return tuple(tile[i * len(right) + j] + a * b for i, a in enumerate(left) for j, b in enumerate(right))
-
-    def _vectors(array: Any, starts: Any, offset: int) -> Any:
-        return [array[start + offset : start + offset + lanes_of(array.dtype)] for start in starts]
-
-    def add_taps(
-        tile: Any, low: int, high: int, weights: Any, at: int, step: int, x: Any, starts: Any, offsets: Any, tap: int
-    ) -> Any:
-        columns = len(starts)
-        cells = _vectors(x, starts, offsets[tap])
-        return tuple(
-            vector + weights[at + index // columns * step] * cells[index % columns]
-            if low <= index // columns < high
-            else vector
-            for index, vector in enumerate(tile)
-        )
-
-    def add_products(tile: Any, y: Any, y_starts: Any, y_offset: int, x: Any, x_starts: Any, x_offset: int) -> Any:
-        return _outer_arrays(tile, _vectors(y, y_starts, y_offset), _vectors(x, x_starts, x_offset))
-
-    def add_some_products(
-        tile: Any, y: Any, y_starts: Any, y_offset: int, x: Any, x_starts: Any, x_offset: int, n_lanes: int
-    ) -> Any:
-        cells = [np.where(np.arange(len(v)) < n_lanes, v, v.dtype.type(0)) for v in _vectors(x, x_starts, x_offset)]
-        return _outer_arrays(tile, _vectors(y, y_starts, y_offset), cells)
-
-    def store(tile: Any, y: Any, row_step: int, starts: Any, n_rows: Any, n_lanes: Any) -> None:
-        columns = len(starts)
-        for index, vector in enumerate(tile):
-            i, j = divmod(index, columns)
-            if i < n_rows[j]:
-                at = starts[j] + i * row_step
-                y[at : at + n_lanes[j]] = vector[: n_lanes[j]]
-
-    def load(tile: Any, y: Any, row_step: int, starts: Any, n_rows: Any, n_lanes: Any) -> Any:
-        loaded = [np.zeros_like(vector) for vector in tile]
-        for index, vector in enumerate(loaded):
-            i, j = divmod(index, len(starts))
-            if i < n_rows[j]:
-                at = starts[j] + i * row_step
-                vector[: n_lanes[j]] = y[at : at + n_lanes[j]]
-        return tuple(loaded)
-
-    def lane_sums(tile: Any) -> Any:
-        return tuple(_sum_by_halves(vector) for vector in tile)
-
-    def _sum_by_halves(vector: Any) -> Any:
-        while len(vector) > 1:
-            vector = vector[: len(vector) // 2] + vector[len(vector) // 2 :]
-        return vector[0]
+if config.DISABLE_JIT:
+    zeros, add_taps, add_products = numpy_tiles.zeros, numpy_tiles.add_taps, numpy_tiles.add_products
+    add_some_products, lane_sums, with_item = (
+        numpy_tiles.add_some_products,
+        numpy_tiles.lane_sums,
+        numpy_tiles.with_item,
+    )
+    store, store_whole, load = numpy_tiles.store, numpy_tiles.store_whole, numpy_tiles.load
+    copy_values = numpy_tiles.copy_values

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+from numba.np.ufunc.parallel import get_thread_id
 
 _lock = threading.Lock()
 _n_threads: int = numba.config.NUMBA_NUM_THREADS
@@ -43,6 +44,9 @@ def set_num_threads(n: int) -> None:
             "set NUMBA_NUM_THREADS before the first import for more."
         )
     _n_threads = n
+
+
+thread_id = (lambda: 0) if numba.config.DISABLE_JIT else get_thread_id
 
 
 def layer() -> str | None:

@@ -1,0 +1,221 @@
+"""The lattice path's loops: the maps of a block of inputs, one tap on them for every anchor, and the transposes.
+
+A task is a block of outputs (or of inputs, for their gradient) of one sample and group. Its maps live in a workspace
+that stays in cache: rows are packed, then smoothed along columns, rows and planes. Every value is a fixed expression of
+the input, so bits depend on neither blocks nor threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+
+from interpolated_kernels.loops.cpu_lines import AxisTable, Lines, Stage, cell_shown, pack_cells, smooth, sum_taps
+from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES
+from interpolated_kernels.loops.jit import jit
+from interpolated_kernels.loops.threads import get_num_threads, launch, thread_id
+
+VECTORS_OF_CHUNK = 24
+"""Vectors of outputs whose maps stay in the nearest cache while all filters pass: a multiple of every tile's."""
+
+
+class Arrays(NamedTuple):
+    """Where x `(samples, groups * ins, *spatial)` and y `(samples, groups * outs, *out)` lie; steps in values.
+
+    `plane_step` and `row_step` count outputs of the same problem (see `Axis`).
+    """
+
+    samples: int
+    groups: int
+    ins: int
+    outs: int
+    n_nodes: int
+    x_channel: int
+    x_plane: int
+    x_row: int
+    y_channel: int
+    y_plane: int
+    y_row: int
+    plane_step: int
+    row_step: int
+
+
+class Block(NamedTuple):
+    """The workspace of a whole block: counts of outputs (or inputs) and lines, and where each stage lies, in values.
+
+    `cells` is a packed row, phase after phase; `line` holds all maps of the column axis side by side, and `n_lines`
+    such lines those of the row axis.
+    """
+
+    planes: int
+    rows: int
+    plane_span: int
+    row_span: int
+    column_span: int
+    column_stride: int
+    cells: int
+    line: int
+    n_lines: int
+    at_cells: int
+    at_lines: int
+    at_rows: int
+    at_maps: int
+    size: int
+
+
+class FlatTables(NamedTuple):
+    """The fields of `Tables` one after another: a parallel loop cannot take nested tuples."""
+
+    plane_blocks: Any
+    plane_lines: Any
+    plane_index: Any
+    plane_low: int
+    plane_high: int
+    row_blocks: Any
+    row_lines: Any
+    row_index: Any
+    row_low: int
+    row_high: int
+    column_blocks: Any
+    column_lines: Any
+    column_index: Any
+    column_low: int
+    column_high: int
+    by_columns: Any
+    column_offsets: Any
+    column_coefficients: Any
+    by_rows: Any
+    row_offsets: Any
+    row_coefficients: Any
+    by_planes: Any
+    plane_offsets: Any
+    plane_coefficients: Any
+
+
+class Tables(NamedTuple):
+    """The three axes, and the stages along columns, rows and planes; a stage without parts is left out."""
+
+    planes: Any
+    rows: Any
+    columns: Any
+    by_columns: Any
+    by_rows: Any
+    by_planes: Any
+
+
+def lattice_forward(
+    x: Any, weights: Any, offsets: Any, arrays: Arrays, block: Block, tables: FlatTables, y: Any
+) -> None:
+    """Write y from flat x and packed weights."""
+    n_blocks = count_blocks(tables)
+    is_worth_it = y.size * (arrays.ins * arrays.n_nodes + 50) > 2**20
+    work = workspace(block.size, x.dtype)
+    launch(_forward_parallel, _forward_serial, is_worth_it, x, weights, offsets, arrays, block, tables, n_blocks, work, y)
+
+
+def workspace(size: int, dtype: Any) -> Any:
+    """Return a row of scratch memory for every thread."""
+    return np.empty((get_num_threads(), size), dtype)
+
+
+def count_blocks(tables: FlatTables) -> int:
+    """Return how many blocks one sample has."""
+    return len(tables.plane_blocks) * len(tables.row_blocks) * len(tables.column_blocks)
+
+
+@jit
+def unflatten(flat):
+    """Return the tables by axis and stage."""
+    return Tables(
+        AxisTable(flat.plane_blocks, flat.plane_lines, flat.plane_index, flat.plane_low, flat.plane_high),
+        AxisTable(flat.row_blocks, flat.row_lines, flat.row_index, flat.row_low, flat.row_high),
+        AxisTable(flat.column_blocks, flat.column_lines, flat.column_index, flat.column_low, flat.column_high),
+        Stage(flat.by_columns, flat.column_offsets, flat.column_coefficients),
+        Stage(flat.by_rows, flat.row_offsets, flat.row_coefficients),
+        Stage(flat.by_planes, flat.plane_offsets, flat.plane_coefficients),
+    )
+
+
+@jit
+def make_maps(x, start, arrays, block, tables, plane_at, row_at, column_at, work):
+    """Write the maps of a block of the channel that starts at `start`."""
+    plane_block, row_block = tables.planes.blocks[plane_at], tables.rows.blocks[row_at]
+    first = tables.columns.blocks[column_at, 1]
+    short_planes, short_rows = block.planes - plane_block[2], block.rows - row_block[2]
+    n_row_lines = len(tables.rows.lines)
+    row_phases = n_row_lines // block.row_span
+    for plane_line in range(len(tables.planes.lines)):
+        if plane_line % block.plane_span + short_planes >= block.plane_span:
+            continue
+        plane = cell_shown(tables.planes, plane_block[1] + tables.planes.lines[plane_line])
+        for row_line in range(n_row_lines):
+            if row_line % block.row_span + short_rows >= block.row_span:
+                continue
+            row = cell_shown(tables.rows, row_block[1] + tables.rows.lines[row_line])
+            at = block.at_cells + row_line * block.cells
+            if plane < 0 or row < 0:
+                work[at : at + block.cells] = 0
+                continue
+            row_start = start + plane * arrays.x_plane + row * arrays.x_row
+            for phase in range(len(tables.columns.lines)):
+                cell = first + tables.columns.lines[phase]
+                pack_cells(x, row_start, tables.columns, cell, block.column_stride, block.column_span, work, at)
+                at += block.column_span
+        smooth(
+            work, tables.by_columns, row_phases, short_rows, block.at_cells, block.row_span * block.cells, block.cells,
+            block.at_lines, block.row_span * block.line, block.line,
+        )  # fmt: skip
+        rows_target = block.at_rows + plane_line * block.n_lines * block.line
+        smooth(
+            work, tables.by_rows, 1, short_rows, block.at_lines, 0, block.line, rows_target, 0, block.line
+        )  # fmt: skip
+    size = block.n_lines * block.line
+    smooth(work, tables.by_planes, 1, short_planes, block.at_rows, 0, size, block.at_maps, 0, size)
+
+
+@jit
+def _forward_task(x, weights, offsets, arrays, block, flat, work, y, task):
+    tables = unflatten(flat)
+    column_at = task % len(tables.columns.blocks)
+    task //= len(tables.columns.blocks)
+    row_at = task % len(tables.rows.blocks)
+    task //= len(tables.rows.blocks)
+    plane_at = task % len(tables.planes.blocks)
+    image = task // len(tables.planes.blocks)
+    plane_block, row_block = tables.planes.blocks[plane_at], tables.rows.blocks[row_at]
+    columns = tables.columns.blocks[column_at, 2]
+    y_start = image * arrays.outs * arrays.y_channel + plane_block[0] * arrays.y_plane
+    y_start += row_block[0] * arrays.y_row + tables.columns.blocks[column_at, 0]
+    chunk = row_block[2] if arrays.outs <= 4 else max(1, VECTORS_OF_CHUNK * VECTOR_BYTES // (columns * y.itemsize))
+    for channel in range(arrays.ins):
+        x_start = (image * arrays.ins + channel) * arrays.x_channel
+        make_maps(x, x_start, arrays, block, tables, plane_at, row_at, column_at, work)
+        for plane in range(plane_block[2]):
+            for row in range(0, row_block[2], chunk):
+                source = block.at_maps + (plane * block.n_lines + row) * block.line
+                target = y_start + plane * arrays.plane_step + row * arrays.row_step
+                rows = min(chunk, row_block[2] - row)
+                for first in range(0, arrays.outs, 4):
+                    width = min(4, arrays.outs - first)
+                    at = (image % arrays.groups * arrays.outs + first) * arrays.ins + channel * width
+                    lines = Lines(
+                        1, rows, columns, source, 0, block.line, target + first * arrays.y_channel, 0, arrays.row_step
+                    )
+                    sum_taps(
+                        width, work, weights, at * arrays.n_nodes, offsets, 0, arrays.n_nodes, lines, channel > 0, y,
+                        arrays.y_channel,
+                    )  # fmt: skip
+
+
+@jit
+def _forward_serial(x, weights, offsets, arrays, block, tables, n_blocks, work, y):
+    for task in range(arrays.samples * arrays.groups * n_blocks):
+        _forward_task(x, weights, offsets, arrays, block, tables, work[0], y, task)
+
+
+@jit(parallel=True)
+def _forward_parallel(x, weights, offsets, arrays, block, tables, n_blocks, work, y):
+    for task in prange(arrays.samples * arrays.groups * n_blocks):
+        _forward_task(x, weights, offsets, arrays, block, tables, work[thread_id()], y, task)

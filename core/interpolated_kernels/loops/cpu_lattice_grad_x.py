@@ -1,0 +1,169 @@
+"""The lattice path's gradient by x: y's gradient is gathered into maps, anchor by anchor, and the smoothing transposed.
+
+A task is a block of x's cells of one sample, and up to four channels of a group, which share what they read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numba import prange
+
+from interpolated_kernels.loops.cpu_lattice import Arrays, Block, FlatTables, count_blocks, unflatten, workspace
+from interpolated_kernels.loops.cpu_lines import AxisTable, Lines, pack_cells, smooth, sum_taps, unpack_cells
+from interpolated_kernels.loops.jit import jit
+from interpolated_kernels.loops.threads import launch, thread_id
+
+
+class Gathering(NamedTuple):
+    """How y's gradient is read: outputs that a block needs, the parts of the maps, and where each tap reads.
+
+    `parts` are `(planes, rows, columns, target, first node, last node)`. Taps are counted by node, then filter;
+    `offsets` are those of a chunk of `filters`, `rest_offsets` those of the last, smaller one.
+    """
+
+    parts: Any
+    offsets: Any
+    rest_offsets: Any
+    filters: int
+    no_index: Any
+    out_columns: int
+    plane_low: int
+    plane_span: int
+    plane_residues: int
+    row_low: int
+    row_span: int
+    row_residues: int
+    column_low: int
+    column_span: int
+    at: int
+    maps_size: int
+    x_planes: int
+    x_rows: int
+    x_columns: int
+
+
+def lattice_grad_x(
+    y: Any, weights: Any, arrays: Arrays, block: Block, tables: FlatTables, gathering: Gathering, grad: Any
+) -> None:
+    """Write the gradient by x, or by the padded x, from flat y."""
+    n_blocks = count_blocks(tables)
+    is_worth_it = grad.size * (arrays.outs * arrays.n_nodes + 50) > 2**20
+    work = workspace(block.size, y.dtype)
+    launch(
+        _grad_x_parallel, _grad_x_serial, is_worth_it, y, weights, arrays, block, tables, gathering, n_blocks, work, grad
+    )
+
+
+@jit
+def _pack_outputs(y, start, arrays, gathering, plane_block, row_block, column_block, planes, rows, work, at):
+    """Copy the outputs of one filter that a block needs, with zeros where there are none."""
+    size = gathering.column_span
+    outputs = AxisTable(row_block, gathering.no_index, gathering.no_index, 0, gathering.out_columns)
+    for plane in range(planes):
+        out_plane = plane_block[0] + gathering.plane_low + plane
+        for row in range(rows):
+            out_row = row_block[0] + gathering.row_low + row
+            target = at + (plane * gathering.row_span + row) * size
+            if not (0 <= out_plane < plane_block[4] and 0 <= out_row < row_block[4]):
+                work[target : target + size] = 0
+                continue
+            source = start + (out_plane * gathering.plane_residues + plane_block[3]) * arrays.y_plane
+            source += (out_row * gathering.row_residues + row_block[3]) * arrays.y_row
+            pack_cells(y, source, outputs, column_block[0] + gathering.column_low, 1, size, work, target)
+
+
+@jit
+def _gather_maps(y, weights, arrays, block, gathering, image, first, width, blocks, work):
+    """Write the maps of `width` channels from `first` on: weights times y's gradient, all filters, chunk by chunk."""
+    plane_block, row_block, column_block = blocks
+    short_planes, short_rows = block.planes - plane_block[2], block.rows - row_block[2]
+    filter_size = gathering.plane_span * gathering.row_span * gathering.column_span
+    at = (image % arrays.groups * arrays.ins + first) * arrays.outs * arrays.n_nodes
+    size = block.n_lines * block.line
+    for first_filter in range(0, arrays.outs, gathering.filters):
+        filters = min(gathering.filters, arrays.outs - first_filter)
+        for index in range(filters):
+            _pack_outputs(
+                y, (image * arrays.outs + first_filter + index) * arrays.y_channel, arrays, gathering, plane_block,
+                row_block, column_block, gathering.plane_span - short_planes, gathering.row_span - short_rows, work,
+                gathering.at + index * filter_size,
+            )  # fmt: skip
+        offsets = gathering.offsets if filters == gathering.filters else gathering.rest_offsets
+        for index in range(len(gathering.parts)):
+            part = gathering.parts[index]
+            lines = Lines(
+                part[0] - short_planes, part[1] - short_rows, part[2], gathering.at,
+                gathering.row_span * gathering.column_span, gathering.column_span, block.at_maps + part[3], size,
+                block.line,
+            )  # fmt: skip
+            sum_taps(
+                width, work, weights, at + part[4] * filters * width, offsets, part[4] * filters, part[5] * filters,
+                lines, first_filter > 0, work, gathering.maps_size,
+            )  # fmt: skip
+        at += filters * arrays.n_nodes * width
+
+
+@jit
+def _spread_maps(arrays, block, tables, gathering, maps, start, blocks, work, grad):
+    """Write one channel's cells of a block from its maps."""
+    plane_block, row_block, column_block = blocks
+    short_planes, short_rows = block.planes - plane_block[2], block.rows - row_block[2]
+    size = block.n_lines * block.line
+    smooth(work, tables.by_planes, 1, short_planes, maps, 0, size, block.at_rows, 0, size)
+    row_phases = len(tables.rows.lines) // block.rows
+    for plane_line in range(len(tables.planes.lines)):
+        plane = plane_block[1] + tables.planes.lines[plane_line]
+        if plane_line % block.planes >= plane_block[2] or not 0 <= plane < gathering.x_planes:
+            continue
+        source = maps if len(tables.by_planes.parts) == 0 else block.at_rows + plane_line * size
+        smooth(work, tables.by_rows, 1, short_rows, source, 0, block.line, block.at_lines, 0, block.line)
+        if len(tables.by_rows.parts) > 0:
+            source = block.at_lines
+        smooth(
+            work, tables.by_columns, row_phases, short_rows, source, block.rows * block.line, block.line,
+            block.at_cells, block.rows * block.cells, block.cells,
+        )  # fmt: skip
+        for row_line in range(len(tables.rows.lines)):
+            row = row_block[1] + tables.rows.lines[row_line]
+            if row_line % block.rows >= row_block[2] or not 0 <= row < gathering.x_rows:
+                continue
+            at, target = block.at_cells + row_line * block.cells, start + plane * arrays.x_plane + row * arrays.x_row
+            for phase in range(len(tables.columns.lines)):
+                first = column_block[1] + tables.columns.lines[phase]
+                unpack_cells(
+                    work, at, first, block.column_stride, column_block[2], grad, target, gathering.x_columns
+                )
+                at += block.column_span
+
+
+@jit
+def _grad_x_task(y, weights, arrays, block, flat, gathering, work, grad, task):
+    tables = unflatten(flat)
+    column_at = task % len(tables.columns.blocks)
+    task //= len(tables.columns.blocks)
+    row_at = task % len(tables.rows.blocks)
+    task //= len(tables.rows.blocks)
+    plane_at = task % len(tables.planes.blocks)
+    task //= len(tables.planes.blocks)
+    n_parts = (arrays.ins + 3) // 4
+    image, first = task // n_parts, task % n_parts * 4
+    width = min(4, arrays.ins - first)
+    blocks = (tables.planes.blocks[plane_at], tables.rows.blocks[row_at], tables.columns.blocks[column_at])
+    _gather_maps(y, weights, arrays, block, gathering, image, first, width, blocks, work)
+    for index in range(width):
+        start = (image * arrays.ins + first + index) * arrays.x_channel
+        maps = block.at_maps + index * gathering.maps_size
+        _spread_maps(arrays, block, tables, gathering, maps, start, blocks, work, grad)
+
+
+@jit
+def _grad_x_serial(y, weights, arrays, block, tables, gathering, n_blocks, work, grad):
+    for task in range(arrays.samples * arrays.groups * ((arrays.ins + 3) // 4) * n_blocks):
+        _grad_x_task(y, weights, arrays, block, tables, gathering, work[0], grad, task)
+
+
+@jit(parallel=True)
+def _grad_x_parallel(y, weights, arrays, block, tables, gathering, n_blocks, work, grad):
+    for task in prange(arrays.samples * arrays.groups * ((arrays.ins + 3) // 4) * n_blocks):
+        _grad_x_task(y, weights, arrays, block, tables, gathering, work[thread_id()], grad, task)

@@ -1,0 +1,142 @@
+"""The lattice path's gradient by the weights: dot products of y's gradient with the maps, anchor by anchor.
+
+A task sums some blocks of outputs of one group, one after another, for itself: products lane by lane in pieces of
+bounded length, the pieces in float64 and in order. Which blocks a task has depends on the problem alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import prange
+
+from interpolated_kernels.loops.cpu_lattice import Arrays, Block, FlatTables, count_blocks, make_maps, unflatten, workspace
+from interpolated_kernels.loops.cpu_lines import Lines
+from interpolated_kernels.loops.cpu_tiles import (
+    VECTOR_BYTES,
+    add_products,
+    add_some_products,
+    lane_sums,
+    with_item,
+    zeros,
+)
+from interpolated_kernels.loops.jit import jit
+from interpolated_kernels.loops.threads import launch, thread_id
+
+
+def lattice_grad_weights(
+    y: Any, x: Any, offsets: Any, arrays: Arrays, block: Block, tables: FlatTables, n_products: int, grads: Any
+) -> None:
+    """Add to `grads` `(parts, groups * outs, ins, nodes)`, float64: part p sums every p-th run of blocks."""
+    n_blocks = count_blocks(tables)
+    is_worth_it = y.size * (arrays.ins * arrays.n_nodes + 50) > 2**20
+    work = workspace(block.size, x.dtype)
+    launch(
+        _gradient_parallel, _gradient_serial, is_worth_it, y, x, offsets, arrays, block, tables, n_blocks, n_products,
+        work, grads,
+    )  # fmt: skip
+
+
+def _product_loop(width, columns):
+    """Return the sum of products over lines, for `width` output channels by `columns` anchors at a time."""
+    count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
+
+    @jit
+    def run(y, y_channel, work, offsets, lines, first_out, channel, grad):
+        lanes = VECTOR_BYTES // work.itemsize
+        whole, n_lanes = lines.columns // lanes, lines.columns % lanes
+        n_nodes = len(offsets)
+        y_starts, starts = no_channels, no_taps
+        for i in range(width):
+            y_starts = with_item(y_starts, i, lines.target + i * y_channel)
+        for node in range(0, n_nodes, columns):
+            for j in range(columns):
+                starts = with_item(starts, j, lines.source + offsets[min(node + j, n_nodes - 1)])
+            sums = zeros(work, count)
+            y_row, row = 0, 0
+            for _ in range(lines.rows):
+                for vector in range(whole):
+                    at = vector * lanes
+                    sums = add_products(sums, y, y_starts, y_row + at, work, starts, row + at)
+                if n_lanes > 0:
+                    at = whole * lanes
+                    sums = add_some_products(sums, y, y_starts, y_row + at, work, starts, row + at, n_lanes)
+                y_row, row = y_row + lines.target_row, row + lines.source_row
+            totals = lane_sums(sums)
+            for j in range(min(columns, n_nodes - node)):
+                for i in range(width):
+                    grad[first_out + i, channel, node + j] += totals[i * columns + j]
+
+    return run
+
+
+_products_1x8, _products_2x6, _products_3x4, _products_4x3 = (
+    _product_loop(*shape) for shape in ((1, 8), (2, 6), (3, 4), (4, 3))
+)
+
+
+@jit
+def _add_products(width, y, y_channel, work, offsets, lines, first_out, channel, grad):
+    if width == 4:
+        _products_4x3(y, y_channel, work, offsets, lines, first_out, channel, grad)
+    elif width == 3:
+        _products_3x4(y, y_channel, work, offsets, lines, first_out, channel, grad)
+    elif width == 2:
+        _products_2x6(y, y_channel, work, offsets, lines, first_out, channel, grad)
+    else:
+        _products_1x8(y, y_channel, work, offsets, lines, first_out, channel, grad)
+
+
+@jit
+def _add_block(y, x, offsets, arrays, block, flat, n_products, group, item, work, grad):
+    """Add the products of one block of outputs of one sample."""
+    tables = unflatten(flat)
+    column_at = item % len(tables.columns.blocks)
+    item //= len(tables.columns.blocks)
+    row_at = item % len(tables.rows.blocks)
+    item //= len(tables.rows.blocks)
+    plane_at = item % len(tables.planes.blocks)
+    image = item // len(tables.planes.blocks) * arrays.groups + group
+    plane_block, row_block = tables.planes.blocks[plane_at], tables.rows.blocks[row_at]
+    columns = tables.columns.blocks[column_at, 2]
+    y_start = image * arrays.outs * arrays.y_channel + plane_block[0] * arrays.y_plane
+    y_start += row_block[0] * arrays.y_row + tables.columns.blocks[column_at, 0]
+    lanes = VECTOR_BYTES // work.itemsize
+    cells = max(lanes, min(columns, n_products // lanes * lanes))
+    chunk = max(1, n_products // cells)
+    for channel in range(arrays.ins):
+        x_start = (image * arrays.ins + channel) * arrays.x_channel
+        make_maps(x, x_start, arrays, block, tables, plane_at, row_at, column_at, work)
+        for plane in range(plane_block[2]):
+            for row in range(0, row_block[2], chunk):
+                for cell in range(0, columns, cells):
+                    source = block.at_maps + (plane * block.n_lines + row) * block.line + cell
+                    target = y_start + plane * arrays.plane_step + row * arrays.row_step + cell
+                    for first in range(0, arrays.outs, 4):
+                        lines = Lines(
+                            1, min(chunk, row_block[2] - row), min(cells, columns - cell), source, 0, block.line,
+                            target + first * arrays.y_channel, 0, arrays.row_step,
+                        )  # fmt: skip
+                        out = group * arrays.outs + first
+                        width = min(4, arrays.outs - first)
+                        _add_products(width, y, arrays.y_channel, work, offsets, lines, out, channel, grad)
+
+
+@jit
+def _gradient_task(y, x, offsets, arrays, block, tables, n_blocks, n_products, work, grads, task):
+    part, group = task // arrays.groups, task % arrays.groups
+    n_items = arrays.samples * n_blocks
+    for item in range(part * n_items // len(grads), (part + 1) * n_items // len(grads)):
+        _add_block(y, x, offsets, arrays, block, tables, n_products, group, item, work, grads[part])
+
+
+@jit
+def _gradient_serial(y, x, offsets, arrays, block, tables, n_blocks, n_products, work, grads):
+    for task in range(len(grads) * arrays.groups):
+        _gradient_task(y, x, offsets, arrays, block, tables, n_blocks, n_products, work[0], grads, task)
+
+
+@jit(parallel=True)
+def _gradient_parallel(y, x, offsets, arrays, block, tables, n_blocks, n_products, work, grads):
+    for task in prange(len(grads) * arrays.groups):
+        _gradient_task(y, x, offsets, arrays, block, tables, n_blocks, n_products, work[thread_id()], grads, task)

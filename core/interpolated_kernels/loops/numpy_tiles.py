@@ -1,0 +1,104 @@
+"""NumPy in the place of the register tiles, for `NUMBA_DISABLE_JIT=1`: slow, and the loops can be stepped through."""
+
+# ruff: noqa: D103  # each function is documented in cpu_tiles, under the same name
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+VECTOR_BYTES = 32
+
+
+def lanes_of(dtype: Any) -> int:
+    """Return how many values of a dtype stand in one vector."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def with_item(items: Any, index: int, item: Any) -> Any:
+    return (*items[:index], item, *items[index + 1 :])
+
+
+def zeros(like: Any, count: int) -> Any:
+    return tuple(np.zeros(lanes_of(like.dtype), like.dtype) for _ in range(count))
+
+
+def _outer_arrays(tile: Any, left: Any, right: Any) -> Any:
+    return tuple(tile[i * len(right) + j] + a * b for i, a in enumerate(left) for j, b in enumerate(right))
+
+
+def _vectors(array: Any, starts: Any, offset: int) -> Any:
+    return [array[start + offset : start + offset + lanes_of(array.dtype)] for start in starts]
+
+
+def add_taps(
+    tile: Any, low: int, high: int, weights: Any, at: int, step: int, x: Any, starts: Any, offsets: Any, tap: int
+) -> Any:
+    columns = len(starts)
+    cells = _vectors(x, starts, offsets[tap])
+    return tuple(
+        vector + weights[at + index // columns * step] * cells[index % columns]
+        if low <= index // columns < high
+        else vector
+        for index, vector in enumerate(tile)
+    )
+
+
+def add_products(tile: Any, y: Any, y_starts: Any, y_offset: int, x: Any, x_starts: Any, x_offset: int) -> Any:
+    return _outer_arrays(tile, _vectors(y, y_starts, y_offset), _vectors(x, x_starts, x_offset))
+
+
+def add_some_products(
+    tile: Any, y: Any, y_starts: Any, y_offset: int, x: Any, x_starts: Any, x_offset: int, n_lanes: int
+) -> Any:
+    left, right = (
+        [_first(v, n_lanes) for v in _vectors(a, starts, offset)]
+        for a, starts, offset in ((y, y_starts, y_offset), (x, x_starts, x_offset))
+    )
+    return _outer_arrays(tile, left, right)
+
+
+def _first(vector: Any, n_lanes: int) -> Any:
+    whole = np.zeros(lanes_of(vector.dtype), vector.dtype)
+    whole[:n_lanes] = vector[:n_lanes]
+    return whole
+
+
+def store(tile: Any, y: Any, row_step: int, starts: Any, n_rows: Any, n_lanes: Any) -> None:
+    columns = len(starts)
+    for index, vector in enumerate(tile):
+        i, j = divmod(index, columns)
+        if i < n_rows[j]:
+            at = starts[j] + i * row_step
+            y[at : at + n_lanes[j]] = vector[: n_lanes[j]]
+
+
+def store_whole(tile: Any, y: Any, row_step: int, starts: Any) -> None:
+    for index, vector in enumerate(tile):
+        i, j = divmod(index, len(starts))
+        y[starts[j] + i * row_step : starts[j] + i * row_step + len(vector)] = vector
+
+
+def copy_values(target: Any, target_start: int, source: Any, source_start: int, count: int) -> None:
+    target[target_start : target_start + count] = source[source_start : source_start + count]
+
+
+def load(tile: Any, y: Any, row_step: int, starts: Any, n_rows: Any, n_lanes: Any) -> Any:
+    loaded = [np.zeros_like(vector) for vector in tile]
+    for index, vector in enumerate(loaded):
+        i, j = divmod(index, len(starts))
+        if i < n_rows[j]:
+            at = starts[j] + i * row_step
+            vector[: n_lanes[j]] = y[at : at + n_lanes[j]]
+    return tuple(loaded)
+
+
+def lane_sums(tile: Any) -> Any:
+    return tuple(_sum_by_halves(vector.astype(np.float64)) for vector in tile)
+
+
+def _sum_by_halves(vector: Any) -> Any:
+    while len(vector) > 1:
+        vector = vector[: len(vector) // 2] + vector[len(vector) // 2 :]
+    return vector[0]

@@ -1,0 +1,241 @@
+"""The input is smoothed once for each class of profiles, then every anchor is one tap: the anchors' cost, not the window's.
+
+For a tensor product of 1-D interpolation matrices whose columns are shifts of a few profiles,
+
+    y[f] = sum over anchors a of weights[f, a] * (map of a's classes, shifted by a's position).
+
+Exact, not an approximation. The weights' gradient is dot products with the same maps; the gradient by x is the
+transpose: anchors' taps into maps, then the smoothing transposed.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
+from interpolated_kernels.densify import apply_matrix
+from interpolated_kernels.geometry import Problem, padded_index
+from interpolated_kernels.paths.common import Cost, Machine, no_parts, pad_transpose
+from interpolated_kernels.paths.lattice_axes import Axis
+from interpolated_kernels.paths.lattice_layout import (
+    Forward,
+    Transposed,
+    active_nodes,
+    axes_of,
+    choose_sizes,
+    forward_layout,
+    grid_of,
+    three,
+    transposed_layout,
+)
+
+ACCURACY = "componentwise"
+SUMS_IN = None
+parts = no_parts
+
+_PRODUCTS_OF_SUM = 4096
+_BYTES_OF_PARTIAL_SUMS = 16 * 2**20
+_PARTS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a plan keeps: the axes, the nodes that reach a cell, and the tables of each computation, made when asked for."""
+
+    problem: Problem
+    axes: tuple[Axis, Axis, Axis]
+    nodes: IntArray
+
+    @functools.cached_property
+    def forward(self) -> Forward:
+        """The tables of forward and of the weights' gradient."""
+        return forward_layout(self.problem, self.axes, self.nodes)
+
+    @functools.cached_property
+    def transposed(self) -> Transposed:
+        """The tables of the gradient by x."""
+        return transposed_layout(self.problem, self.axes, self.nodes)
+
+
+def supports(problem: Problem) -> str | None:
+    """Serve tensor products on shared positions, on the CPU."""
+    if problem.device != "cpu":
+        return f"its loops run on the CPU, and the arrays are on {problem.device}"
+    factors = problem.kernel.structure.factors
+    if factors is None:
+        return "the kernel is not a tensor product on shared positions: a grid with 'linear' or 'nearest' unlocks it"
+    if not all(any(len(profile) for profile in axis.profiles) for axis in factors.axes):
+        return "no anchor reaches a cell"
+    if problem.kernel.interpolates_channels and not factors.axes[-1].matrix.any(axis=1).all():
+        return "some channel is reached by no anchor"
+    return None
+
+
+def cost(problem: Problem, machine: Machine, parts: tuple[Cost, ...] = ()) -> Cost:
+    """Predict the anchors' taps, and the smoothing of the maps, at the rate of register tiles."""
+    itemsize = np.dtype(problem.dtype).itemsize
+    axes = axes_of(problem)
+    sizes = choose_sizes(problem, axes, transposed=False)
+    outputs = float(np.prod(problem.out_spatial, dtype=np.float64))
+    taps = outputs * problem.filters * problem.channels_per_group * float(np.prod(grid_of(problem)))
+    maps = outputs * problem.channels * sizes.smoothing / float(np.prod(sizes.counts))
+    seconds = machine.call_seconds + (taps + 1.5 * maps) / (machine.multiply_adds_per_second * 4 / itemsize)
+    return Cost(seconds, itemsize * sizes.values, f"componentwise, {problem.dtype}")
+
+
+def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
+    """Find the maps of every axis."""
+    axes = axes_of(problem)
+    return State(problem, axes, active_nodes(axes, grid_of(problem)))
+
+
+def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:
+    """Return y."""
+    from interpolated_kernels import loops
+
+    problem, tables = state.problem, state.forward
+    values, spoilt = _node_bank(problem, bank)
+    weights = _pack_weights(values[:, :, state.nodes], problem.groups, chunk=1).astype(problem.dtype)
+    y = np.empty(problem.y_shape, problem.dtype)
+    loops.lattice_forward(
+        x.reshape(-1), weights, tables.offsets, _arrays(state), tables.block, tables.tables, y.reshape(-1)
+    )
+    if spoilt.any():
+        y[:, spoilt.any(axis=1)] = np.nan
+    return y
+
+
+def grad_x(state: State, grad_y: FloatArray, bank: FloatArray) -> FloatArray:
+    """Return the gradient by x."""
+    from interpolated_kernels import loops
+
+    problem, tables = state.problem, state.transposed
+    values, spoilt = _node_bank(problem, bank)
+    by_channel = _by_channel(values[:, :, tables.order], problem.groups)
+    weights = _pack_weights(by_channel, problem.groups, tables.filters).astype(problem.dtype)
+    folds = problem.padding_mode != "zeros"
+    shape = (problem.batch, problem.channels, *(problem.padded if folds else problem.spatial))
+    grad = np.zeros(shape, problem.dtype)
+    arrays = _arrays(state, three(shape[2:], 1))
+    loops.lattice_grad_x(
+        grad_y.reshape(-1), weights, arrays, tables.block, tables.tables, tables.gathering, grad.reshape(-1)
+    )
+    grad = pad_transpose(grad, problem) if folds else grad
+    if spoilt.any():
+        _spoil(grad, spoilt, problem)
+    return grad
+
+
+def grad_weights(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+    """Return the gradient by the bank `(filters, channels, n)`, in float64."""
+    from interpolated_kernels import loops
+
+    problem, tables = state.problem, state.forward
+    n_sums = problem.filters * problem.channels_per_group * len(state.nodes)
+    n_parts = max(1, min(_PARTS, _BYTES_OF_PARTIAL_SUMS // (8 * n_sums)))
+    grads = np.zeros((n_parts, problem.filters, problem.channels_per_group, len(state.nodes)))
+    loops.lattice_grad_weights(
+        grad_y.reshape(-1), x.reshape(-1), tables.offsets, _arrays(state), tables.block, tables.tables,
+        _products_of_sum(state), grads,
+    )  # fmt: skip
+    total = np.zeros((problem.filters, problem.channels_per_group, int(np.prod(grid_of(problem)))))
+    total[:, :, state.nodes] = functools.reduce(np.add, grads)
+    return _node_bank_transpose(problem, total)
+
+
+def _products_of_sum(state: State) -> int:
+    """Return how many products are summed before float64: a map's value may already be a sum of `mass` cells."""
+    from interpolated_kernels import loops
+
+    mass = float(np.prod([max(abs(part.coefficients).sum() for part in axis.maps) for axis in state.axes]))
+    lanes = loops.lanes_of(state.problem.dtype)
+    return int(max(lanes, min(_PRODUCTS_OF_SUM, lanes * _PRODUCTS_OF_SUM / mass)))
+
+
+def _arrays(state: State, x_shape: tuple[int, int, int] | None = None) -> Any:
+    """Return where the arrays lie; `x_shape` is the spatial shape of a padded x."""
+    from interpolated_kernels import loops
+
+    problem = state.problem
+    (x_planes, x_rows, x_columns), (y_planes, y_rows, y_columns) = (
+        x_shape or three(problem.spatial, 1), three(problem.out_spatial, 1)
+    )  # fmt: skip
+    return loops.LatticeArrays(
+        problem.batch, problem.groups, problem.channels_per_group, problem.filters_per_group, len(state.nodes),
+        x_planes * x_rows * x_columns, x_rows * x_columns, x_columns, y_planes * y_rows * y_columns,
+        y_rows * y_columns, y_columns, y_rows * y_columns * state.axes[0].residues, y_columns * state.axes[1].residues,
+    )  # fmt: skip
+
+
+def _node_bank(problem: Problem, bank: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """Return one value a spatial node, `(filters, channels, nodes)`, and which kernels a non-finite weight spoils."""
+    factors = problem.kernel.factors()
+    spoilt = ~np.isfinite(bank).all(axis=-1)
+    if spoilt.any():
+        bank = np.where(spoilt[:, :, None], 0, bank)
+    values = bank[:, :, factors.order]
+    if problem.kernel.interpolates_channels:
+        by_node = values.reshape(problem.filters, -1, factors.grid_shape[-1])
+        values = np.swapaxes(apply_matrix(factors.axes[-1].matrix.T, by_node, 2), 1, 2)
+        spoilt = np.repeat(spoilt, problem.channels_per_group, axis=1)
+    return values, spoilt
+
+
+def _node_bank_transpose(problem: Problem, grad: FloatArray) -> FloatArray:
+    factors = problem.kernel.factors()
+    if problem.kernel.interpolates_channels:
+        by_node = apply_matrix(factors.axes[-1].matrix, np.swapaxes(grad, 1, 2), 2)
+        grad = by_node.reshape(problem.filters, 1, -1)
+    by_anchor = np.empty_like(grad)
+    by_anchor[:, :, factors.order] = grad
+    return by_anchor
+
+
+def _by_channel(values: FloatArray, groups: int) -> FloatArray:
+    """Return `(channels, filters of a group, nodes)` from `(filters, channels of a group, nodes)`."""
+    filters, channels, n_nodes = values.shape
+    by_group = np.swapaxes(values.reshape(groups, filters // groups, channels, n_nodes), 1, 2)
+    return by_group.reshape(groups * channels, filters // groups, n_nodes)
+
+
+def _pack_weights(values: FloatArray, groups: int, chunk: int) -> FloatArray:
+    """Return weights in the loops' order: four outs at a time, chunks of ins, node, in of the chunk, out of the four."""
+    n_outs, n_ins, n_nodes = len(values) // groups, values.shape[1], values.shape[2]
+    values = values.reshape(groups, n_outs, n_ins, n_nodes)
+    packed = []
+    for outs, width in _pieces(n_outs, 4):
+        rows = []
+        for ins, depth in _pieces(n_ins, chunk):
+            piece = values[:, outs, ins].reshape(groups, -1, width, (ins.stop - ins.start) // depth, depth, n_nodes)
+            rows.append(piece.transpose(0, 1, 3, 5, 4, 2).reshape(groups, piece.shape[1], -1))
+        packed.append(np.concatenate(rows, axis=2).reshape(groups, -1))
+    return np.concatenate(packed, axis=1).ravel()
+
+
+def _pieces(count: int, size: int) -> list[tuple[slice, int]]:
+    """Return the whole pieces of `size` and the rest, each with the size of its pieces."""
+    whole = count // size * size
+    pieces = [(slice(0, whole), size), (slice(whole, count), count - whole)]
+    return [piece for piece in pieces if piece[0].stop > piece[0].start]
+
+
+def _spoil(grad: FloatArray, spoilt: BoolArray, problem: Problem) -> None:
+    """Put NaN at every cell of x that a kernel with a non-finite weight reaches."""
+    reached = functools.reduce(np.multiply.outer, [_reached(problem, axis) for axis in range(problem.kernel.n_dims)])
+    by_group = spoilt.reshape(problem.groups, problem.filters_per_group, problem.channels_per_group).any(axis=1)
+    grad[:, by_group.ravel()] = np.where(reached, np.nan, grad[:, by_group.ravel()])
+
+
+def _reached(problem: Problem, axis: int) -> BoolArray:
+    """Return which cells of x some tap of some output meets, along one axis."""
+    taps = np.flatnonzero(problem.kernel.factors().axes[axis].matrix.any(axis=1)) * problem.dilation[axis]
+    outputs = np.arange(problem.out_spatial[axis]) * problem.stride[axis]
+    shown = padded_index(problem.spatial[axis], *problem.padding[axis], problem.padding_mode)
+    cells = shown[np.unique(outputs[:, None] + taps)]
+    reached = np.zeros(problem.spatial[axis], bool)
+    reached[cells[cells >= 0]] = True
+    return reached

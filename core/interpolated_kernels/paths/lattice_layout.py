@@ -1,0 +1,339 @@
+"""How the lattice path lays out its blocks: their sizes, the workspace, and the tables that its loops run over."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray, IntArray
+from interpolated_kernels.geometry import Problem, padded_index
+from interpolated_kernels.paths.lattice_axes import Axis, Lines, absent_axis, axis_of
+
+_WORK_BYTES = 320 * 2**10
+"""What the maps of a block may take: a good part of a core's own cache."""
+
+_SLACK = 256
+"""Values behind a workspace that whole vectors may read beyond a line's end."""
+
+_FILTERS_OF_CHUNK = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """The tables of forward and of the weights' gradient."""
+
+    block: Any
+    tables: Any
+    offsets: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Transposed:
+    """The tables of the gradient by x, the nodes in the order of their maps, and where the gradient starts."""
+
+    block: Any
+    tables: Any
+    gathering: Any
+    order: IntArray
+    filters: int
+
+
+def axes_of(problem: Problem) -> tuple[Axis, Axis, Axis]:
+    """Return the axes of planes, rows and columns."""
+    factors = problem.kernel.factors().axes[: problem.kernel.n_dims]
+    last = len(factors) - 1
+    axes = [
+        axis_of(factor, out, stride, dilation, splits=index < last)
+        for index, (factor, out, stride, dilation) in enumerate(
+            zip(factors, problem.out_spatial, problem.stride, problem.dilation, strict=True)
+        )
+    ]
+    planes, rows, columns = [absent_axis()] * (3 - len(axes)) + axes
+    return planes, rows, columns
+
+
+def three(values: Sequence[int], fill: int) -> tuple[int, int, int]:
+    """Return one entry each for planes, rows and columns, with `fill` for axes that are not there."""
+    planes, rows, columns = (fill,) * (3 - len(values)) + tuple(values)
+    return planes, rows, columns
+
+
+def node_offsets(axes: Sequence[Axis], by_axis: list[list[IntArray]], grid: Sequence[int]) -> IntArray:
+    """Return the sum over axes of one value a node, nodes in C order; -1 for nodes that reach no cell."""
+    values = [axis.nodes(own, count) for axis, own, count in zip(axes, by_axis, grid, strict=True)]
+    planes, rows, columns = np.meshgrid(*values, indexing="ij")
+    missing = (planes < 0) | (rows < 0) | (columns < 0)
+    return np.where(missing, -1, planes + rows + columns).ravel()
+
+
+def active_nodes(axes: Sequence[Axis], grid: Sequence[int]) -> IntArray:
+    """Return the nodes that reach a cell, in C order."""
+    nothing = [[np.zeros(len(part.nodes), np.int64) for part in axis.maps] for axis in axes]
+    return np.flatnonzero(node_offsets(axes, nothing, grid) >= 0)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A choice of block: its counts, the multiply-adds of its maps, and the values of its workspace."""
+
+    counts: tuple[int, int, int]
+    smoothing: float
+    values: int
+
+
+def _extents(problem: Problem, axes: Sequence[Axis], transposed: bool) -> list[int]:
+    """Return how many outputs (or inputs of a phase) the longest problem of every axis has."""
+    if not transposed:
+        return [max(axis.outputs_of(0), 1) for axis in axes]
+    cells = three(problem.spatial if problem.padding_mode == "zeros" else problem.padded, 1)
+    return [-(-size // (axis.unit * axis.stride)) + 1 for size, axis in zip(cells, axes, strict=True)]
+
+
+def _split(extent: int, n: int) -> int:
+    """Return the even share of an extent that is at most `n`."""
+    return -(-extent // -(-extent // n))
+
+
+def choose_sizes(problem: Problem, axes: Sequence[Axis], transposed: bool) -> Sizes:
+    """Return the block whose maps cost least for each of its cells, among those that stay in cache."""
+    extents = _extents(problem, axes, transposed)
+    limit = _WORK_BYTES // np.dtype(problem.dtype).itemsize
+    options: list[list[int]] = []
+    for extent, candidates in zip(extents, ((1, 2, 4, 6, 8, 12, 16), (4, 8, 12, 16, 24, 32, 64), (96, 192, 384, 1536)), strict=True):
+        options.append(sorted({_split(extent, n) for n in candidates}))
+    lines = [
+        {n: (axis.transposed_lines(n) if transposed else axis.forward_lines(n)) for n in own}
+        for axis, own in zip(axes, options, strict=True)
+    ]
+    found = [
+        _sizes(problem, axes, counts, [own[n] for own, n in zip(lines, counts, strict=True)], transposed)
+        for counts in itertools.product(*options)
+    ]
+    fitting = [sizes for sizes in found if sizes.values <= limit]
+    if not fitting:
+        return min(found, key=lambda sizes: sizes.values)
+    return min(fitting, key=lambda sizes: sizes.smoothing / np.prod(sizes.counts))
+
+
+def _sizes(
+    problem: Problem, axes: Sequence[Axis], counts: tuple[int, ...], lines: Sequence[Lines], transposed: bool
+) -> Sizes:
+    planes, rows, columns = lines
+    taps = [axis.n_coefficients / len(axis.maps) for axis in axes]
+    inputs = [len(line.phases) * line.span for line in lines]
+    maps = [sum(line.counts) for line in lines]
+    line = maps[2]
+    smoothing = inputs[0] * inputs[1] * line * taps[2]
+    smoothing += inputs[0] * maps[1] * line * taps[1] * (problem.kernel.n_dims > 1)
+    smoothing += maps[0] * maps[1] * line * taps[0] * (problem.kernel.n_dims > 2)
+    values = inputs[1] * (inputs[2] + line) + maps[0] * maps[1] * line
+    values += inputs[0] * maps[1] * line * (problem.kernel.n_dims > 2)
+    if transposed:
+        filters = min(problem.filters_per_group, _FILTERS_OF_CHUNK)
+        values += filters * planes.outputs_span * rows.outputs_span * columns.outputs_span
+        values += (min(problem.channels_per_group, 4) - 1) * maps[0] * maps[1] * line
+        smoothing *= 1.0
+    return Sizes((counts[0], counts[1], counts[2]), smoothing, values)
+
+
+def forward_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntArray) -> Forward:
+    """Return the tables of forward and of the weights' gradient for the nodes that reach a cell."""
+    from interpolated_kernels import loops
+
+    lanes = loops.lanes_of(problem.dtype)
+    counts = choose_sizes(problem, axes, transposed=False).counts
+    lines = [axis.forward_lines(n) for axis, n in zip(axes, counts, strict=True)]
+    firsts = [lines[0].firsts(), lines[1].firsts(), lines[2].firsts(lanes)]
+    cells = len(lines[2].phases) * lines[2].span
+    line, n_lines, n_row_lines, n_plane_lines = (
+        firsts[2][-1], firsts[1][-1], len(lines[1].phases) * lines[1].span, len(lines[0].phases) * lines[0].span
+    )  # fmt: skip
+    steps = (n_lines * line, line, 1)
+    stages = [
+        _stage([
+            (rows, columns, first * step, taps * step if index < 2 else taps, coefficients)
+            for (taps, coefficients), first, rows, columns in zip(
+                axis.smoothing(own), base[:-1],
+                own.counts if index < 2 else [lines[1].span] * len(own.counts),
+                [step] * len(own.counts) if index < 2 else np.diff(base).tolist(), strict=True,
+            )
+        ], problem.dtype)
+        for index, (axis, own, base, step) in enumerate(zip(axes, lines, firsts, steps, strict=True))
+    ]  # fmt: skip
+    at_lines = n_row_lines * cells + _SLACK
+    at_rows = at_lines + n_row_lines * line
+    at_maps = at_rows + n_plane_lines * n_lines * line
+    size = at_maps + firsts[0][-1] * n_lines * line + _SLACK
+    if problem.kernel.n_dims < 3:
+        size, at_maps, stages[0] = at_maps + _SLACK, at_rows, _no_stage(problem.dtype)
+    if problem.kernel.n_dims < 2:
+        size, at_maps, stages[1] = at_rows + _SLACK, at_lines, _no_stage(problem.dtype)
+    block = loops.LatticeBlock(
+        counts[0], counts[1], lines[0].span, lines[1].span, lines[2].span, axes[2].stride, cells, line, n_lines, 0,
+        at_lines, at_rows, at_maps, size,
+    )  # fmt: skip
+    tables = _flat(
+        *(
+            _table(axis, axis.forward_blocks(n), own, problem, index)
+            for index, (axis, n, own) in enumerate(zip(axes, counts, lines, strict=True))
+        ),
+        stages[2], stages[1], stages[0],
+    )  # fmt: skip
+    by_axis = [
+        [(first + part.lags - low) * step for part, first, low in zip(axis.maps, base[:-1], own.lows, strict=True)]
+        for axis, own, base, step in zip(axes, lines, firsts, steps, strict=True)
+    ]
+    offsets = node_offsets(axes, by_axis, grid_of(problem))[nodes]
+    return Forward(block, tables, offsets.astype(np.int32))
+
+
+def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntArray) -> Transposed:
+    """Return the tables of the gradient by x."""
+    from interpolated_kernels import loops
+
+    lanes = loops.lanes_of(problem.dtype)
+    counts = choose_sizes(problem, axes, transposed=True).counts
+    lines = [axis.transposed_lines(n) for axis, n in zip(axes, counts, strict=True)]
+    firsts = [lines[0].firsts(), lines[1].firsts(), lines[2].firsts(lanes)]
+    line, n_lines = firsts[2][-1], firsts[1][-1]
+    column_span = -(-counts[2] // lanes) * lanes
+    cells = len(lines[2].phases) * column_span
+    steps = (n_lines * line, line, 1)
+    targets = (counts[0] * steps[0], counts[1] * steps[1], column_span)
+    stages = [
+        _stage([
+            (rows, columns, phase * target, taps * step, coefficients)
+            for phase, (taps, coefficients) in enumerate(axis.spreading(own, base[:-1]))
+        ], problem.dtype)
+        for axis, own, base, step, target, rows, columns in zip(
+            axes, lines, firsts, steps, targets, (counts[0], counts[1], counts[1]), (*steps[:2], column_span),
+            strict=True,
+        )
+    ]  # fmt: skip
+    n_row_lines, n_plane_lines = len(lines[1].phases) * counts[1], len(lines[0].phases) * counts[0]
+    maps_size = firsts[0][-1] * n_lines * line
+    filters = min(problem.filters_per_group, _FILTERS_OF_CHUNK)
+    filter_size = lines[0].outputs_span * lines[1].outputs_span * lines[2].outputs_span
+    at_lines = n_row_lines * cells + _SLACK
+    at_rows = at_lines + n_row_lines * line
+    at_maps = at_rows + n_plane_lines * n_lines * line * (problem.kernel.n_dims > 2)
+    at_outputs = at_maps + min(problem.channels_per_group, 4) * maps_size
+    size = at_outputs + filters * filter_size + _SLACK
+    if problem.kernel.n_dims < 3:
+        stages[0] = _no_stage(problem.dtype)
+    if problem.kernel.n_dims < 2:
+        stages[1] = _no_stage(problem.dtype)
+    regions = [
+        (before, before + cells) if problem.padding_mode == "zeros" else (0, before + cells + after)
+        for (before, after), cells in zip(_pairs(problem), three(problem.spatial, 1), strict=True)
+    ]
+    block = loops.LatticeBlock(
+        counts[0], counts[1], counts[0], counts[1], column_span, axes[2].stride, cells, line, n_lines, 0, at_lines,
+        at_rows, at_maps, size,
+    )  # fmt: skip
+    tables = _flat(
+        *(
+            _table(axis, _shifted(axis.transposed_blocks(n, region), region[0]), own, problem, index)
+            for index, (axis, n, own, region) in enumerate(zip(axes, counts, lines, regions, strict=True))
+        ),
+        stages[2], stages[1], stages[0],
+    )  # fmt: skip
+    order, parts = _parts(problem, axes, lines, firsts, steps, nodes)
+    reads = (lines[1].outputs_span * lines[2].outputs_span, lines[2].outputs_span, 1)
+    by_axis = [
+        [(low - part.lags - own.outputs_low) * read for part, low in zip(axis.maps, own.lows, strict=True)]
+        for axis, own, read in zip(axes, lines, reads, strict=True)
+    ]
+    offsets = node_offsets(axes, by_axis, grid_of(problem))[order]
+    rest = problem.filters_per_group % filters
+    chunks = [(offsets[:, None] + np.arange(count) * filter_size).ravel().astype(np.int32) for count in (filters, rest)]
+    low, span = [own.outputs_low for own in lines], [own.outputs_span for own in lines]
+    gathering = loops.Gathering(
+        parts, chunks[0], chunks[1], filters, _none(0), problem.out_spatial[-1], low[0], span[0], axes[0].residues, low[1], span[1],
+        axes[1].residues, low[2], span[2], at_outputs, maps_size, *(high - first for first, high in regions),
+    )  # fmt: skip
+    return Transposed(block, tables, gathering, order, filters)
+
+
+def grid_of(problem: Problem) -> tuple[int, int, int]:
+    """Return the nodes along planes, rows and columns."""
+    return three(problem.kernel.factors().grid_shape[: problem.kernel.n_dims], 1)
+
+
+def _flat(*tables: Any) -> Any:
+    from interpolated_kernels import loops
+
+    return loops.LatticeTables(*itertools.chain(*tables))
+
+
+def _pairs(problem: Problem) -> list[tuple[int, int]]:
+    return [(0, 0)] * (3 - len(problem.padding)) + list(problem.padding)
+
+
+def _none(columns: int) -> IntArray:
+    return np.zeros((0, columns) if columns else 0, np.int64)
+
+
+def _shifted(blocks: IntArray, shift: int) -> IntArray:
+    blocks[:, 1] -= shift
+    return blocks
+
+
+def _stage(parts: list[tuple[int, int, int, IntArray, FloatArray]], dtype: str) -> Any:
+    """Return a stage from `(rows, columns, target, offsets, coefficients)` of every part."""
+    from interpolated_kernels import loops
+
+    ends = list(itertools.accumulate(len(part[3]) for part in parts))
+    rows = [(*part[:3], end - len(part[3]), end) for part, end in zip(parts, ends, strict=True)]
+    offsets = np.concatenate([part[3] for part in parts]).astype(np.int32)
+    return loops.Stage(np.array(rows, np.int64), offsets, np.concatenate([part[4] for part in parts]).astype(dtype))
+
+
+def _no_stage(dtype: str) -> Any:
+    from interpolated_kernels import loops
+
+    return loops.Stage(_none(5), np.zeros(0, np.int32), np.zeros(0, dtype))
+
+
+def _table(axis: Axis, blocks: IntArray, lines: Lines, problem: Problem, index: int) -> Any:
+    """Return an axis' blocks, the cell of every input line, and what padded cells show."""
+    from interpolated_kernels import loops
+
+    at = np.arange(lines.span) if index < 2 else np.zeros(1, np.int64)
+    cells = [axis.unit * (axis.stride * (lines.low + at) + phase) for phase in lines.phases]
+    before, after = _pairs(problem)[index]
+    size = three(problem.spatial, 1)[index]
+    shown = padded_index(size, before, after, problem.padding_mode)
+    return loops.AxisTable(blocks, np.concatenate(cells), shown, before, before + size)
+
+
+def _parts(
+    problem: Problem,
+    axes: Sequence[Axis],
+    lines: Sequence[Lines],
+    firsts: Sequence[list[int]],
+    steps: Sequence[int],
+    nodes: IntArray,
+) -> tuple[IntArray, IntArray]:
+    """Return the nodes sorted by the maps that they gather into, and one row a map: sizes, target, its nodes."""
+    label: Callable[[Axis], list[IntArray]] = lambda axis: [  # noqa: E731
+        np.full(len(part.nodes), index) for index, part in enumerate(axis.maps)
+    ]
+    counts = [len(axis.maps) for axis in axes]
+    scale = (counts[1] * counts[2], counts[2], 1)
+    labels = node_offsets(
+        axes, [[own * step for own in label(axis)] for axis, step in zip(axes, scale, strict=True)], grid_of(problem)
+    )[nodes]
+    order = np.argsort(labels, kind="stable")
+    ends = np.cumsum(np.bincount(labels, minlength=int(np.prod(counts))))
+    parts = []
+    for part, chosen in enumerate(itertools.product(*map(range, counts))):
+        sizes = [own.counts[index] for own, index in zip(lines, chosen, strict=True)]
+        width = firsts[2][chosen[2] + 1] - firsts[2][chosen[2]]
+        target = sum(base[index] * step for base, index, step in zip(firsts, chosen, steps, strict=True))
+        parts.append((sizes[0], sizes[1], width, target, ends[part - 1] if part else 0, ends[part]))
+    return nodes[order], np.array(parts, np.int64)
