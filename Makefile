@@ -11,12 +11,12 @@ INPUTS := pyproject.toml constraints.txt
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench growth regressions clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.demo ## train the demo's classifiers with this engine alone; a table and demo.png
 	$(BIN)/interpolated-kernels demo
@@ -31,6 +31,12 @@ lint: .venv/.test ## ruff and mypy
 
 bench: .venv/.bench ## the table of this engine against its peers
 	$(BIN)/python benchmarks/compare.py $(ARGS)
+
+growth: .venv/.bench ## draw docs/images/growth.png: time against window, anchors and image
+	$(BIN)/python benchmarks/growth.py $(ARGS)
+
+regressions: .venv/.bench ## time every path on small shapes, to compare versions (ARGS="--benchmark-save=before")
+	$(BIN)/pytest benchmarks $(ARGS)
 
 clean: ## remove .venv, caches and build results
 	rm -rf .venv build dist demo.png docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache

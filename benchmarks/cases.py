@@ -9,6 +9,8 @@ import numpy as np
 
 import interpolated_kernels as ik
 
+TORCH = ("torch", "torch, padded first")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -54,14 +56,25 @@ def standard_cases() -> list[Case]:
     a = linear_grid((31, 31), 5)
     original = ik.InterpolatedKernel(ik.grid_positions((12, 12), 2), (12, 12))
     return [
-        Case("A landscape", (1, 1, 1024, 1024), 16, a),
-        Case("B one filter", (1, 1, 1024, 1024), 1, a, {"padding": "same"}, ("torch", "opencv"), backward=False),
-        Case("C depthwise", (8, 64, 56, 56), 64, a, {"padding": "same", "groups": 64}),
+        Case("A landscape", (1, 1, 1024, 1024), 16, a, {}, ("torch", "scipy")),
+        Case(
+            "B one filter", (1, 1, 1024, 1024), 1, a, {"padding": "same"}, (*TORCH, "opencv", "scipy"), backward=False
+        ),
+        Case("C depthwise", (8, 64, 56, 56), 64, a, {"padding": "same", "groups": 64}, TORCH),
         Case("D original", (128, 1, 112, 112), 32, original, {}, ("torch", "tensorflow")),
         Case("E scattered", (1, 1, 1024, 1024), 16, scattered((31, 31), 49), {"accuracy": "normwise"}),
         Case("F channels", (4, 16, 256, 256), 16, a),
         Case("G volume", (1, 1, 96, 96, 96), 4, linear_grid((16, 16, 16), 5)),
     ]
+
+
+def growth_cases() -> tuple[Case, Case]:
+    """Return A with padding "same" and windows of 31 and 61, both of 7 x 7 anchors."""
+    shape, same = (1, 1, 1024, 1024), {"padding": "same"}
+    return (
+        Case("I window 31", shape, 16, linear_grid((31, 31), 5), same),
+        Case("I window 61", shape, 16, linear_grid((61, 61), 10), same),
+    )
 
 
 def random_cases(count: int, seed: int) -> list[Case]:
@@ -84,8 +97,8 @@ def random_cases(count: int, seed: int) -> list[Case]:
             channels = int(rng.integers(16, 97))
             side = int(rng.integers(40, 90))
             shape = (int(rng.integers(1, 5)), channels, side, side + int(rng.integers(0, 9)))
-            cases.append(Case(f"C{index}", shape, channels, kernel, {**options, "groups": channels}))
+            cases.append(Case(f"C{index}", shape, channels, kernel, {**options, "groups": channels}, TORCH))
         else:
             shape = (1, 1, int(rng.integers(300, 900)), int(rng.integers(300, 900)))
-            cases.append(Case(f"A{index}", shape, int(rng.integers(4, 25)), kernel, options))
+            cases.append(Case(f"A{index}", shape, int(rng.integers(4, 25)), kernel, options, TORCH))
     return cases

@@ -1,23 +1,27 @@
 """Time this engine against the peers that are installed, same arrays, same process, after checking every result.
 
-    python benchmarks/compare.py                        the standard cases
-    python benchmarks/compare.py --cases A C --repeat 9
-    python benchmarks/compare.py --random 40 --seed 7   random neighbours of A and C, and their geometric mean
+    python benchmarks/compare.py                        the whole table
+    python benchmarks/compare.py --cases A C K --repeat 9
+    python benchmarks/compare.py --random 40 --seed 7   random neighbours of A and C, and their geometric means
 
-Run it on an idle machine. Times are medians, warm. A ratio is the peer's time over ours.
+Run it on an idle machine. Times are medians, warm, ours and the peer's in turns; "both" is forward and backward, with
+the gradients by x and weights. A peer's value is its time over ours; I is the time of window 61 over that of 31, J our
+gain by a second thread over that of a matrix product, K our time over what the machine needs at least. The figures are
+asked against torch as it is written, `conv2d(padding=...)`; "torch, padded first" shows what `pad` before it takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
 import statistics
 import sys
-import time
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib import metadata
-from typing import Any
 
 _THREADS = int(sys.argv[sys.argv.index("--threads") + 1]) if "--threads" in sys.argv else (os.cpu_count() or 1)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -25,135 +29,111 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(_THREADS))
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 import numpy as np  # noqa: E402  # after the environment that TensorFlow reads at import
-from cases import Case, random_cases, standard_cases  # noqa: E402
-from peers import RUNS, Run, is_installed  # noqa: E402
+from cases import TORCH, Case, random_cases, standard_cases  # noqa: E402
+from checks import check_peer, check_peer_gradients  # noqa: E402
+from figures import BOTH, FORWARD, figure_of, figure_of_neighbours  # noqa: E402
+from peers import RUNS, is_installed  # noqa: E402
+from scaling import SCALING, path_of, runs_of  # noqa: E402
+from table import Row, print_summary, print_table  # noqa: E402
+from timing import interleaved_medians, sgemm_flops, sgemm_run  # noqa: E402
 
 import interpolated_kernels as ik  # noqa: E402
-from interpolated_kernels.testing import assert_matches_reference, reference  # noqa: E402
+
+_PACKAGES = ("numpy", "scipy", "numba", "torch", "tensorflow", "tensorflow-cpu", "opencv-python-headless")
 
 
-def median_seconds(run: Run, repeat: int) -> float:
-    """Return the median time of `repeat` runs after one that does not count."""
-    run()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
-def crop_of(
-    case: Case, x: np.ndarray, y: np.ndarray, size: int = 9
-) -> tuple[np.ndarray, tuple[slice, ...], dict[str, Any]]:
-    """Return a piece of x, the outputs that it alone decides, and the options that convolve it without padding."""
-    problem = ik.plan(case.x_shape, case.weights_shape, case.kernel, **case.options).problem
-    x_cells, y_cells = [], []
-    for out, reach, stride, (before, _) in zip(
-        problem.out_spatial, problem.extent, problem.stride, problem.padding, strict=True
-    ):
-        first = max(-(-before // stride), (out - size) // 2)
-        count = min(size, out - first)
-        start = first * stride - before
-        x_cells.append(slice(start, start + (count - 1) * stride + reach))
-        y_cells.append(slice(first, first + count))
-    piece = x[(slice(0, 1), slice(None), *x_cells)]
-    options = {**case.options, "padding": "valid"}
-    return piece, (slice(0, 1), slice(None), *y_cells), options
-
-
-def check(case: Case, x: np.ndarray, weights: np.ndarray, y: np.ndarray) -> None:
-    """Raise unless a piece of the result lies within the error bound of the reference."""
-    piece, cells, options = crop_of(case, x, y)
-    assert_matches_reference(y[cells], piece, weights, case.kernel, **options)
-
-
-def check_peer(case: Case, x: np.ndarray, weights: np.ndarray, y: np.ndarray) -> None:
-    """Raise unless a peer computed the same convolution: to 1e-4 of the largest output."""
-    piece, cells, options = crop_of(case, x, y)
-    expected = reference(piece, weights, case.kernel, **options)
-    worst = np.abs(y[cells] - expected).max() / np.abs(expected).max()
-    if not worst < 1e-4:
-        raise AssertionError(f"{case.name}: the peer's result is off by {worst:.1e} of the largest output")
-
-
-def time_case(case: Case, repeat: int, threads: int, path: str) -> list[dict[str, Any]]:
-    """Return one row a peer: times and ratios, forward and forward + backward."""
+def case_rows(case: Case, repeat: int, threads: int, path: str) -> Iterator[Row]:
+    """Yield the rows of a case: each peer, forward, and forward + backward where both have it."""
     x, weights = case.arrays()
-    options = {**case.options, "path": path}
-    y = ik.conv(x, weights, case.kernel, **options)
-    check(case, x, weights, y)
-    grad_y = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
-    chosen = ik.plan(case.x_shape, case.weights_shape, case.kernel, **options).path
-
-    def forward_backward() -> None:
-        ik.conv(x, weights, case.kernel, **options)
-        ik.conv_backward(grad_y, x, weights, case.kernel, **options)
-
-    ours = median_seconds(lambda: ik.conv(x, weights, case.kernel, **options), repeat)
-    ours_both = median_seconds(forward_backward, repeat) if case.backward else None
+    ours = runs_of(case, path)
+    grad_y = np.random.default_rng(1).standard_normal(ours[FORWARD]().shape).astype(np.float32)
     dense = ik.densify(weights, case.kernel)
-    rows = []
+    chosen = path_of(case, path)
     for peer in case.peers:
-        row = {"case": case.name, "path": chosen, "peer": peer, "ours": ours, "ours_both": ours_both}
-        if is_installed(peer):
-            forward, both = RUNS[peer](case, x, dense, grad_y, threads)
-            check_peer(case, x, weights, forward())
-            row["theirs"] = median_seconds(forward, repeat)
-            row["theirs_both"] = median_seconds(both, repeat) if both and case.backward else None
-        rows.append(row)
-    return rows
+        if not is_installed(peer):
+            for direction in (FORWARD, BOTH):
+                if figure := figure_of(case.name, peer, direction):
+                    yield Row(case.name, chosen, f"{peer} (not installed)", direction, None, None, None, figure)
+            continue
+        forward, both = RUNS[peer](case, x, dense, grad_y, threads)
+        check_peer(case, x, weights, forward())
+        theirs = {FORWARD: forward}
+        if both and case.backward:
+            check_peer_gradients(case, x, weights, grad_y, both())
+            theirs[BOTH] = both
+        for direction, run in theirs.items():
+            own, other = interleaved_medians([ours[direction], run], repeat)
+            yield Row(
+                case.name, chosen, peer, direction, own, other, other / own, figure_of(case.name, peer, direction)
+            )
 
 
-def sgemm_rate(repeat: int, size: int = 2048) -> float:
-    """Return the machine's float32 matrix product rate, GFLOP/s."""
-    a = np.random.default_rng(0).standard_normal((size, size)).astype(np.float32)
-    return 2e-9 * size**3 / median_seconds(lambda: a @ a, repeat)
+def mean_rows(rows: list[Row]) -> Iterator[Row]:
+    """Yield the geometric means of the neighbours of A and of C, with what they must reach."""
+    for letter, peer, direction in itertools.product(("A", "C"), TORCH, (FORWARD, BOTH)):
+        wanted = (letter, peer, direction)
+        values = [row.value for row in rows if (row.case[0], row.against, row.direction) == wanted and row.value]
+        if values:
+            name = f"{letter}: geometric mean of {len(values)}"
+            mean = statistics.geometric_mean(values)
+            yield Row(name, "", peer, direction, None, None, mean, figure_of_neighbours(*wanted))
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    print(
-        f"{'case':14} {'path':10} {'peer':11} {'ours ms':>9} {'peer ms':>9} {'ratio':>7}   "
-        f"{'f+b ours':>9} {'f+b peer':>9} {'ratio':>7}"
-    )
-    for row in rows:
-        print(f"{row['case']:14} {row['path']:10} {row['peer']:11} {_cells(row, '')}   {_cells(row, '_both')}")
+def header(threads: int, repeat: int) -> str:
+    product = sgemm_run()
+    rate = sgemm_flops() / interleaved_medians([product], repeat)[0] / 1e9
+    installed = []
+    for name in _PACKAGES:
+        try:
+            installed.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    cpu = platform.processor() or platform.machine()
+    return f"{cpu}, {threads} threads, float32, sgemm {rate:.0f} GFLOP/s; {', '.join(installed)}"
 
 
-def _cells(row: dict[str, Any], suffix: str) -> str:
-    ours, theirs = row.get("ours" + suffix), row.get("theirs" + suffix)
-    shown = [f"{1e3 * value:9.2f}" if value else f"{'-':>9}" for value in (ours, theirs)]
-    return " ".join([*shown, f"{theirs / ours:7.2f}" if ours and theirs else f"{'-':>7}"])
-
-
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="*", help="first letters of the cases to run")
+    parser.add_argument("--cases", nargs="*", help="first letters of the cases to run, A to K")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--path", default="auto")
     parser.add_argument("--random", type=int, default=0, metavar="COUNT")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    ik.set_num_threads(arguments.threads)
+    return parser.parse_args()
+
+
+def measure(arguments: argparse.Namespace) -> Iterator[Row]:
     cases = random_cases(arguments.random, arguments.seed) if arguments.random else standard_cases()
-    cases = [case for case in cases if not arguments.cases or case.name[0] in arguments.cases]
-    versions = {name: metadata.version(name) for name in ("numpy", "numba") if name}
-    rate = f"sgemm {sgemm_rate(arguments.repeat):.0f} GFLOP/s"
-    header = f"{platform.machine()}, {arguments.threads} threads, float32, {versions}, {rate}"
-    print(header, file=sys.stderr if arguments.json else sys.stdout)
-    rows: list[dict[str, Any]] = []
+    options = (arguments.repeat, arguments.threads, arguments.path)
     for case in cases:
-        rows += time_case(case, arguments.repeat, arguments.threads, arguments.path)
+        if not arguments.cases or case.name[0] in arguments.cases:
+            yield from case_rows(case, *options)
+    for letter, rows in {} if arguments.random else SCALING.items():
+        if not arguments.cases or letter in arguments.cases:
+            yield from rows(*options)
+
+
+def main() -> None:
+    arguments = parse()
+    ik.set_num_threads(arguments.threads)
+    print(header(arguments.threads, arguments.repeat), file=sys.stderr if arguments.json else sys.stdout, flush=True)
+    rows = []
+    for row in measure(arguments):
+        rows.append(row)
+        if sys.stderr.isatty():
+            print(f"  {row.case}, {row.against}, {row.direction}", file=sys.stderr)
+    means = list(mean_rows(rows)) if arguments.random else []
     if arguments.json:
-        print(json.dumps(rows))
+        print(json.dumps([row.document() for row in (*rows, *means)]))
         return
-    print_table(rows)
-    if arguments.random:
-        for suffix in ("", "_both"):
-            ratios = [row["theirs" + suffix] / row["ours" + suffix] for row in rows if row.get("theirs" + suffix)]
-            print(f"geometric mean forward{' + backward' if suffix else ''}: {statistics.geometric_mean(ratios):.2f}")
+    # A neighbour alone has no figure: the mean has.
+    print_table([replace(row, figure=None) for row in rows] if arguments.random else rows)
+    if means:
+        print()
+        print_table(means)
+    print_summary(means or rows)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,9 @@ from cases import Case
 import interpolated_kernels as ik
 
 Run = Callable[[], Any]
-MODULES = {"torch": "torch", "opencv": "cv2", "tensorflow": "tensorflow"}
+MODULES = {
+    "torch": "torch", "torch, padded first": "torch", "opencv": "cv2", "scipy": "scipy", "tensorflow": "tensorflow",
+}  # fmt: skip
 
 
 def is_installed(peer: str) -> bool:
@@ -24,7 +27,10 @@ def same_or_valid(case: Case) -> list[tuple[int, int]]:
     return list(ik.plan(case.x_shape, case.weights_shape, case.kernel, **case.options).problem.padding)
 
 
-def torch_runs(case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.ndarray, threads: int) -> tuple[Run, Run]:
+def torch_runs(
+    case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.ndarray, threads: int, pad_first: bool = False
+) -> tuple[Run, Run]:
+    """`conv2d(padding=...)`, as users write it; or `pad` before it, which takes another, often faster, way inside."""
     import torch
     import torch.nn.functional as F
 
@@ -37,7 +43,7 @@ def torch_runs(case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.ndarray,
     options = {"stride": case.options.get("stride", 1), "groups": case.groups}
 
     def convolve(image: Any, kernel: Any) -> Any:
-        if symmetric:
+        if symmetric and not pad_first:
             return function(image, kernel, padding=before, **options)
         return function(F.pad(image, flat), kernel, **options)
 
@@ -50,7 +56,7 @@ def torch_runs(case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.ndarray,
     def forward_backward() -> Any:
         leaf, weight = image.detach().requires_grad_(), kernel.detach().requires_grad_()
         convolve(leaf, weight).backward(gradient)
-        return leaf.grad, weight.grad
+        return leaf.grad.numpy(), weight.grad.numpy()
 
     return forward, forward_backward
 
@@ -63,6 +69,21 @@ def opencv_runs(case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.ndarray
 
     def forward() -> np.ndarray:
         return cv2.filter2D(image, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)[None, None]
+
+    return forward, None
+
+
+def scipy_runs(case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.ndarray, threads: int) -> tuple[Run, None]:
+    """Overlap-add with `scipy.signal.oaconvolve`: one channel, stride 1, an odd window, padding "valid" or "same"."""
+    import scipy.fft
+    import scipy.signal
+
+    flipped = np.ascontiguousarray(dense[:, 0, ::-1, ::-1])
+    mode = case.options.get("padding", "valid")
+
+    def forward() -> np.ndarray:
+        with scipy.fft.set_workers(threads):
+            return scipy.signal.oaconvolve(x[0], flipped, mode=mode, axes=(-2, -1))[None]
 
     return forward, None
 
@@ -88,7 +109,17 @@ def tensorflow_runs(case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.nda
     def forward() -> np.ndarray:
         return np.moveaxis(convolve(image, kernel).numpy(), -1, 1)
 
-    return forward, lambda: [part.numpy() for part in gradients(image, kernel)]
+    def forward_backward() -> Any:
+        by_x, by_kernel = (part.numpy() for part in gradients(image, kernel))
+        return np.moveaxis(by_x, -1, 1), np.moveaxis(by_kernel, (-1, -2), (0, 1))
+
+    return forward, forward_backward
 
 
-RUNS = {"torch": torch_runs, "opencv": opencv_runs, "tensorflow": tensorflow_runs}
+RUNS: dict[str, Callable[..., tuple[Run, Run | None]]] = {
+    "torch": torch_runs,
+    "torch, padded first": functools.partial(torch_runs, pad_first=True),
+    "opencv": opencv_runs,
+    "scipy": scipy_runs,
+    "tensorflow": tensorflow_runs,
+}

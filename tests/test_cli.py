@@ -169,14 +169,14 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
 
 
 def test_demo_as_json(tmp_path, capsys, data):
-    """The demo's JSON has five rows with accuracies, parameters, density and seconds; the picture is drawn."""
+    """The demo's JSON has six rows with accuracies, parameters, density and seconds; the picture is drawn."""
     picture = tmp_path / "demo.png"
     assert main(["demo", *TINY, "--seed", "3", "--output", str(picture), "--json"]) == 0
     captured = capsys.readouterr()
     document = json.loads(captured.out)
     assert captured.err == ""
-    assert [row["kernel_parameters"] for row in document["rows"]] == [288, 40, 288, 288, 1152]
-    assert [row["density"] for row in document["rows"]] == pytest.approx([1, 1, 1, 0.25, 1])
+    assert [row["kernel_parameters"] for row in document["rows"]] == [288, 72, 40, 288, 288, 1152]
+    assert [row["density"] for row in document["rows"]] == pytest.approx([1, 1, 1, 1, 0.25, 1])
     assert all(np.shape(row["accuracies"]) == (1, 1) for row in document["rows"])
     assert all(row["seconds_per_epoch"] > 0 for row in document["rows"])
     assert document["learned_against_frozen"]["standard_error"] is None
@@ -214,7 +214,7 @@ def test_the_picture_shows_kernels_and_curves(results, tmp_path):
 
 def test_the_frozen_kernel_stays_where_it_started(results):
     """The frozen row's weights are the first weights of the row that learns, and those have moved."""
-    learned, frozen = results[0].runs[0].weights, results[2].runs[0].weights
+    learned, frozen = results[0].runs[0].weights, results[3].runs[0].weights
     start = digits.Classifier(results[0].row.kernel, True, 0).parameters["weights"]
     np.testing.assert_array_equal(frozen, start)
     assert np.abs(learned - start).max() > 1e-3
@@ -222,10 +222,10 @@ def test_the_frozen_kernel_stays_where_it_started(results):
 
 def test_a_training_repeats_itself(data, results):
     """The seed decides everything: the same training gives the same accuracies and the same bits of weights."""
-    row = results[1].row
+    row = results[2].row
     again = digits.train(row, data, epochs=2, seed=0)
-    assert again.accuracies == results[1].runs[0].accuracies
-    np.testing.assert_array_equal(again.weights, results[1].runs[0].weights)
+    assert again.accuracies == results[2].runs[0].accuracies
+    np.testing.assert_array_equal(again.weights, results[2].runs[0].weights)
 
 
 @pytest.mark.parametrize("row", [row for row in digits.make_rows() if row.learns], ids=lambda row: row.name)
@@ -249,14 +249,14 @@ def test_the_classifiers_gradients_are_those_of_its_loss(row, data):
 def test_the_summary_counts_standard_errors():
     """The gain is counted in standard errors of a difference of means; the line says when it is not above two."""
     rows = digits.make_rows()
-    clear = [fake_result(rows[0], 0.9, 0.92), fake_result(rows[2], 0.7, 0.72)]
+    clear = [fake_result(rows[0], 0.9, 0.92), fake_result(rows[3], 0.7, 0.72)]
     found = demo_output.compare(clear)
     assert found["difference"] == pytest.approx(0.2)
     assert found["standard_error"] == pytest.approx(np.sqrt(2 * 0.0002 / 2))
     assert "more than two, learning the kernel matters" in demo_output.summary(clear)
-    unclear = [fake_result(rows[0], 0.9, 0.7), fake_result(rows[2], 0.7, 0.89)]
+    unclear = [fake_result(rows[0], 0.9, 0.7), fake_result(rows[3], 0.7, 0.89)]
     assert "NOT more than two" in demo_output.summary(unclear)
-    equal = [fake_result(rows[0], 0.9, 0.9), fake_result(rows[2], 0.9, 0.9)]
+    equal = [fake_result(rows[0], 0.9, 0.9), fake_result(rows[3], 0.9, 0.9)]
     assert "NOT more than two" in demo_output.summary(equal)
 
 

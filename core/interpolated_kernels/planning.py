@@ -85,13 +85,15 @@ class Plan:
         x, bank = self._inputs(x, weights)
         grad_y = self._as_planned("grad_y", grad_y, self.problem.y_shape)
         path, dtype = PATHS[self.path], self.problem.dtype
+        gradients = getattr(path, "gradients", functools.partial(_each_gradient, path))
+        summed = self._sum_channels(x) if "weights" in wrt else x
+        found = gradients(self._state, grad_y, summed, bank, wrt)
         grads: dict[str, FloatArray] = {}
         if "x" in wrt:
-            grad_x = np.asarray(path.grad_x(self._state, grad_y, bank)).astype(dtype, copy=False)
-            grads["x"] = self._spread_channels(grad_x)
+            grads["x"] = self._spread_channels(np.asarray(found["x"]).astype(dtype, copy=False))
         if "weights" in wrt:
-            grad_bank = np.asarray(path.grad_weights(self._state, grad_y, self._sum_channels(x)))
-            grads["weights"] = grad_bank.reshape(self.problem.weights_shape).astype(dtype, copy=False)
+            grad_bank = np.asarray(found["weights"]).reshape(self.problem.weights_shape)
+            grads["weights"] = grad_bank.astype(dtype, copy=False)
         return Gradients(**grads)
 
     def _inputs(self, x: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -142,6 +144,18 @@ class Plan:
                 f"error: {candidate.cost.error}; {why}"
             )
         return "\n".join(lines)
+
+
+def _each_gradient(
+    path: Any, state: Any, grad_y: FloatArray, x: FloatArray, bank: FloatArray, wrt: Sequence[str]
+) -> dict[str, FloatArray]:
+    """Return the gradients that `wrt` names, one after another, for a path whose gradients share no work."""
+    found = {}
+    if "x" in wrt:
+        found["x"] = path.grad_x(state, grad_y, bank)
+    if "weights" in wrt:
+        found["weights"] = path.grad_weights(state, grad_y, x)
+    return found
 
 
 def _seconds(value: float) -> str:

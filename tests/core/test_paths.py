@@ -248,9 +248,10 @@ def test_one_non_finite_entry_in_a_larger_problem(path, dtype, name):
 def test_padding_counts_as_zero(path, value):
     """C7: a non-finite weight meets padding zeros without a NaN only where no cell of x is under it."""
     kernel = ik.InterpolatedKernel([[0], [2]], 3, "dilated")
+    case = Case(np.ones(4), np.array([value, 1.0]), np.ones(4), kernel, {"padding": 1})
     with np.errstate(invalid="ignore"):
-        y = ik.conv(np.ones(4), np.array([value, 1.0]), kernel, padding=1, path=path)
-    expected = reference(np.ones(4), np.array([value, 1.0]), kernel, padding=1)
+        y = case.conv(**_serves(path, case, _skip))
+    expected = reference(case.x, case.weights, kernel, padding=1)
     np.testing.assert_array_equal(np.isfinite(y), np.isfinite(expected))
 
 
@@ -303,7 +304,8 @@ def test_a_chunk_with_its_halo_is_the_whole(path, dtype, name):
     """C8: outputs of a chunk of x with its halo are bit for bit those of the whole array."""
     case = LARGER[name](dtype=dtype)
     case = case.replace(options={**case.options, "padding": "valid"})
-    whole = case.conv(path=path)
+    options = _serves(path, case, _skip)
+    whole = case.conv(**options)
     problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, **case.options).problem
     rows, columns = problem.out_spatial
     for first, count, left, width in (
@@ -318,7 +320,7 @@ def test_a_chunk_with_its_halo_is_the_whole(path, dtype, name):
             for n, step, reach in zip((count, width), problem.stride, problem.extent, strict=True)
         ]
         chunk = case.x[..., corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]]
-        part = case.replace(x=chunk).conv(path=path)
+        part = case.replace(x=chunk).conv(**options)
         np.testing.assert_array_equal(part, whole[..., first : first + count, left : left + width])
 
 
@@ -347,7 +349,8 @@ def test_millions_of_products_keep_their_digits(path, filters, window):
     x = np.full((2, 1, 1100 + window, 1000), 0.1, np.float32)
     weights = np.ones((filters, 1, window), np.float32)
     grad_y = np.full((2, filters, 1101, 1000), 1 / 3, np.float32)
-    grad = ik.conv_backward(grad_y, x, weights, kernel, path=path, wrt=("weights",)).weights
+    options = _serves(path, Case(x, weights, grad_y, kernel, {}), _skip)
+    grad = ik.conv_backward(grad_y, x, weights, kernel, wrt=("weights",), **options).weights
     assert_matches_reference(grad, x, weights, kernel, quantity="grad_weights", grad_y=grad_y)
 
 

@@ -15,8 +15,8 @@ from interpolated_kernels.plotting import plot_kernel
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
-COLUMNS = ("kernel (window 12 x 12)", "test accuracy", "parameters", "density", "s / epoch")
-COLORS = ("#c1272d", "#e08e0b", "#8c8c8c", "#2a7fb8", "#222222")
+COLUMNS = ("kernel (window 12 x 12)", "test accuracy", "parameters", "density", "seconds / epoch")
+COLORS = ("#c1272d", "#e08e0b", "#3a8f4d", "#8c8c8c", "#2a7fb8", "#222222")
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def draw(results: list[Result], path: Path) -> None:
     """Save the picture: anchors over the dense kernels of each row, and the learning curves."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 8.6), layout="constrained")
+    figure = Figure(figsize=(13, 8.2), layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.25, 1))
     _draw_kernels(results, parts[0])
     _draw_curves(results, parts[1])
@@ -152,7 +152,7 @@ def _draw_kernels(results: list[Result], figure: SubFigure) -> None:
         for line, filter_index in enumerate(np.argsort(-run.use)[:2]):
             ax = plot_kernel(result.row.kernel, run.weights[filter_index, 0], axes[line, column])
             ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
-        axes[0, column].set_title(result.row.name.replace(", ", "\n"), color=color, fontsize=10)
+        axes[0, column].set_title(result.row.name.replace(", ", "\n", 1).replace(", ", ",\n"), color=color, fontsize=10)
     figure.suptitle("Anchors (dots) over the dense kernels, the two most used filters of the first seed", fontsize=12)
 
 

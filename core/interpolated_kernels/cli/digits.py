@@ -64,10 +64,14 @@ def make_rows() -> list[Row]:
     """Return the rows of the table; all have the same window."""
     grid, corners = grid_positions(WINDOW, 2), grid_positions(WINDOW, counts=2)
     centre = [[(cells - 1) / 2 for cells in WINDOW]]
+    linear = InterpolatedKernel(grid, WINDOW, "linear")
+    few = InterpolatedKernel(grid_positions(WINDOW, counts=3), WINDOW, "linear")
+    five = InterpolatedKernel(np.concatenate([corners, centre]), WINDOW, "polyharmonic")
     return [
-        Row("interpolated, 36 anchors", InterpolatedKernel(grid, WINDOW)),
-        Row("interpolated, 5 anchors", InterpolatedKernel(np.concatenate([corners, centre]), WINDOW)),
-        Row("36 anchors, frozen at the start", InterpolatedKernel(grid, WINDOW), learns=False),
+        Row("linear, 36 anchors", linear),
+        Row("linear, 9 anchors", few),
+        Row("polyharmonic, 5 anchors", five),
+        Row("linear, 36 anchors, frozen at the start", linear, learns=False),
         Row("dilated, 36 cells", InterpolatedKernel(grid, WINDOW, "dilated")),
         Row("conventional, an anchor in every cell", InterpolatedKernel(grid_positions(WINDOW, 1), WINDOW, "dilated")),
     ]

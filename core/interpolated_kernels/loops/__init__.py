@@ -9,25 +9,32 @@ from interpolated_kernels.loops.cpu_gradient import multiply_gradients
 from interpolated_kernels.loops.cpu_lattice import Arrays as LatticeArrays
 from interpolated_kernels.loops.cpu_lattice import Block as LatticeBlock
 from interpolated_kernels.loops.cpu_lattice import FlatTables as LatticeTables
+from interpolated_kernels.loops.cpu_lattice import Taps as LatticeTaps
 from interpolated_kernels.loops.cpu_lattice import lattice_forward
 from interpolated_kernels.loops.cpu_lattice_grad_x import Gathering, lattice_grad_x
 from interpolated_kernels.loops.cpu_lattice_gradient import lattice_grad_weights
-from interpolated_kernels.loops.cpu_lines import AxisTable, Stage
+from interpolated_kernels.loops.cpu_lines import ROWS, AxisTable, Stage
 from interpolated_kernels.loops.cpu_mix import mix
+from interpolated_kernels.loops.cpu_spectra import add_correlations, convolve_spectra, correlate_spectra
 from interpolated_kernels.loops.cpu_tiles import lanes_of
 from interpolated_kernels.loops.jit import cache_folder
 from interpolated_kernels.loops.threads import get_num_threads, layer, set_num_threads
 
 __all__ = [
+    "ROWS",
     "ROWS_OF_TILE",
     "AxisTable",
     "Gathering",
     "LatticeArrays",
     "LatticeBlock",
     "LatticeTables",
+    "LatticeTaps",
     "Layout",
     "Stage",
+    "add_correlations",
     "cache_folder",
+    "convolve_spectra",
+    "correlate_spectra",
     "gather",
     "get_num_threads",
     "lanes_of",

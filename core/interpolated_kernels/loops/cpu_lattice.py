@@ -12,13 +12,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from interpolated_kernels.loops.cpu_lines import AxisTable, Lines, Stage, cell_shown, pack_cells, smooth, sum_taps
+from interpolated_kernels.loops.cpu_lines import (
+    AxisTable,
+    Lines,
+    Stage,
+    can_share_rows,
+    cell_shown,
+    pack_cells,
+    smooth,
+    sum_rows,
+    sum_taps,
+    tile_width,
+)
 from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES
-from interpolated_kernels.loops.jit import jit
+from interpolated_kernels.loops.jit import jit, load_apart
 from interpolated_kernels.loops.threads import get_num_threads, launch, thread_id
 
-VECTORS_OF_CHUNK = 24
-"""Vectors of outputs whose maps stay in the nearest cache while all filters pass: a multiple of every tile's."""
+VECTORS_OF_CHUNK = 12
+"""Vectors of outputs whose maps stay in the nearest cache while all filters pass: a multiple of the widest tile's."""
 
 
 class Arrays(NamedTuple):
@@ -85,13 +96,24 @@ class FlatTables(NamedTuple):
     column_high: int
     by_columns: Any
     column_offsets: Any
+    column_runs: Any
     column_coefficients: Any
     by_rows: Any
     row_offsets: Any
+    row_runs: Any
     row_coefficients: Any
     by_planes: Any
     plane_offsets: Any
+    plane_runs: Any
     plane_coefficients: Any
+
+
+class Taps(NamedTuple):
+    """Where every anchor reads the maps, tap by tap; and as runs over rows that are `spacing` apart, or 0."""
+
+    offsets: Any
+    runs: Any
+    spacing: int
 
 
 class Tables(NamedTuple):
@@ -105,14 +127,13 @@ class Tables(NamedTuple):
     by_planes: Any
 
 
-def lattice_forward(
-    x: Any, weights: Any, offsets: Any, arrays: Arrays, block: Block, tables: FlatTables, y: Any
-) -> None:
+def lattice_forward(x: Any, weights: Any, taps: Taps, arrays: Arrays, block: Block, tables: FlatTables, y: Any) -> None:
     """Write y from flat x and packed weights."""
     n_blocks = count_blocks(tables)
     is_worth_it = y.size * (arrays.ins * arrays.n_nodes + 50) > 2**20
+    load_apart(x.dtype.name)
     work = workspace(block.size, x.dtype)
-    launch(_forward_parallel, _forward_serial, is_worth_it, x, weights, offsets, arrays, block, tables, n_blocks, work, y)
+    launch(_forward_parallel, _forward_serial, is_worth_it, x, weights, taps, arrays, block, tables, n_blocks, work, y)
 
 
 def workspace(size: int, dtype: Any) -> Any:
@@ -125,20 +146,20 @@ def count_blocks(tables: FlatTables) -> int:
     return len(tables.plane_blocks) * len(tables.row_blocks) * len(tables.column_blocks)
 
 
-@jit
+@jit(inner=True)
 def unflatten(flat):
     """Return the tables by axis and stage."""
     return Tables(
         AxisTable(flat.plane_blocks, flat.plane_lines, flat.plane_index, flat.plane_low, flat.plane_high),
         AxisTable(flat.row_blocks, flat.row_lines, flat.row_index, flat.row_low, flat.row_high),
         AxisTable(flat.column_blocks, flat.column_lines, flat.column_index, flat.column_low, flat.column_high),
-        Stage(flat.by_columns, flat.column_offsets, flat.column_coefficients),
-        Stage(flat.by_rows, flat.row_offsets, flat.row_coefficients),
-        Stage(flat.by_planes, flat.plane_offsets, flat.plane_coefficients),
+        Stage(flat.by_columns, flat.column_offsets, flat.column_runs, flat.column_coefficients),
+        Stage(flat.by_rows, flat.row_offsets, flat.row_runs, flat.row_coefficients),
+        Stage(flat.by_planes, flat.plane_offsets, flat.plane_runs, flat.plane_coefficients),
     )
 
 
-@jit
+@jit(inner=True)
 def make_maps(x, start, arrays, block, tables, plane_at, row_at, column_at, work):
     """Write the maps of a block of the channel that starts at `start`."""
     plane_block, row_block = tables.planes.blocks[plane_at], tables.rows.blocks[row_at]
@@ -175,8 +196,8 @@ def make_maps(x, start, arrays, block, tables, plane_at, row_at, column_at, work
     smooth(work, tables.by_planes, 1, short_planes, block.at_rows, 0, size, block.at_maps, 0, size)
 
 
-@jit
-def _forward_task(x, weights, offsets, arrays, block, flat, work, y, task):
+@jit(inner=True)
+def _forward_task(x, weights, taps, arrays, block, flat, work, y, task):
     tables = unflatten(flat)
     column_at = task % len(tables.columns.blocks)
     task //= len(tables.columns.blocks)
@@ -188,34 +209,51 @@ def _forward_task(x, weights, offsets, arrays, block, flat, work, y, task):
     columns = tables.columns.blocks[column_at, 2]
     y_start = image * arrays.outs * arrays.y_channel + plane_block[0] * arrays.y_plane
     y_start += row_block[0] * arrays.y_row + tables.columns.blocks[column_at, 0]
-    chunk = row_block[2] if arrays.outs <= 4 else max(1, VECTORS_OF_CHUNK * VECTOR_BYTES // (columns * y.itemsize))
     for channel in range(arrays.ins):
         x_start = (image * arrays.ins + channel) * arrays.x_channel
         make_maps(x, x_start, arrays, block, tables, plane_at, row_at, column_at, work)
+        at = (image % arrays.groups * arrays.outs * arrays.ins + channel) * arrays.n_nodes
         for plane in range(plane_block[2]):
-            for row in range(0, row_block[2], chunk):
-                source = block.at_maps + (plane * block.n_lines + row) * block.line
-                target = y_start + plane * arrays.plane_step + row * arrays.row_step
-                rows = min(chunk, row_block[2] - row)
-                for first in range(0, arrays.outs, 4):
-                    width = min(4, arrays.outs - first)
-                    at = (image % arrays.groups * arrays.outs + first) * arrays.ins + channel * width
-                    lines = Lines(
-                        1, rows, columns, source, 0, block.line, target + first * arrays.y_channel, 0, arrays.row_step
-                    )
-                    sum_taps(
-                        width, work, weights, at * arrays.n_nodes, offsets, 0, arrays.n_nodes, lines, channel > 0, y,
-                        arrays.y_channel,
-                    )  # fmt: skip
+            lines = Lines(
+                1, row_block[2], columns, block.at_maps + plane * block.n_lines * block.line, 0, block.line,
+                y_start + plane * arrays.plane_step, 0, arrays.row_step,
+            )  # fmt: skip
+            if arrays.outs == 1 and can_share_rows(lines, taps.spacing, y):
+                sum_rows(work, weights, at, taps.runs, 0, len(taps.runs), lines, taps.spacing, channel > 0, y)
+            elif arrays.outs == 1:
+                sum_taps(1, work, weights, at, taps.offsets, 0, arrays.n_nodes, lines, channel > 0, y, 0)
+            else:
+                _sum_filters(work, weights, taps.offsets, arrays, lines, image % arrays.groups, channel, y)
+
+
+@jit(inner=True)
+def _sum_filters(work, weights, offsets, arrays, lines, group, channel, y):
+    """Write (or add) one channel's taps for all filters of a group, a piece of a row at a time."""
+    cells = VECTORS_OF_CHUNK * VECTOR_BYTES // y.itemsize
+    chunk = max(1, cells // lines.columns)
+    for row in range(0, lines.rows, chunk):
+        for column in range(0, lines.columns, cells):
+            source = lines.source + row * lines.source_row + column
+            target = lines.target + row * lines.target_row + column
+            first = 0
+            while first < arrays.outs:
+                width = tile_width(arrays.outs - first)
+                at = ((group * arrays.outs + first) * arrays.ins + channel * width) * arrays.n_nodes
+                piece = Lines(
+                    1, min(chunk, lines.rows - row), min(cells, lines.columns - column), source, 0, lines.source_row,
+                    target + first * arrays.y_channel, 0, lines.target_row,
+                )  # fmt: skip
+                sum_taps(width, work, weights, at, offsets, 0, arrays.n_nodes, piece, channel > 0, y, arrays.y_channel)
+                first += width
 
 
 @jit
-def _forward_serial(x, weights, offsets, arrays, block, tables, n_blocks, work, y):
+def _forward_serial(x, weights, taps, arrays, block, tables, n_blocks, work, y):
     for task in range(arrays.samples * arrays.groups * n_blocks):
-        _forward_task(x, weights, offsets, arrays, block, tables, work[0], y, task)
+        _forward_task(x, weights, taps, arrays, block, tables, work[0], y, task)
 
 
 @jit(parallel=True)
-def _forward_parallel(x, weights, offsets, arrays, block, tables, n_blocks, work, y):
+def _forward_parallel(x, weights, taps, arrays, block, tables, n_blocks, work, y):
     for task in prange(arrays.samples * arrays.groups * n_blocks):
-        _forward_task(x, weights, offsets, arrays, block, tables, work[thread_id()], y, task)
+        _forward_task(x, weights, taps, arrays, block, tables, work[thread_id()], y, task)

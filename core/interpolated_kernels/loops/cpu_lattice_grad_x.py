@@ -10,21 +10,35 @@ from typing import Any, NamedTuple
 from numba import prange
 
 from interpolated_kernels.loops.cpu_lattice import Arrays, Block, FlatTables, count_blocks, unflatten, workspace
-from interpolated_kernels.loops.cpu_lines import AxisTable, Lines, pack_cells, smooth, sum_taps, unpack_cells
-from interpolated_kernels.loops.jit import jit
+from interpolated_kernels.loops.cpu_lines import (
+    AxisTable,
+    Lines,
+    can_share_rows,
+    pack_cells,
+    smooth,
+    sum_rows,
+    sum_taps,
+    tile_width,
+    unpack_cells,
+)
+from interpolated_kernels.loops.jit import jit, load_apart
 from interpolated_kernels.loops.threads import launch, thread_id
 
 
 class Gathering(NamedTuple):
     """How y's gradient is read: outputs that a block needs, the parts of the maps, and where each tap reads.
 
-    `parts` are `(planes, rows, columns, target, first node, last node)`. Taps are counted by node, then filter;
-    `offsets` are those of a chunk of `filters`, `rest_offsets` those of the last, smaller one.
+    `parts` are `(planes, rows, columns, target, first node, last node)`. The taps of a part are counted by filter, then
+    node; `offsets` are those of a chunk of `filters`, `rest_offsets` those of the last, smaller one. `runs` are the
+    same as runs over rows that are `spacing` apart, those of part p from `run_ends[p]` to `run_ends[p + 1]`, or none.
     """
 
     parts: Any
     offsets: Any
     rest_offsets: Any
+    runs: Any
+    run_ends: Any
+    spacing: int
     filters: int
     no_index: Any
     out_columns: int
@@ -49,13 +63,25 @@ def lattice_grad_x(
     """Write the gradient by x, or by the padded x, from flat y."""
     n_blocks = count_blocks(tables)
     is_worth_it = grad.size * (arrays.outs * arrays.n_nodes + 50) > 2**20
+    load_apart(y.dtype.name)
     work = workspace(block.size, y.dtype)
     launch(
-        _grad_x_parallel, _grad_x_serial, is_worth_it, y, weights, arrays, block, tables, gathering, n_blocks, work, grad
+        _grad_x_parallel,
+        _grad_x_serial,
+        is_worth_it,
+        y,
+        weights,
+        arrays,
+        block,
+        tables,
+        gathering,
+        n_blocks,
+        work,
+        grad,
     )
 
 
-@jit
+@jit(inner=True)
 def _pack_outputs(y, start, arrays, gathering, plane_block, row_block, column_block, planes, rows, work, at):
     """Copy the outputs of one filter that a block needs, with zeros where there are none."""
     size = gathering.column_span
@@ -73,7 +99,7 @@ def _pack_outputs(y, start, arrays, gathering, plane_block, row_block, column_bl
             pack_cells(y, source, outputs, column_block[0] + gathering.column_low, 1, size, work, target)
 
 
-@jit
+@jit(inner=True)
 def _gather_maps(y, weights, arrays, block, gathering, image, first, width, blocks, work):
     """Write the maps of `width` channels from `first` on: weights times y's gradient, all filters, chunk by chunk."""
     plane_block, row_block, column_block = blocks
@@ -97,6 +123,13 @@ def _gather_maps(y, weights, arrays, block, gathering, image, first, width, bloc
                 gathering.row_span * gathering.column_span, gathering.column_span, block.at_maps + part[3], size,
                 block.line,
             )  # fmt: skip
+            if width == 1 and filters == gathering.filters and can_share_rows(lines, gathering.spacing, work):
+                first_run, last_run = gathering.run_ends[index], gathering.run_ends[index + 1]
+                sum_rows(
+                    work, weights, at + part[4] * filters, gathering.runs, first_run, last_run, lines,
+                    gathering.spacing, first_filter > 0, work,
+                )  # fmt: skip
+                continue
             sum_taps(
                 width, work, weights, at + part[4] * filters * width, offsets, part[4] * filters, part[5] * filters,
                 lines, first_filter > 0, work, gathering.maps_size,
@@ -104,7 +137,7 @@ def _gather_maps(y, weights, arrays, block, gathering, image, first, width, bloc
         at += filters * arrays.n_nodes * width
 
 
-@jit
+@jit(inner=True)
 def _spread_maps(arrays, block, tables, gathering, maps, start, blocks, work, grad):
     """Write one channel's cells of a block from its maps."""
     plane_block, row_block, column_block = blocks
@@ -131,13 +164,17 @@ def _spread_maps(arrays, block, tables, gathering, maps, start, blocks, work, gr
             at, target = block.at_cells + row_line * block.cells, start + plane * arrays.x_plane + row * arrays.x_row
             for phase in range(len(tables.columns.lines)):
                 first = column_block[1] + tables.columns.lines[phase]
-                unpack_cells(
-                    work, at, first, block.column_stride, column_block[2], grad, target, gathering.x_columns
-                )
+                unpack_cells(work, at, first, block.column_stride, column_block[2], grad, target, gathering.x_columns)
                 at += block.column_span
 
 
-@jit
+@jit(inner=True)
+def n_tiles(count):
+    """Return how many tiles of 4, 2 and 1 a number of channels takes."""
+    return count // 4 + count % 4 // 2 + count % 2
+
+
+@jit(inner=True)
 def _grad_x_task(y, weights, arrays, block, flat, gathering, work, grad, task):
     tables = unflatten(flat)
     column_at = task % len(tables.columns.blocks)
@@ -146,9 +183,10 @@ def _grad_x_task(y, weights, arrays, block, flat, gathering, work, grad, task):
     task //= len(tables.rows.blocks)
     plane_at = task % len(tables.planes.blocks)
     task //= len(tables.planes.blocks)
-    n_parts = (arrays.ins + 3) // 4
-    image, first = task // n_parts, task % n_parts * 4
-    width = min(4, arrays.ins - first)
+    n_parts = n_tiles(arrays.ins)
+    image, part, fours = task // n_parts, task % n_parts, arrays.ins // 4
+    first = 4 * part if part <= fours else 4 * fours + 2
+    width = tile_width(arrays.ins - first)
     blocks = (tables.planes.blocks[plane_at], tables.rows.blocks[row_at], tables.columns.blocks[column_at])
     _gather_maps(y, weights, arrays, block, gathering, image, first, width, blocks, work)
     for index in range(width):
@@ -159,11 +197,11 @@ def _grad_x_task(y, weights, arrays, block, flat, gathering, work, grad, task):
 
 @jit
 def _grad_x_serial(y, weights, arrays, block, tables, gathering, n_blocks, work, grad):
-    for task in range(arrays.samples * arrays.groups * ((arrays.ins + 3) // 4) * n_blocks):
+    for task in range(arrays.samples * arrays.groups * n_tiles(arrays.ins) * n_blocks):
         _grad_x_task(y, weights, arrays, block, tables, gathering, work[0], grad, task)
 
 
 @jit(parallel=True)
 def _grad_x_parallel(y, weights, arrays, block, tables, gathering, n_blocks, work, grad):
-    for task in prange(arrays.samples * arrays.groups * ((arrays.ins + 3) // 4) * n_blocks):
+    for task in prange(arrays.samples * arrays.groups * n_tiles(arrays.ins) * n_blocks):
         _grad_x_task(y, weights, arrays, block, tables, gathering, work[thread_id()], grad, task)

@@ -10,8 +10,16 @@ from typing import Any
 
 from numba import prange
 
-from interpolated_kernels.loops.cpu_lattice import Arrays, Block, FlatTables, count_blocks, make_maps, unflatten, workspace
-from interpolated_kernels.loops.cpu_lines import Lines
+from interpolated_kernels.loops.cpu_lattice import (
+    Arrays,
+    Block,
+    FlatTables,
+    count_blocks,
+    make_maps,
+    unflatten,
+    workspace,
+)
+from interpolated_kernels.loops.cpu_lines import tile_width
 from interpolated_kernels.loops.cpu_tiles import (
     VECTOR_BYTES,
     add_products,
@@ -20,7 +28,7 @@ from interpolated_kernels.loops.cpu_tiles import (
     with_item,
     zeros,
 )
-from interpolated_kernels.loops.jit import jit
+from interpolated_kernels.loops.jit import apart, jit, load_apart
 from interpolated_kernels.loops.threads import launch, thread_id
 
 
@@ -30,6 +38,7 @@ def lattice_grad_weights(
     """Add to `grads` `(parts, groups * outs, ins, nodes)`, float64: part p sums every p-th run of blocks."""
     n_blocks = count_blocks(tables)
     is_worth_it = y.size * (arrays.ins * arrays.n_nodes + 50) > 2**20
+    load_apart(x.dtype.name)
     work = workspace(block.size, x.dtype)
     launch(
         _gradient_parallel, _gradient_serial, is_worth_it, y, x, offsets, arrays, block, tables, n_blocks, n_products,
@@ -41,53 +50,61 @@ def _product_loop(width, columns):
     """Return the sum of products over lines, for `width` output channels by `columns` anchors at a time."""
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
-    @jit
-    def run(y, y_channel, work, offsets, lines, first_out, channel, grad):
-        lanes = VECTOR_BYTES // work.itemsize
-        whole, n_lanes = lines.columns // lanes, lines.columns % lanes
-        n_nodes = len(offsets)
+    @apart(f"products_{width}x{columns}", "ffod" + "i" * 11)
+    def run(
+        y, work, offsets, grad, n_nodes, rows, n_columns, y_at, y_row_step, y_channel, work_at, work_row, grad_at,
+        grad_out, lanes,
+    ):  # fmt: skip
+        whole, n_lanes = n_columns // lanes, n_columns % lanes
         y_starts, starts = no_channels, no_taps
         for i in range(width):
-            y_starts = with_item(y_starts, i, lines.target + i * y_channel)
+            y_starts = with_item(y_starts, i, y_at + i * y_channel)
         for node in range(0, n_nodes, columns):
             for j in range(columns):
-                starts = with_item(starts, j, lines.source + offsets[min(node + j, n_nodes - 1)])
+                starts = with_item(starts, j, work_at + offsets[min(node + j, n_nodes - 1)])
             sums = zeros(work, count)
             y_row, row = 0, 0
-            for _ in range(lines.rows):
+            for _ in range(rows):
                 for vector in range(whole):
                     at = vector * lanes
                     sums = add_products(sums, y, y_starts, y_row + at, work, starts, row + at)
                 if n_lanes > 0:
                     at = whole * lanes
                     sums = add_some_products(sums, y, y_starts, y_row + at, work, starts, row + at, n_lanes)
-                y_row, row = y_row + lines.target_row, row + lines.source_row
+                y_row, row = y_row + y_row_step, row + work_row
             totals = lane_sums(sums)
             for j in range(min(columns, n_nodes - node)):
                 for i in range(width):
-                    grad[first_out + i, channel, node + j] += totals[i * columns + j]
+                    grad[grad_at + i * grad_out + node + j] += totals[i * columns + j]
 
     return run
 
 
-_products_1x8, _products_2x6, _products_3x4, _products_4x3 = (
-    _product_loop(*shape) for shape in ((1, 8), (2, 6), (3, 4), (4, 3))
-)
+_products_1x8, _products_2x6, _products_4x3 = (_product_loop(*shape) for shape in ((1, 8), (2, 6), (4, 3)))
 
 
-@jit
-def _add_products(width, y, y_channel, work, offsets, lines, first_out, channel, grad):
-    if width == 4:
-        _products_4x3(y, y_channel, work, offsets, lines, first_out, channel, grad)
-    elif width == 3:
-        _products_3x4(y, y_channel, work, offsets, lines, first_out, channel, grad)
-    elif width == 2:
-        _products_2x6(y, y_channel, work, offsets, lines, first_out, channel, grad)
-    else:
-        _products_1x8(y, y_channel, work, offsets, lines, first_out, channel, grad)
+@jit(inner=True)
+def _add_piece(y, y_at, work, work_at, offsets, arrays, rows, columns, line, group, channel, grad):
+    """Add the products of a piece of a block, which stays in the nearest cache, for all filters and anchors."""
+    lanes, n_nodes = VECTOR_BYTES // work.itemsize, arrays.n_nodes
+    grad_out = arrays.ins * n_nodes
+    first = 0
+    while first < arrays.outs:
+        width = tile_width(arrays.outs - first)
+        at, grad_at = y_at + first * arrays.y_channel, (group * arrays.outs + first) * grad_out + channel * n_nodes
+        if width == 4:
+            _products_4x3(y, work, offsets, grad, n_nodes, rows, columns, at, arrays.row_step, arrays.y_channel,
+                          work_at, line, grad_at, grad_out, lanes)  # fmt: skip
+        elif width == 2:
+            _products_2x6(y, work, offsets, grad, n_nodes, rows, columns, at, arrays.row_step, arrays.y_channel,
+                          work_at, line, grad_at, grad_out, lanes)  # fmt: skip
+        else:
+            _products_1x8(y, work, offsets, grad, n_nodes, rows, columns, at, arrays.row_step, arrays.y_channel,
+                          work_at, line, grad_at, grad_out, lanes)  # fmt: skip
+        first += width
 
 
-@jit
+@jit(inner=True)
 def _add_block(y, x, offsets, arrays, block, flat, n_products, group, item, work, grad):
     """Add the products of one block of outputs of one sample."""
     tables = unflatten(flat)
@@ -112,22 +129,18 @@ def _add_block(y, x, offsets, arrays, block, flat, n_products, group, item, work
                 for cell in range(0, columns, cells):
                     source = block.at_maps + (plane * block.n_lines + row) * block.line + cell
                     target = y_start + plane * arrays.plane_step + row * arrays.row_step + cell
-                    for first in range(0, arrays.outs, 4):
-                        lines = Lines(
-                            1, min(chunk, row_block[2] - row), min(cells, columns - cell), source, 0, block.line,
-                            target + first * arrays.y_channel, 0, arrays.row_step,
-                        )  # fmt: skip
-                        out = group * arrays.outs + first
-                        width = min(4, arrays.outs - first)
-                        _add_products(width, y, arrays.y_channel, work, offsets, lines, out, channel, grad)
+                    _add_piece(
+                        y, target, work, source, offsets, arrays, min(chunk, row_block[2] - row),
+                        min(cells, columns - cell), block.line, group, channel, grad,
+                    )  # fmt: skip
 
 
-@jit
+@jit(inner=True)
 def _gradient_task(y, x, offsets, arrays, block, tables, n_blocks, n_products, work, grads, task):
     part, group = task // arrays.groups, task % arrays.groups
     n_items = arrays.samples * n_blocks
     for item in range(part * n_items // len(grads), (part + 1) * n_items // len(grads)):
-        _add_block(y, x, offsets, arrays, block, tables, n_products, group, item, work, grads[part])
+        _add_block(y, x, offsets, arrays, block, tables, n_products, group, item, work, grads[part].reshape(-1))
 
 
 @jit

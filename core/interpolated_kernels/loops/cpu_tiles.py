@@ -38,6 +38,8 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    if isinstance(array_type, types.CPointer):
+        return array
     return context.make_array(array_type)(context, builder, array).data
 
 
@@ -71,6 +73,13 @@ def _masked_load(builder: Any, pointer: Any, mask: Any, vector: Any) -> Any:
     masked_load = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{_suffix(vector)}.p0")
     nothing = ir.Constant(vector, [0.0] * vector.count)
     return builder.call(masked_load, [pointer, ir.IntType(32)(_itemsize(vector)), mask, nothing])
+
+
+def _masked_store(builder: Any, value: Any, pointer: Any, mask: Any) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, ir.IntType(32), mask.type])
+    name = f"llvm.masked.store.{_suffix(value.type)}.p0"
+    masked_store = cgutils.get_or_insert_function(builder.module, kind, name)
+    builder.call(masked_store, [value, pointer, ir.IntType(32)(_itemsize(value.type)), mask])
 
 
 def _broadcast(builder: Any, scalar: Any, vector: Any) -> Any:
@@ -198,35 +207,158 @@ def store(typing_context, tile, y, row_step, starts, n_rows, n_lanes):
     def generate(context, builder, signature, arguments):
         tile, y = arguments[:2]
         vector = context.get_value_type(signature.args[0].dtype)
-        mask_type = ir.VectorType(ir.IntType(1), vector.count)
-        kind = ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), ir.IntType(32), mask_type])
-        masked_store = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.{_suffix(vector)}.p0")
-        alignment = ir.IntType(32)(_itemsize(vector))
         columns = signature.args[3].count
         shape = (signature.args[0].count // columns, columns)
         for index, pointer, mask in _places(context, builder, signature.args[1], y, shape, arguments[2:], vector):
-            builder.call(masked_store, [builder.extract_value(tile, index), pointer, alignment, mask])
+            _masked_store(builder, builder.extract_value(tile, index), pointer, mask)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-@intrinsic
-def store_whole(typing_context, tile, y, row_step, starts):
-    """Write every vector `(i, j)` to `y[starts[j] + i * row_step :]`: several times as fast as under a mask."""
-    signature = types.void(tile, y, row_step, starts)
+@intrinsic(prefer_literal=True)
+def add_run(typing_context, tile, rows, weights, at, x, start, offsets, tap):
+    """Return the tile with `weights[at + i]` times the run at `x[start + offsets[tap] :]` added to each of its rows.
+
+    A tile of `rows` (a constant) holds in each row a run of neighbouring values. No index is checked.
+    """
+    n_rows = rows.literal_value
+    signature = tile(tile, rows, weights, at, x, start, offsets, tap)
 
     def generate(context, builder, signature, arguments):
-        tile, y, row_step, starts = arguments
-        vector = context.get_value_type(signature.args[0].dtype)
-        data, columns = _data(context, builder, signature.args[1], y), signature.args[3].count
+        tile, _, weights, at, x, start, offsets, tap = arguments
+        offset = builder.load(builder.gep(_data(context, builder, signature.args[6], offsets), [tap]))
+        offset = builder.sext(offset, start.type) if offset.type.width < start.type.width else offset
+        operands = (weights, at, at.type(1), x, builder.add(start, offset))
+        return _add_rows(context, builder, signature, tile, n_rows, range(n_rows), operands, (2, 4))
+
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def add_line(typing_context, tile, rows, low, high, weights, at, x, start):
+    """Return the tile with `weights[at - i]` times the run at `x[start:]` added to its rows `low <= i < high`.
+
+    That is one line of input which several rows of output meet, each with another weight. All three counts are
+    constants; weights of other rows are not read. No index is checked.
+    """
+    n_rows, wanted = rows.literal_value, range(low.literal_value, high.literal_value)
+    signature = tile(tile, rows, low, high, weights, at, x, start)
+
+    def generate(context, builder, signature, arguments):
+        tile, _, _, _, weights, at, x, start = arguments
+        operands = (weights, at, at.type(-1), x, start)
+        return _add_rows(context, builder, signature, tile, n_rows, wanted, operands, (4, 6))
+
+    return signature, generate
+
+
+def _add_rows(
+    context: Any, builder: Any, signature: Any, tile: Any, n_rows: int, wanted: Any, operands: Any, places: Any
+) -> Any:
+    """Return the tile with a weight times the run at `x[start:]` added to the wanted rows."""
+    weights, at, step, x, start = operands
+    vector = context.get_value_type(signature.return_type.dtype)
+    columns = signature.return_type.count // n_rows
+    weight_data = _data(context, builder, signature.args[places[0]], weights)
+    pointers = _run(context, builder, signature.args[places[1]], x, start, columns, vector)
+    cells = [builder.load(pointer, align=_itemsize(vector)) for pointer in pointers]
+    for i in wanted:
+        value = builder.load(builder.gep(weight_data, [builder.add(at, builder.mul(step, step.type(i)))]))
+        weight = _broadcast(builder, value, vector)
         for j in range(columns):
-            start = builder.extract_value(starts, j)
-            for i in range(signature.args[0].count // columns):
-                pointer = builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
-                builder.store(builder.extract_value(tile, i * columns + j), pointer, align=_itemsize(vector))
-                start = builder.add(start, row_step)
+            old = builder.extract_value(tile, i * columns + j)
+            new = builder.call(_multiply_add(builder, vector), [weight, cells[j], old])
+            tile = builder.insert_value(tile, new, i * columns + j)
+    return tile
+
+
+def _run(context: Any, builder: Any, array_type: Any, array: Any, start: Any, columns: int, vector: Any) -> list[Any]:
+    """Return pointers to the neighbouring vectors from `array[start]` on."""
+    first = builder.bitcast(builder.gep(_data(context, builder, array_type, array), [start]), vector.as_pointer())
+    return [builder.gep(first, [ir.IntType(64)(j)]) for j in range(columns)]
+
+
+def _run_masks(builder: Any, first: Any, last: Any, columns: int, vector: Any) -> list[Any]:
+    """Return for each vector of a run the mask of its lanes `first` to `last`, counted along the run."""
+    narrow = ir.IntType(32)
+    first, last = builder.trunc(first, narrow), builder.trunc(last, narrow)
+    masks = []
+    for j in range(columns):
+        numbers = ir.VectorType(narrow, vector.count)
+        lanes = ir.Constant(numbers, [j * vector.count + lane for lane in range(vector.count)])
+        masks.append(
+            builder.and_(
+                builder.icmp_signed(">=", lanes, _broadcast(builder, first, numbers)),
+                builder.icmp_signed("<", lanes, _broadcast(builder, last, numbers)),
+            )
+        )
+    return masks
+
+
+def _row_mask(builder: Any, mask: Any, first_row: Any, row: int) -> Any:
+    wanted = builder.icmp_signed("<=", first_row, first_row.type(row))
+    return builder.and_(mask, _broadcast(builder, wanted, mask.type))
+
+
+@intrinsic(prefer_literal=True)
+def store_run(typing_context, tile, rows, y, start, row_step):
+    """Write every row of the tile as a run to `y[start + i * row_step :]`."""
+    n_rows = rows.literal_value
+    signature = types.void(tile, rows, y, start, row_step)
+
+    def generate(context, builder, signature, arguments):
+        tile, _, y, start, row_step = arguments
+        vector = context.get_value_type(signature.args[0].dtype)
+        columns = signature.args[0].count // n_rows
+        for i in range(n_rows):
+            for j, pointer in enumerate(_run(context, builder, signature.args[2], y, start, columns, vector)):
+                value = builder.extract_value(tile, i * columns + j)
+                builder.store(value, pointer, align=_itemsize(vector))
+            start = builder.add(start, row_step)
         return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def store_some_run(typing_context, tile, rows, y, start, row_step, first_row, first, last):
+    """Write lanes `first` to `last`, counted along the run, of rows from `first_row` on: far slower than `store_run`."""
+    n_rows = rows.literal_value
+    signature = types.void(tile, rows, y, start, row_step, first_row, first, last)
+
+    def generate(context, builder, signature, arguments):
+        tile, _, y, start, row_step, first_row, first, last = arguments
+        vector = context.get_value_type(signature.args[0].dtype)
+        columns = signature.args[0].count // n_rows
+        masks = _run_masks(builder, first, last, columns, vector)
+        for i in range(n_rows):
+            for j, pointer in enumerate(_run(context, builder, signature.args[2], y, start, columns, vector)):
+                mask = _row_mask(builder, masks[j], first_row, i)
+                _masked_store(builder, builder.extract_value(tile, i * columns + j), pointer, mask)
+            start = builder.add(start, row_step)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def load_some_run(typing_context, tile, rows, y, start, row_step, first_row, first, last):
+    """Return a tile like `tile` with what `store_some_run` wrote there, zeros elsewhere."""
+    n_rows = rows.literal_value
+    signature = tile(tile, rows, y, start, row_step, first_row, first, last)
+
+    def generate(context, builder, signature, arguments):
+        tile, _, y, start, row_step, first_row, first, last = arguments
+        vector = context.get_value_type(signature.args[0].dtype)
+        columns = signature.args[0].count // n_rows
+        masks = _run_masks(builder, first, last, columns, vector)
+        for i in range(n_rows):
+            for j, pointer in enumerate(_run(context, builder, signature.args[2], y, start, columns, vector)):
+                mask = _row_mask(builder, masks[j], first_row, i)
+                tile = builder.insert_value(tile, _masked_load(builder, pointer, mask, vector), i * columns + j)
+            start = builder.add(start, row_step)
+        return tile
 
     return signature, generate
 
@@ -300,5 +432,6 @@ if config.DISABLE_JIT:
         numpy_tiles.lane_sums,
         numpy_tiles.with_item,
     )
-    store, store_whole, load = numpy_tiles.store, numpy_tiles.store_whole, numpy_tiles.load
-    copy_values = numpy_tiles.copy_values
+    store, load, copy_values = numpy_tiles.store, numpy_tiles.load, numpy_tiles.copy_values
+    add_run, add_line, store_run = numpy_tiles.add_run, numpy_tiles.add_line, numpy_tiles.store_run
+    store_some_run, load_some_run = numpy_tiles.store_some_run, numpy_tiles.load_some_run

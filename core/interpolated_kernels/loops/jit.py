@@ -17,7 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from llvmlite import binding, ir
+from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.ccallback import CFunc
+from numba.extending import intrinsic
 
 _LOG = logging.getLogger("interpolated_kernels")
 _BROKEN = (
@@ -36,14 +40,81 @@ FLAGS = {"contract", "nsz"}
 """Fused multiply-add is welcome and the sign of zero is free; NaN and infinity are kept."""
 
 
-def jit(function: Callable[..., Any] | None = None, *, parallel: bool = False) -> Any:
-    """Compile at the first call, without the interpreter's lock, and keep the result on disk."""
+def jit(function: Callable[..., Any] | None = None, *, parallel: bool = False, inner: bool = False) -> Any:
+    """Compile at the first call, without the interpreter's lock, and keep the result on disk.
+
+    An `inner` function is called by jitted ones alone, and is spared the wrappers that Python needs.
+    """
     if function is None:
-        return functools.partial(jit, parallel=parallel)
-    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS, parallel=parallel)(function)
+        return functools.partial(jit, parallel=parallel, inner=inner)
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True} if inner else {}
+    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS, parallel=parallel, **options)(function)
     if not numba.config.DISABLE_JIT and not os.environ.get("INTERPOLATED_KERNELS_NO_CACHE"):
         _keep(dispatcher)
     return dispatcher
+
+
+def apart(name: str, arguments: str) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a loop once for each dtype, and let jitted callers reach it as a symbol.
+
+    numba optimises a jitted function again within every caller, and within the callers of those; what is called apart
+    is compiled alone. The loop takes pointers and ints: `arguments` says for each "f" a pointer to the floats' dtype,
+    "d" one to float64, "o" one to int32, "r" one to int64, "i" an int64. Callers pass arrays and ints, floats of one dtype; `load_apart`
+    must have run for it.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        if numba.config.DISABLE_JIT:
+            return function
+        _APART[name] = (function, arguments)
+
+        @intrinsic
+        def call(typing_context, *given):
+            dtype = given[arguments.index("f")].dtype
+            packed = types.StarArgTuple(given)
+
+            def generate(context, builder, signature, values):
+                passed = []
+                for index, (kind, passed_type) in enumerate(zip(arguments, signature.args[0].types, strict=True)):
+                    value = builder.extract_value(values[0], index)
+                    if kind == "i":
+                        passed.append(context.cast(builder, value, passed_type, types.int64))
+                    else:
+                        passed.append(context.make_array(passed_type)(context, builder, value).data)
+                function_type = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
+                symbol = builder.module.globals.get(f"{name}_{dtype}")
+                if symbol is None:
+                    symbol = ir.Function(builder.module, function_type, f"{name}_{dtype}")
+                builder.call(symbol, passed)
+                return context.get_dummy_value()
+
+            return types.void(packed), generate
+
+        return call
+
+    return decorate
+
+
+_APART: dict[str, tuple[Callable[..., Any], str]] = {}
+
+
+@functools.cache
+def load_apart(dtype: str) -> None:
+    """Compile, or load, the loops that are called apart for a dtype, before their callers."""
+    floats = getattr(types, dtype)
+    pointers = {"f": floats, "d": types.float64, "o": types.int32, "r": types.int64}
+    kinds = {kind: types.CPointer(pointed) for kind, pointed in pointers.items()}
+    for name, (function, arguments) in _APART.items():
+        signature = types.void(*(kinds.get(kind, types.int64) for kind in arguments))
+        loop = CFunc(function, (signature.args, signature.return_type), {}, {"error_model": "numpy", "fastmath": FLAGS})
+        if not os.environ.get("INTERPOLATED_KERNELS_NO_CACHE"):
+            _keep(loop)
+        loop.compile()
+        binding.add_symbol(f"{name}_{dtype}", loop.address)
+        _LOADED.append(loop)
+
+
+_LOADED: list[Any] = []
 
 
 def cache_folder() -> str | None:
@@ -57,7 +128,7 @@ _cache_folder: str | None = None
 def _keep(dispatcher: Any) -> None:
     global _cache_folder
     try:
-        dispatcher._cache = _Cache(dispatcher.py_func)
+        dispatcher._cache = _Cache(getattr(dispatcher, "py_func", None) or dispatcher.__wrapped__)
     except RuntimeError:  # no folder can be written: a read-only installation without a home
         _LOG.warning("compiled loops cannot be kept: no cache folder is writeable, set INTERPOLATED_KERNELS_CACHE_DIR")
         return

@@ -74,10 +74,52 @@ def store(tile: Any, y: Any, row_step: int, starts: Any, n_rows: Any, n_lanes: A
             y[at : at + n_lanes[j]] = vector[: n_lanes[j]]
 
 
-def store_whole(tile: Any, y: Any, row_step: int, starts: Any) -> None:
+def add_run(tile: Any, rows: int, weights: Any, at: int, x: Any, start: int, offsets: Any, tap: int) -> Any:
+    columns, lanes = len(tile) // rows, lanes_of(x.dtype)
+    starts = [start + offsets[tap] + j * lanes for j in range(columns)]
+    cells = [x[at : at + lanes] for at in starts]
+    return tuple(vector + weights[at + index // columns] * cells[index % columns] for index, vector in enumerate(tile))
+
+
+def add_line(tile: Any, rows: int, low: int, high: int, weights: Any, at: int, x: Any, start: int) -> Any:
+    columns, lanes = len(tile) // rows, lanes_of(x.dtype)
+    return tuple(
+        vector + weights[at - index // columns] * x[start + index % columns * lanes :][:lanes]
+        if low <= index // columns < high
+        else vector
+        for index, vector in enumerate(tile)
+    )
+
+
+def _runs(tile: Any, rows: int, start: int, row_step: int, first_row: int, first: int, last: int) -> Any:
+    columns = len(tile) // rows
     for index, vector in enumerate(tile):
-        i, j = divmod(index, len(starts))
-        y[starts[j] + i * row_step : starts[j] + i * row_step + len(vector)] = vector
+        i, j = divmod(index, columns)
+        if i < first_row:
+            continue
+        low, high = (min(max(lane - j * len(vector), 0), len(vector)) for lane in (first, last))
+        at = start + i * row_step + j * len(vector)
+        yield vector, slice(low, high), slice(at + low, at + high)
+
+
+def store_run(tile: Any, rows: int, y: Any, start: int, row_step: int) -> None:
+    store_some_run(tile, rows, y, start, row_step, 0, 0, len(tile) * len(tile[0]))
+
+
+def store_some_run(
+    tile: Any, rows: int, y: Any, start: int, row_step: int, first_row: int, first: int, last: int
+) -> None:
+    for vector, lanes, cells in _runs(tile, rows, start, row_step, first_row, first, last):
+        y[cells] = vector[lanes]
+
+
+def load_some_run(
+    tile: Any, rows: int, y: Any, start: int, row_step: int, first_row: int, first: int, last: int
+) -> Any:
+    loaded = tuple(np.zeros_like(vector) for vector in tile)
+    for vector, lanes, cells in _runs(loaded, rows, start, row_step, first_row, first, last):
+        vector[lanes] = y[cells]
+    return loaded
 
 
 def copy_values(target: Any, target_start: int, source: Any, source_start: int, count: int) -> None:

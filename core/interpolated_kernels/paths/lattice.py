@@ -1,4 +1,4 @@
-"""The input is smoothed once for each class of profiles, then every anchor is one tap: the anchors' cost, not the window's.
+"""The input is smoothed once for each class of profiles, then every anchor is one tap: the price of anchors, not cells.
 
 For a tensor product of 1-D interpolation matrices whose columns are shifts of a few profiles,
 
@@ -11,6 +11,8 @@ transpose: anchors' taps into maps, then the smoothing transposed.
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +46,7 @@ _PARTS = 32
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What a plan keeps: the axes, the nodes that reach a cell, and the tables of each computation, made when asked for."""
+    """What a plan keeps: axes, the nodes that reach a cell, and the tables of each computation, made when asked for."""
 
     problem: Problem
     axes: tuple[Axis, Axis, Axis]
@@ -99,10 +101,10 @@ def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:
 
     problem, tables = state.problem, state.forward
     values, spoilt = _node_bank(problem, bank)
-    weights = _pack_weights(values[:, :, state.nodes], problem.groups, chunk=1).astype(problem.dtype)
+    weights = _pack_weights(values[:, :, state.nodes], problem.groups, 1, (0, len(state.nodes))).astype(problem.dtype)
     y = np.empty(problem.y_shape, problem.dtype)
     loops.lattice_forward(
-        x.reshape(-1), weights, tables.offsets, _arrays(state), tables.block, tables.tables, y.reshape(-1)
+        x.reshape(-1), weights, tables.taps, _arrays(state), tables.block, tables.tables, y.reshape(-1)
     )
     if spoilt.any():
         y[:, spoilt.any(axis=1)] = np.nan
@@ -116,7 +118,7 @@ def grad_x(state: State, grad_y: FloatArray, bank: FloatArray) -> FloatArray:
     problem, tables = state.problem, state.transposed
     values, spoilt = _node_bank(problem, bank)
     by_channel = _by_channel(values[:, :, tables.order], problem.groups)
-    weights = _pack_weights(by_channel, problem.groups, tables.filters).astype(problem.dtype)
+    weights = _pack_weights(by_channel, problem.groups, tables.filters, tables.bounds).astype(problem.dtype)
     folds = problem.padding_mode != "zeros"
     shape = (problem.batch, problem.channels, *(problem.padded if folds else problem.spatial))
     grad = np.zeros(shape, problem.dtype)
@@ -139,11 +141,12 @@ def grad_weights(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
     n_parts = max(1, min(_PARTS, _BYTES_OF_PARTIAL_SUMS // (8 * n_sums)))
     grads = np.zeros((n_parts, problem.filters, problem.channels_per_group, len(state.nodes)))
     loops.lattice_grad_weights(
-        grad_y.reshape(-1), x.reshape(-1), tables.offsets, _arrays(state), tables.block, tables.tables,
+        grad_y.reshape(-1), x.reshape(-1), tables.taps.offsets, _arrays(state), tables.block, tables.tables,
         _products_of_sum(state), grads,
     )  # fmt: skip
     total = np.zeros((problem.filters, problem.channels_per_group, int(np.prod(grid_of(problem)))))
     total[:, :, state.nodes] = functools.reduce(np.add, grads)
+    total[~np.isfinite(total).all(axis=-1)] = np.nan  # the definition multiplies every cell by every anchor's entry
     return _node_bank_transpose(problem, total)
 
 
@@ -202,16 +205,20 @@ def _by_channel(values: FloatArray, groups: int) -> FloatArray:
     return by_group.reshape(groups * channels, filters // groups, n_nodes)
 
 
-def _pack_weights(values: FloatArray, groups: int, chunk: int) -> FloatArray:
-    """Return weights in the loops' order: four outs at a time, chunks of ins, node, in of the chunk, out of the four."""
+def _pack_weights(values: FloatArray, groups: int, chunk: int, bounds: Sequence[int]) -> FloatArray:
+    """Return weights in the loops' order: four outs at a time, chunks of ins, part of the nodes, in, node, out."""
     n_outs, n_ins, n_nodes = len(values) // groups, values.shape[1], values.shape[2]
     values = values.reshape(groups, n_outs, n_ins, n_nodes)
     packed = []
-    for outs, width in _pieces(n_outs, 4):
+    for outs, width in _tiles(n_outs):
         rows = []
         for ins, depth in _pieces(n_ins, chunk):
             piece = values[:, outs, ins].reshape(groups, -1, width, (ins.stop - ins.start) // depth, depth, n_nodes)
-            rows.append(piece.transpose(0, 1, 3, 5, 4, 2).reshape(groups, piece.shape[1], -1))
+            piece = piece.transpose(0, 1, 3, 4, 5, 2)
+            parts = [
+                piece[..., first:last, :].reshape(*piece.shape[:3], -1) for first, last in itertools.pairwise(bounds)
+            ]
+            rows.append(np.concatenate(parts, axis=3).reshape(groups, piece.shape[1], -1))
         packed.append(np.concatenate(rows, axis=2).reshape(groups, -1))
     return np.concatenate(packed, axis=1).ravel()
 
@@ -221,6 +228,13 @@ def _pieces(count: int, size: int) -> list[tuple[slice, int]]:
     whole = count // size * size
     pieces = [(slice(0, whole), size), (slice(whole, count), count - whole)]
     return [piece for piece in pieces if piece[0].stop > piece[0].start]
+
+
+def _tiles(count: int) -> list[tuple[slice, int]]:
+    """Return the tiles of four, then of two and of one, as the loops take them."""
+    fours, twos = count // 4 * 4, count // 2 * 2
+    tiles = [(slice(0, fours), 4), (slice(fours, twos), 2), (slice(twos, count), 1)]
+    return [tile for tile in tiles if tile[0].stop > tile[0].start]
 
 
 def _spoil(grad: FloatArray, spoilt: BoolArray, problem: Problem) -> None:

@@ -78,6 +78,12 @@ class Axis:
     step: int
     maps: tuple[Map, ...]
 
+    @property
+    def spacing(self) -> int:
+        """The lines between neighbouring nodes of the map that most nodes stand on, or 0 if these are uneven."""
+        lags = np.sort(max((part.lags for part in self.maps), key=len))
+        return int(lags[1] - lags[0]) if len(lags) > 1 and len(set(np.diff(lags).tolist())) == 1 else 0
+
     @functools.cached_property
     def phases(self) -> tuple[int, ...]:
         """The cells modulo the stride that some map reads."""
@@ -117,8 +123,10 @@ class Axis:
         """Return for every map the input line that each coefficient meets at the map's first line."""
         taps = []
         for part, low in zip(self.maps, lines.lows, strict=True):
-            phase = np.searchsorted(self.phases, part.reads % self.stride)
-            taps.append((phase * lines.span + low + part.reads // self.stride - lines.low, part.coefficients))
+            order = np.argsort(part.reads % self.stride, kind="stable")
+            reads = part.reads[order]
+            phase = np.searchsorted(self.phases, reads % self.stride)
+            taps.append((phase * lines.span + low + reads // self.stride - lines.low, part.coefficients[order]))
         return taps
 
     def spreading(self, lines: Lines, firsts: list[int]) -> list[tuple[IntArray, FloatArray]]:
@@ -130,7 +138,7 @@ class Axis:
         for phase in self.phases:
             at, values = [], []
             for part, low, first in zip(self.maps, lines.lows, firsts, strict=True):
-                chosen = part.reads % self.stride == phase
+                chosen = np.flatnonzero(part.reads % self.stride == phase)[::-1]
                 at.append(first - low - part.reads[chosen] // self.stride)
                 values.append(part.coefficients[chosen])
             taps.append((np.concatenate(at), np.concatenate(values)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,18 @@ from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.paths.lattice_axes import Axis, Lines, absent_axis, axis_of
 
-_WORK_BYTES = 320 * 2**10
-"""What the maps of a block may take: a good part of a core's own cache."""
+_CACHE_BYTES = 384 * 2**10
+"""What the maps of a block may take without cost: a good part of a core's own cache."""
+
+_SPILL = 0.25
+"""How much slower each doubling beyond it makes the loops."""
+
+_MOST_BYTES = 4 * 2**20
 
 _SLACK = 256
 """Values behind a workspace that whole vectors may read beyond a line's end."""
 
-_FILTERS_OF_CHUNK = 16
+_FILTERS_OF_CHUNK = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +34,7 @@ class Forward:
 
     block: Any
     tables: Any
-    offsets: IntArray
+    taps: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +45,7 @@ class Transposed:
     tables: Any
     gathering: Any
     order: IntArray
+    bounds: tuple[int, ...]
     filters: int
 
 
@@ -71,17 +78,33 @@ def node_offsets(axes: Sequence[Axis], by_axis: list[list[IntArray]], grid: Sequ
 
 
 def active_nodes(axes: Sequence[Axis], grid: Sequence[int]) -> IntArray:
-    """Return the nodes that reach a cell, in C order."""
+    """Return the nodes that reach a cell, rows fastest: a tile of rows runs along them."""
     nothing = [[np.zeros(len(part.nodes), np.int64) for part in axis.maps] for axis in axes]
-    return np.flatnonzero(node_offsets(axes, nothing, grid) >= 0)
+    nodes = np.arange(int(np.prod(grid))).reshape(grid).transpose(0, 2, 1).ravel()
+    return nodes[node_offsets(axes, nothing, grid)[nodes] >= 0]
+
+
+def find_runs(offsets: IntArray, step: int) -> IntArray:
+    """Return `(runs, 3)`: the offset, the number and the count of taps that are `step` apart, single taps for few."""
+    from interpolated_kernels import loops
+
+    ends = np.flatnonzero(np.diff(offsets) != step) + 1
+    runs: list[tuple[int, int, int]] = []
+    for first, last in itertools.pairwise([0, *ends.tolist(), len(offsets)]):
+        if last - first >= loops.ROWS:
+            runs.append((offsets[first], first, last - first))
+        else:
+            runs += [(offsets[tap], tap, 1) for tap in range(first, last)]
+    return np.array(runs, np.int64).reshape(-1, 3)
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """A choice of block: its counts, the multiply-adds of its maps, and the values of its workspace."""
+    """A block: its counts, the multiply-adds of its maps, those that depend on the choice, and the values it keeps."""
 
     counts: tuple[int, int, int]
     smoothing: float
+    work: float
     values: int
 
 
@@ -99,12 +122,12 @@ def _split(extent: int, n: int) -> int:
 
 
 def choose_sizes(problem: Problem, axes: Sequence[Axis], transposed: bool) -> Sizes:
-    """Return the block whose maps cost least for each of its cells, among those that stay in cache."""
-    extents = _extents(problem, axes, transposed)
-    limit = _WORK_BYTES // np.dtype(problem.dtype).itemsize
-    options: list[list[int]] = []
-    for extent, candidates in zip(extents, ((1, 2, 4, 6, 8, 12, 16), (4, 8, 12, 16, 24, 32, 64), (96, 192, 384, 1536)), strict=True):
-        options.append(sorted({_split(extent, n) for n in candidates}))
+    """Return the block whose work costs least for each of its cells; maps that outgrow a core's cache count more."""
+    candidates = ((1, 2, 4, 6, 8, 12, 16, 24), (4, 8, 12, 16, 24, 32, 48, 64), (96, 192, 384, 1536))
+    options = [
+        sorted({_split(extent, n) for n in own})
+        for extent, own in zip(_extents(problem, axes, transposed), candidates, strict=True)
+    ]
     lines = [
         {n: (axis.transposed_lines(n) if transposed else axis.forward_lines(n)) for n in own}
         for axis, own in zip(axes, options, strict=True)
@@ -113,31 +136,42 @@ def choose_sizes(problem: Problem, axes: Sequence[Axis], transposed: bool) -> Si
         _sizes(problem, axes, counts, [own[n] for own, n in zip(lines, counts, strict=True)], transposed)
         for counts in itertools.product(*options)
     ]
+    limit = _MOST_BYTES // np.dtype(problem.dtype).itemsize
     fitting = [sizes for sizes in found if sizes.values <= limit]
-    if not fitting:
-        return min(found, key=lambda sizes: sizes.values)
-    return min(fitting, key=lambda sizes: sizes.smoothing / np.prod(sizes.counts))
+    itemsize = np.dtype(problem.dtype).itemsize
+    return min(
+        fitting or found,
+        key=lambda sizes: (
+            sizes.work
+            / np.prod(sizes.counts)
+            * (1 + _SPILL * max(0.0, math.log2(sizes.values * itemsize / _CACHE_BYTES)))
+        ),
+    )
 
 
 def _sizes(
     problem: Problem, axes: Sequence[Axis], counts: tuple[int, ...], lines: Sequence[Lines], transposed: bool
 ) -> Sizes:
-    planes, rows, columns = lines
     taps = [axis.n_coefficients / len(axis.maps) for axis in axes]
     inputs = [len(line.phases) * line.span for line in lines]
     maps = [sum(line.counts) for line in lines]
     line = maps[2]
-    smoothing = inputs[0] * inputs[1] * line * taps[2]
+    smoothing = 2.0 * inputs[0] * inputs[1] * line * taps[2]  # along columns no inputs are shared
     smoothing += inputs[0] * maps[1] * line * taps[1] * (problem.kernel.n_dims > 1)
     smoothing += maps[0] * maps[1] * line * taps[0] * (problem.kernel.n_dims > 2)
     values = inputs[1] * (inputs[2] + line) + maps[0] * maps[1] * line
     values += inputs[0] * maps[1] * line * (problem.kernel.n_dims > 2)
+    work = smoothing
     if transposed:
-        filters = min(problem.filters_per_group, _FILTERS_OF_CHUNK)
-        values += filters * planes.outputs_span * rows.outputs_span * columns.outputs_span
+        nodes = [
+            sum(len(part.nodes) * count for part, count in zip(axis.maps, own.counts, strict=True))
+            for axis, own in zip(axes, lines, strict=True)
+        ]
+        work += float(np.prod(nodes, dtype=np.float64)) * problem.filters_per_group
         values += (min(problem.channels_per_group, 4) - 1) * maps[0] * maps[1] * line
-        smoothing *= 1.0
-    return Sizes((counts[0], counts[1], counts[2]), smoothing, values)
+        filters = min(problem.filters_per_group, _FILTERS_OF_CHUNK)
+        values += filters * lines[0].outputs_span * lines[1].outputs_span * lines[2].outputs_span
+    return Sizes((counts[0], counts[1], counts[2]), smoothing, work, values)
 
 
 def forward_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntArray) -> Forward:
@@ -161,7 +195,7 @@ def forward_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntAr
                 own.counts if index < 2 else [lines[1].span] * len(own.counts),
                 [step] * len(own.counts) if index < 2 else np.diff(base).tolist(), strict=True,
             )
-        ], problem.dtype)
+        ], problem.dtype, step)
         for index, (axis, own, base, step) in enumerate(zip(axes, lines, firsts, steps, strict=True))
     ]  # fmt: skip
     at_lines = n_row_lines * cells + _SLACK
@@ -188,7 +222,9 @@ def forward_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntAr
         for axis, own, base, step in zip(axes, lines, firsts, steps, strict=True)
     ]
     offsets = node_offsets(axes, by_axis, grid_of(problem))[nodes]
-    return Forward(block, tables, offsets.astype(np.int32))
+    spacing = axes[1].spacing
+    runs = find_runs(offsets, spacing * line) if spacing else _none(3)
+    return Forward(block, tables, loops.LatticeTaps(offsets.astype(np.int32), runs, spacing))
 
 
 def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntArray) -> Transposed:
@@ -198,7 +234,9 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: In
     lanes = loops.lanes_of(problem.dtype)
     counts = choose_sizes(problem, axes, transposed=True).counts
     lines = [axis.transposed_lines(n) for axis, n in zip(axes, counts, strict=True)]
-    firsts = [lines[0].firsts(), lines[1].firsts(), lines[2].firsts(lanes)]
+    # Whole tiles of rows: the sums of several chunks of filters are added without masks.
+    rows = max(1, axes[1].spacing * loops.ROWS) if problem.channels_per_group == 1 else 1
+    firsts = [lines[0].firsts(), lines[1].firsts(rows), lines[2].firsts(2 * lanes)]
     line, n_lines = firsts[2][-1], firsts[1][-1]
     column_span = -(-counts[2] // lanes) * lanes
     cells = len(lines[2].phases) * column_span
@@ -208,7 +246,7 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: In
         _stage([
             (rows, columns, phase * target, taps * step, coefficients)
             for phase, (taps, coefficients) in enumerate(axis.spreading(own, base[:-1]))
-        ], problem.dtype)
+        ], problem.dtype, step)
         for axis, own, base, step, target, rows, columns in zip(
             axes, lines, firsts, steps, targets, (counts[0], counts[1], counts[1]), (*steps[:2], column_span),
             strict=True,
@@ -222,7 +260,7 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: In
     at_rows = at_lines + n_row_lines * line
     at_maps = at_rows + n_plane_lines * n_lines * line * (problem.kernel.n_dims > 2)
     at_outputs = at_maps + min(problem.channels_per_group, 4) * maps_size
-    size = at_outputs + filters * filter_size + _SLACK
+    size = at_outputs + filters * filter_size + (rows + 1) * lines[2].outputs_span + _SLACK
     if problem.kernel.n_dims < 3:
         stages[0] = _no_stage(problem.dtype)
     if problem.kernel.n_dims < 2:
@@ -250,13 +288,26 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: In
     ]
     offsets = node_offsets(axes, by_axis, grid_of(problem))[order]
     rest = problem.filters_per_group % filters
-    chunks = [(offsets[:, None] + np.arange(count) * filter_size).ravel().astype(np.int32) for count in (filters, rest)]
+    bounds = (0, *parts[:, 5].tolist())
+    whole, smaller = (_by_part(offsets, bounds, np.arange(count) * filter_size) for count in (filters, rest))
+    spacing = axes[1].spacing
+    runs = [
+        find_runs(whole[first * filters : last * filters], spacing * lines[2].outputs_span) if spacing else _none(3)
+        for first, last in itertools.pairwise(bounds)
+    ]
+    run_ends = np.array([0, *itertools.accumulate(map(len, runs))])
     low, span = [own.outputs_low for own in lines], [own.outputs_span for own in lines]
     gathering = loops.Gathering(
-        parts, chunks[0], chunks[1], filters, _none(0), problem.out_spatial[-1], low[0], span[0], axes[0].residues, low[1], span[1],
-        axes[1].residues, low[2], span[2], at_outputs, maps_size, *(high - first for first, high in regions),
+        parts, whole, smaller, np.concatenate(runs), run_ends, spacing, filters, _none(0), problem.out_spatial[-1],
+        low[0], span[0], axes[0].residues, low[1], span[1], axes[1].residues, low[2], span[2], at_outputs, maps_size, *(high - first for first, high in regions),
     )  # fmt: skip
-    return Transposed(block, tables, gathering, order, filters)
+    return Transposed(block, tables, gathering, order, bounds, filters)
+
+
+def _by_part(offsets: IntArray, bounds: Sequence[int], filters: IntArray) -> IntArray:
+    """Return the taps' offsets part by part: every filter's nodes, filter after filter."""
+    parts = [(filters[:, None] + offsets[first:last]).ravel() for first, last in itertools.pairwise(bounds)]
+    return np.concatenate(parts).astype(np.int32)
 
 
 def grid_of(problem: Problem) -> tuple[int, int, int]:
@@ -283,20 +334,29 @@ def _shifted(blocks: IntArray, shift: int) -> IntArray:
     return blocks
 
 
-def _stage(parts: list[tuple[int, int, int, IntArray, FloatArray]], dtype: str) -> Any:
-    """Return a stage from `(rows, columns, target, offsets, coefficients)` of every part."""
+def _stage(parts: list[tuple[int, int, int, IntArray, FloatArray]], dtype: str, step: int) -> Any:
+    """Return a stage from `(rows, columns, target, offsets, coefficients)` of every part; lines are `step` apart.
+
+    Along columns, `step` 1, rows share no inputs.
+    """
     from interpolated_kernels import loops
 
-    ends = list(itertools.accumulate(len(part[3]) for part in parts))
-    rows = [(*part[:3], end - len(part[3]), end) for part, end in zip(parts, ends, strict=True)]
+    rows, all_runs, n_taps, n_runs = [], [], 0, 0
+    for part in parts:
+        runs = find_runs(part[3], step) if step > 1 else _none(3)
+        runs[:, 1] += n_taps
+        rows.append((*part[:3], n_taps, n_taps + len(part[3]), n_runs, n_runs + len(runs)))
+        all_runs.append(runs)
+        n_taps, n_runs = n_taps + len(part[3]), n_runs + len(runs)
     offsets = np.concatenate([part[3] for part in parts]).astype(np.int32)
-    return loops.Stage(np.array(rows, np.int64), offsets, np.concatenate([part[4] for part in parts]).astype(dtype))
+    coefficients = np.concatenate([part[4] for part in parts]).astype(dtype)
+    return loops.Stage(np.array(rows, np.int64), offsets, np.concatenate(all_runs), coefficients)
 
 
 def _no_stage(dtype: str) -> Any:
     from interpolated_kernels import loops
 
-    return loops.Stage(_none(5), np.zeros(0, np.int32), np.zeros(0, dtype))
+    return loops.Stage(_none(7), np.zeros(0, np.int32), _none(3), np.zeros(0, dtype))
 
 
 def _table(axis: Axis, blocks: IntArray, lines: Lines, problem: Problem, index: int) -> Any:
@@ -319,7 +379,11 @@ def _parts(
     steps: Sequence[int],
     nodes: IntArray,
 ) -> tuple[IntArray, IntArray]:
-    """Return the nodes sorted by the maps that they gather into, and one row a map: sizes, target, its nodes."""
+    """Return the nodes sorted by the maps that they gather into, and one row a map: sizes, target, its nodes.
+
+    Within a map the last row comes first: gathering reads against the lags.
+    """
+    nodes = nodes[::-1]
     label: Callable[[Axis], list[IntArray]] = lambda axis: [  # noqa: E731
         np.full(len(part.nodes), index) for index, part in enumerate(axis.maps)
     ]
@@ -332,8 +396,9 @@ def _parts(
     ends = np.cumsum(np.bincount(labels, minlength=int(np.prod(counts))))
     parts = []
     for part, chosen in enumerate(itertools.product(*map(range, counts))):
-        sizes = [own.counts[index] for own, index in zip(lines, chosen, strict=True)]
-        width = firsts[2][chosen[2] + 1] - firsts[2][chosen[2]]
+        width, height = (
+            base[index + 1] - base[index] for base, index in zip(firsts[:0:-1], chosen[:0:-1], strict=True)
+        )
         target = sum(base[index] * step for base, index, step in zip(firsts, chosen, steps, strict=True))
-        parts.append((sizes[0], sizes[1], width, target, ends[part - 1] if part else 0, ends[part]))
+        parts.append((lines[0].counts[chosen[0]], height, width, target, ends[part - 1] if part else 0, ends[part]))
     return nodes[order], np.array(parts, np.int64)

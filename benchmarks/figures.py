@@ -1,0 +1,66 @@
+"""The figures that are asked for: for each case and peer, how many times faster, and for the engine against itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FORWARD, BOTH = "forward", "both"
+SHARE_OF_NEIGHBOURS = 0.7  # what the neighbours of a case reach of its figures, in the geometric mean
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a measured value must reach, and what it should."""
+
+    asked: float
+    aim: float | None = None
+    at_most: bool = False
+
+    def verdict(self, value: float) -> str:
+        """Return "aim", "yes" or "no"."""
+        if self.aim is not None and self._reaches(value, self.aim):
+            return "aim"
+        return "yes" if self._reaches(value, self.asked) else "no"
+
+    def _reaches(self, value: float, limit: float) -> bool:
+        return value <= limit if self.at_most else value >= limit
+
+    def __str__(self) -> str:
+        return f"{'<=' if self.at_most else '>='} {self.asked:.4g}"
+
+
+# (first letter of the case, peer, direction); what is not listed is measured without a figure.
+FIGURES = {
+    ("A", "torch", FORWARD): Figure(9, 12),
+    ("A", "torch", BOTH): Figure(25, 40),
+    ("B", "torch", FORWARD): Figure(15),
+    ("B", "opencv", FORWARD): Figure(1.2, 2),
+    ("C", "torch", FORWARD): Figure(40, 60),
+    ("C", "torch", BOTH): Figure(25, 40),
+    ("D", "torch", FORWARD): Figure(1.5),
+    ("D", "torch", BOTH): Figure(4),
+    ("D", "tensorflow", FORWARD): Figure(6),
+    ("D", "tensorflow", BOTH): Figure(10),
+    ("E", "torch", FORWARD): Figure(2, 4),
+    ("E", "torch", BOTH): Figure(8),
+    ("F", "torch", FORWARD): Figure(6, 10),
+    ("F", "torch", BOTH): Figure(15, 25),
+    ("G", "torch", FORWARD): Figure(15),
+    ("G", "torch", BOTH): Figure(50),
+    ("I", "window 31", FORWARD): Figure(1.2, at_most=True),
+    ("I", "window 31", BOTH): Figure(1.25, at_most=True),
+    ("J", "sgemm", FORWARD): Figure(0.9),
+    ("J", "sgemm", BOTH): Figure(0.9),
+    ("K", "machine", FORWARD): Figure(2.5, at_most=True),
+    ("K", "machine", BOTH): Figure(3, at_most=True),
+}
+
+
+def figure_of(case: str, peer: str, direction: str) -> Figure | None:
+    return FIGURES.get((case[0], peer, direction))
+
+
+def figure_of_neighbours(letter: str, peer: str, direction: str) -> Figure | None:
+    """Return what the geometric mean over random neighbours of a case must reach."""
+    figure = figure_of(letter, peer, direction)
+    return figure and Figure(SHARE_OF_NEIGHBOURS * figure.asked)

@@ -1,0 +1,169 @@
+"""Convolve once for each anchor's basis function, then mix: for more filters than anchors.
+
+The dense kernel of a filter is the sum of its weights times the columns of the interpolation matrix, so
+
+    y[f] = sum over channels c and anchors a of weights[f, c, a] * (x[c] convolved with column a).
+
+The first stage is a depthwise convolution with one filter an anchor, the second a convolution with a window of one
+cell; both are problems of their own, whose plans are parts of this one. The gradients are the stages' transposes, and
+the second stage's gradient by its weights is the gradient by the anchors' weights.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.errors import AnchorWarning
+from interpolated_kernels.geometry import Problem
+from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.paths.common import Cost, Machine
+
+ACCURACY = "componentwise"
+SUMS_IN = None
+
+_BYTES_OF_MAPS = 16 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a plan keeps: the plans of both stages, for as many samples as are held at once."""
+
+    problem: Problem
+    maps: Any
+    mixing: Any
+
+
+def supports(problem: Problem) -> str | None:
+    """Serve shared anchors where a group has more filters than anchors."""
+    kernel = problem.kernel
+    if not kernel.shares_positions:
+        return "its filters have positions of their own: shared positions unlock it"
+    if kernel.interpolates_channels:
+        return "its kernels are interpolated through channels"
+    if problem.filters_per_group <= kernel.n_anchors:
+        return f"more filters a group than anchors unlock it, and there are {problem.filters_per_group}"
+    if np.prod(problem.window) == 1:
+        return "a window of one cell has nothing to share"
+    if kernel.n_anchors > np.prod(problem.window):
+        return "it has more anchors than cells"
+    return None
+
+
+def parts(problem: Problem) -> tuple[Problem, ...]:
+    """Return both stages for the samples of a chunk: a map for every channel and anchor, and their mixing."""
+    d, n = len(problem.spatial), problem.kernel.n_anchors
+    maps = replace(
+        problem, kernel=_separate(problem.kernel), batch=_samples_of_chunk(problem), filters=problem.channels * n,
+        groups=problem.channels, accuracy="componentwise", max_memory=None,
+    )  # fmt: skip
+    one_cell = InterpolatedKernel([[0] * d], (1,) * d, "dilated")
+    mixing = replace(
+        maps, kernel=one_cell, channels=problem.channels * n, filters=problem.filters, groups=problem.groups,
+        spatial=problem.out_spatial, stride=(1,) * d, dilation=(1,) * d, padding=((0, 0),) * d, padding_mode="zeros",
+    )  # fmt: skip
+    return maps, mixing
+
+
+def cost(problem: Problem, machine: Machine, parts: tuple[Cost, ...] = ()) -> Cost:
+    """Predict both stages, and the maps' way through memory."""
+    sample_bytes = _map_bytes(problem)
+    seconds = sum(part.seconds for part in parts) + 2 * sample_bytes / machine.bytes_per_second
+    extra = sample_bytes * _samples_of_chunk(problem) * 2 + sum(part.extra_bytes for part in parts)
+    return Cost(seconds, extra, parts[0].error)
+
+
+def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
+    """Keep both stages' plans."""
+    return State(problem, *parts)
+
+
+def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:
+    """Return y."""
+    y = np.empty(state.problem.y_shape, x.dtype)
+    weights = bank.reshape(state.mixing.problem.weights_shape)
+    for chunk in _chunks(state):
+        y[chunk] = state.mixing.forward(_maps(state, x[chunk]), weights)[: len(y[chunk])]
+    return y
+
+
+def grad_x(state: State, grad_y: FloatArray, bank: FloatArray) -> FloatArray:
+    """Return the gradient by x."""
+    maps, mixing = state.maps.problem, state.mixing.problem
+    grad = np.empty(state.problem.x_shape, grad_y.dtype)
+    finite = np.isfinite(bank).all(axis=-1, keepdims=True)  # as in the dense kernel, one NaN reaches the whole support
+    weights = np.where(finite, bank, np.nan).reshape(mixing.weights_shape)
+    x, x_maps = np.zeros(maps.x_shape, grad.dtype), np.zeros(mixing.x_shape, grad.dtype)
+    for chunk in _chunks(state):
+        grad_maps = state.mixing.backward(_whole(grad_y[chunk], mixing.batch), x_maps, weights, ("x",)).x
+        grad[chunk] = state.maps.backward(grad_maps, x, _identity(state, grad.dtype), ("x",)).x[: len(grad[chunk])]
+    return grad
+
+
+def grad_weights(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+    """Return the gradient by the bank `(filters, channels, n)`: the second stage's, chunks summed in float64."""
+    problem, mixing = state.problem, state.mixing.problem
+    total = np.zeros((problem.filters, problem.channels_per_group, problem.kernel.n_anchors))
+    weights = np.zeros(mixing.weights_shape, x.dtype)
+    for chunk in _chunks(state):
+        given = _whole(grad_y[chunk], mixing.batch)
+        grad = state.mixing.backward(given, _maps(state, x[chunk]), weights, ("weights",)).weights
+        grad = grad.reshape(total.shape)
+        # The dense kernel's gradient meets 0 * NaN in the columns of the other anchors.
+        total += np.where(np.isfinite(grad).all(axis=-1, keepdims=True), grad, np.nan)
+    return total
+
+
+def _maps(state: State, x: FloatArray) -> FloatArray:
+    """Return x convolved with every anchor's basis function, `(samples of a chunk, channels * n, *out_spatial)`."""
+    maps = state.maps.problem
+    return np.asarray(state.maps.forward(_whole(x, maps.batch), _identity(state, x.dtype)))
+
+
+def _identity(state: State, dtype: Any) -> FloatArray:
+    """Return the weights of the first stage: in every channel, filter a is the dense kernel of anchor a alone."""
+    problem = state.maps.problem
+    eye = np.eye(problem.kernel.n_anchors, dtype=dtype)
+    return np.tile(eye, (problem.channels, 1)).reshape(problem.weights_shape)
+
+
+def _whole(samples: FloatArray, count: int) -> FloatArray:
+    """Return `count` samples: those given, and zeros where the last chunk has fewer."""
+    if len(samples) == count:
+        return samples
+    whole = np.zeros((count, *samples.shape[1:]), samples.dtype)
+    whole[: len(samples)] = samples
+    return whole
+
+
+def _chunks(state: State) -> Iterator[slice]:
+    count = state.maps.problem.batch
+    for first in range(0, state.problem.batch, count):
+        yield slice(first, min(first + count, state.problem.batch))
+
+
+def _map_bytes(problem: Problem) -> int:
+    """Return the bytes of one sample's maps."""
+    cells = int(np.prod(problem.out_spatial))
+    return np.dtype(problem.dtype).itemsize * problem.channels * problem.kernel.n_anchors * cells
+
+
+def _samples_of_chunk(problem: Problem) -> int:
+    """Return how many samples' maps are held at once: a few megabytes, in chunks as equal as can be."""
+    most = max(1, _BYTES_OF_MAPS // max(1, _map_bytes(problem)))
+    n_chunks = -(-problem.batch // most)
+    return -(-problem.batch // n_chunks) if n_chunks else 1
+
+
+def _separate(kernel: InterpolatedKernel) -> InterpolatedKernel:
+    """Return the kernel with its shared positions listed once, and weights for every channel."""
+    if kernel.positions.ndim == 2 and kernel.channel_mode == "separate":
+        return kernel
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AnchorWarning)  # the kernel's maker was warned
+        return kernel.replace(positions=kernel.position_sets[0], widths=kernel.width_sets[0], channel_mode="separate")

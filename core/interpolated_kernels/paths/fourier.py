@@ -1,0 +1,151 @@
+"""Overlap-save: tiles of x times the kernels' spectra, channels mixed there, one inverse transform a filter.
+
+With `X`, `K` and `G` the spectra of a tile of x, of the dense kernels and of a tile of y's gradient with zeros behind,
+
+    y = inverse(sum over c of X[c] conj(K[f, c])), its first cells, which no wrapped product reaches;
+    grad_x = inverse(sum over f of G[f] K[f, c]), tiles added where they overlap;
+    gradient by the dense kernel = inverse(sum over tiles of X[c] conj(G[f])), its window.
+
+The error is bounded by norms: a quiet region beside a peak loses its digits. A tile that holds a non-finite value, or
+values so large that a spectrum could overflow, goes to another path; so does everything if a weight is not finite.
+
+Source: Oppenheim and Schafer, "Discrete-Time Signal Processing", 2010, section 8.7.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.densify import dense_in
+from interpolated_kernels.geometry import Problem
+from interpolated_kernels.paths.common import Cost, Machine
+from interpolated_kernels.paths.fourier_gradients import InputGradient, Task, WeightsGradient, add_block, n_sums
+from interpolated_kernels.paths.fourier_spectra import cells_of, spectra_of
+from interpolated_kernels.paths.fourier_state import Kernels, State, in_threads, is_safe, kernels_of, size_of
+from interpolated_kernels.paths.fourier_tiles import Block, tiles_of
+
+ACCURACY = "normwise"
+SUMS_IN = None
+
+_LEAST_CELLS = 1024
+_BYTES_OF_TRANSFORMS = 2**19
+
+
+def supports(problem: Problem) -> str | None:
+    """Serve windows of more than one cell on the CPU, on samples large enough for the error's bound."""
+    if problem.device != "cpu":
+        return f"its transforms run on the CPU, and the arrays are on {problem.device}"
+    if np.prod(problem.window) == 1:
+        return "a window of one cell needs no transform"
+    if np.prod(problem.padded) < _LEAST_CELLS:
+        return f"a padded sample of fewer than {_LEAST_CELLS} cells gains nothing from transforms"
+    return None
+
+
+def parts(problem: Problem) -> tuple[Problem, ...]:
+    """Return the problems of one tile and of the whole, for what is not finite."""
+    no_padding = ((0, 0),) * len(problem.spatial)
+    exact = replace(problem, accuracy="componentwise", max_memory=None)
+    tile = replace(exact, batch=1, spatial=tiles_of(problem).shape, padding=no_padding, padding_mode="zeros")
+    return tile, exact
+
+
+def cost(problem: Problem, machine: Machine, parts: tuple[Cost, ...] = ()) -> Cost:
+    """Predict the transforms, the products of spectra, and the kernels' spectra once."""
+    tiles = tiles_of(problem)
+    itemsize = np.dtype(problem.dtype).itemsize
+    seconds = machine.call_seconds + tiles.flops / (machine.fft_flops_per_second * 4 / itemsize)
+    spectra = tiles.n_cells * itemsize * max(block.n_filters for block in tiles.blocks) * problem.channels_per_group
+    extra = spectra * (2 + n_sums(spectra)) + 4 * _BYTES_OF_TRANSFORMS
+    return Cost(seconds, extra, f"normwise, {problem.dtype}")
+
+
+def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
+    """Cut the tiles."""
+    return State(problem, tiles_of(problem), *parts)
+
+
+def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:
+    """Return y."""
+    problem, tiles = state.problem, state.tiles
+    dense, weights = dense_in(bank, problem.kernel, problem.dtype), bank.reshape(problem.weights_shape)
+    if not np.isfinite(dense).all():
+        return np.asarray(state.whole_plan.forward(x, weights))
+    y = np.empty(problem.y_shape, problem.dtype)
+    tasks = list(itertools.product(range(problem.batch), tiles.indices))
+    for block in tiles.blocks:
+        kernels = kernels_of(state, dense, block)
+
+        def run(task: Task, workers: int, block: Block = block, kernels: Kernels = kernels) -> None:
+            sample, tile = task
+            outputs = tiles.outputs_of(y[sample], block.filters, tile)
+            cells = tiles.cut(x[sample, block.channels], tile)
+            if is_safe(state, problem.channels_per_group, size_of(cells, tiles.n_cells), kernels.size):
+                _convolve(state, cells, block, kernels, outputs, workers)
+            else:
+                exact = state.tile_plan.forward(tiles.cut(x[sample], tile)[None], weights)[0, block.filters]
+                outputs[...] = exact[(slice(None), *map(slice, outputs.shape[1:]))]
+
+        in_threads(run, tasks)
+    return y
+
+
+def _convolve(
+    state: State, cells: FloatArray, block: Block, kernels: Kernels, outputs: FloatArray, workers: int
+) -> None:
+    """Write the outputs of one tile, some filters at a time."""
+    from interpolated_kernels import loops
+
+    shape, strides = state.tiles.shape, state.problem.stride
+    keep = tuple((count - 1) * step + 1 for count, step in zip(outputs.shape[1:], strides, strict=True))
+    chosen = (slice(None), *(slice(None, None, step) for step in strides))
+    spectra = spectra_of(cells, shape, workers)
+    at_once = workers * max(1, _BYTES_OF_TRANSFORMS // (spectra.itemsize * spectra.shape[1]))
+    for first in range(0, block.n_filters, at_once):
+        last = min(first + at_once, block.n_filters)
+        mixed = np.empty((last - first, spectra.shape[1]), spectra.dtype)
+        loops.correlate_spectra(spectra, kernels.spectra, first, block.filters_per_group, mixed)
+        outputs[first:last] = cells_of(mixed, shape, keep, workers)[chosen]
+
+
+def grad_x(state: State, grad_y: FloatArray, bank: FloatArray) -> FloatArray:
+    """Return the gradient by x."""
+    return gradients(state, grad_y, grad_y, bank, ("x",))["x"]
+
+
+def grad_weights(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+    """Return the gradient by the bank `(filters, channels, n)`, in float64."""
+    nothing = np.zeros(state.problem.weights_shape, grad_y.dtype)
+    return gradients(state, grad_y, x, nothing, ("weights",))["weights"]
+
+
+def gradients(
+    state: State, grad_y: FloatArray, x: FloatArray, bank: FloatArray, wrt: Sequence[str]
+) -> dict[str, FloatArray]:
+    """Return the gradients that `wrt` names, from the same spectra of y's gradient; x counts for "weights" alone."""
+    problem = state.problem
+    by_x, by_weights, found = None, None, {}
+    if "x" in wrt:
+        dense = dense_in(bank, problem.kernel, problem.dtype)
+        weights = bank.reshape(problem.weights_shape)
+        if np.isfinite(dense).all():
+            by_x = InputGradient(state, grad_y, weights, dense)
+        else:
+            nothing = np.zeros(problem.x_shape, grad_y.dtype)
+            found["x"] = state.whole_plan.backward(grad_y, nothing, weights, ("x",)).x
+    if "weights" in wrt:
+        by_weights = WeightsGradient(state, grad_y, x)
+    if by_x is not None or by_weights is not None:
+        for block in state.tiles.blocks:
+            add_block(state, block, grad_y, by_x, by_weights)
+    if by_x is not None:
+        found["x"] = by_x.result()
+    if by_weights is not None:
+        found["weights"] = by_weights.result()
+    return found

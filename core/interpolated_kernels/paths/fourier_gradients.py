@@ -1,0 +1,203 @@
+"""The Fourier path's gradients: one spectrum a tile of y's gradient serves both."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.densify import gather_bank
+from interpolated_kernels.geometry import Problem
+from interpolated_kernels.paths.common import pad_transpose
+from interpolated_kernels.paths.fourier_spectra import cells_of, n_frequencies, spectra_of
+from interpolated_kernels.paths.fourier_state import Kernels, State, in_threads, is_safe, kernels_of, size_of
+from interpolated_kernels.paths.fourier_tiles import Block
+
+BYTES_OF_SUMS = 24 * 2**20
+_MOST_SUMS = 16
+_TILES_OF_SUM = 16
+
+Task = tuple[int, tuple[int, ...]]
+
+
+def n_sums(bytes_of_one: int) -> int:
+    """Return how many sums of spectra are held at once: as many threads can work, and never by their number."""
+    return max(1, min(_MOST_SUMS, BYTES_OF_SUMS // max(bytes_of_one, 1)))
+
+
+class InputGradient:
+    """The gradient by x: tiles are added to it where they overlap."""
+
+    def __init__(self, state: State, grad_y: FloatArray, bank: FloatArray, dense: FloatArray) -> None:
+        problem = state.problem
+        self.state, self.grad_y, self.bank, self.dense = state, grad_y, bank, dense
+        self.folds = problem.padding_mode != "zeros"
+        spatial = problem.padded if self.folds else problem.spatial
+        self.origin = (0,) * len(spatial) if self.folds else tuple(before for before, _ in problem.padding)
+        self.total = np.zeros((len(grad_y), problem.channels, *spatial), grad_y.dtype)
+
+    def add(self, task: Task, block: Block, spectra: FloatArray | None, kernels: Kernels, workers: int) -> None:
+        """Add a block's part of one tile; without spectra, by the plan for what is not finite."""
+        from interpolated_kernels import loops
+
+        sample, tile = task
+        keep = tuple(axis.reach for axis in self.state.tiles.axes)
+        if spectra is None:
+            given = exact_grad_y(self.state, self.grad_y, task, block)
+            nothing = np.zeros(self.state.tile_plan.problem.x_shape, given.dtype)
+            with np.errstate(invalid="ignore", over="ignore"):
+                cells = self.state.tile_plan.backward(given, nothing, self.bank, ("x",)).x[0, block.channels]
+                self._add(sample, tile, block, cells[(slice(None), *map(slice, keep))])
+            return
+        mixed = np.empty((block.channels.stop - block.channels.start, spectra.shape[1]), spectra.dtype)
+        loops.convolve_spectra(spectra, kernels.spectra, block.filters_per_group, mixed)
+        self._add(sample, tile, block, cells_of(mixed, self.state.tiles.shape, keep, workers))
+
+    def _add(self, sample: int, tile: tuple[int, ...], block: Block, cells: FloatArray) -> None:
+        target = self.total[sample, block.channels]
+        into, of = [slice(None)], [slice(None)]
+        for axis, number, origin, size in zip(self.state.tiles.axes, tile, self.origin, target.shape[1:], strict=True):
+            start = number * axis.step - origin
+            low, high = max(start, 0), min(start + axis.reach, size)
+            into.append(slice(low, max(low, high)))
+            of.append(slice(low - start, max(low, high) - start))
+        target[tuple(into)] += cells[tuple(of)]
+
+    def result(self) -> FloatArray:
+        """Return the gradient by x."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return pad_transpose(self.total, self.state.problem) if self.folds else self.total
+
+
+@dataclass(eq=False)
+class _Sum:
+    """Correlations of some tiles, in the frequency domain, and of those before them, in float64."""
+
+    spectra: FloatArray
+    dense: FloatArray
+    bank: FloatArray
+    n_tiles: int = 0
+
+    def add(self, x: FloatArray, grad_y: FloatArray, block: Block, state: State, workers: int) -> None:
+        """Add the correlations of one tile."""
+        from interpolated_kernels import loops
+
+        loops.add_correlations(x, grad_y, block.filters_per_group, self.spectra)
+        self.n_tiles += 1
+        if self.n_tiles == _TILES_OF_SUM:
+            self.flush(block, state, workers)
+
+    def flush(self, block: Block, state: State, workers: int) -> None:
+        """Add the window's cells of what is summed to the float64 sums, and begin anew."""
+        if self.n_tiles == 0:
+            return
+        problem = state.problem
+        spectra = self.spectra.reshape(-1, self.spectra.shape[-1])
+        cells = cells_of(spectra, state.tiles.shape, problem.extent, workers)
+        cells = cells[(slice(None), *(slice(None, None, step) for step in problem.dilation))]
+        self.dense += cells.reshape(self.dense.shape)
+        self.spectra = np.zeros_like(self.spectra)
+        self.n_tiles = 0
+
+
+@dataclass(eq=False)
+class WeightsGradient:
+    """The gradient by the bank: by the dense kernels from spectra, by the bank itself from what is not finite."""
+
+    state: State
+    grad_y: FloatArray
+    x: FloatArray
+    dense: FloatArray = field(init=False)
+    bank: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        problem = self.state.problem
+        self.dense = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
+        channels = problem.channels_per_group if problem.kernel.channel_mode == "separate" else 1
+        self.bank = np.zeros((problem.filters, channels, problem.kernel.n_anchors))
+
+    def sums(self, block: Block) -> list[_Sum]:
+        """Return sums for a block, all zero."""
+        shape = (block.n_filters, self.dense.shape[1], n_frequencies(self.state.tiles.shape))
+        dtype = np.result_type(self.state.problem.dtype, np.complex64)
+        count = n_sums(int(np.prod(shape)) * dtype.itemsize)
+        dense, bank = self.dense[block.filters], self.bank[block.filters]
+        return [_Sum(np.zeros(shape, dtype), np.zeros_like(dense), np.zeros_like(bank)) for _ in range(count)]
+
+    def add(self, task: Task, block: Block, spectra: FloatArray | None, size: float, sums: _Sum, workers: int) -> None:
+        """Add one tile to `sums`; where values are not finite, by the plan for these."""
+        sample, tile = task
+        tiles = self.state.tiles
+        cells = tiles.cut(self.x[sample, block.channels], tile)
+        x_size = size_of(cells, tiles.n_cells)
+        if spectra is not None and is_safe(self.state, _TILES_OF_SUM, x_size, size):
+            sums.add(spectra_of(cells, tiles.shape, workers), spectra, block, self.state, workers)
+            return
+        plan = self.state.tile_plan
+        given = exact_grad_y(self.state, self.grad_y, task, block)
+        weights = np.zeros(plan.problem.weights_shape, given.dtype)
+        with np.errstate(invalid="ignore", over="ignore"):
+            grad = plan.backward(given, tiles.cut(self.x[sample], tile)[None], weights, ("weights",)).weights
+            grad = grad.reshape(self.bank.shape)[block.filters]
+            sums.bank += np.where(np.isfinite(grad).all(axis=-1, keepdims=True), grad, np.nan)  # 0 * NaN is NaN
+
+    def take(self, block: Block, sums: list[_Sum]) -> None:
+        """Take over a block's sums, in order."""
+        in_threads(lambda one, workers: one.flush(block, self.state, workers), sums)
+        with np.errstate(invalid="ignore", over="ignore"):
+            self.dense[block.filters] = functools.reduce(np.add, (one.dense for one in sums))
+            self.bank[block.filters] = functools.reduce(np.add, (one.bank for one in sums))
+
+    def result(self) -> FloatArray:
+        """Return the gradient by the bank, in float64."""
+        return gather_bank(self.dense, self.state.problem.kernel) + self.bank
+
+
+def exact_grad_y(state: State, grad_y: FloatArray, task: Task, block: Block) -> FloatArray:
+    """Return a tile of y's gradient as the plan of one tile takes it, with zeros for the filters of other blocks."""
+    sample, tile = task
+    given = np.zeros(state.tile_plan.problem.y_shape, grad_y.dtype)
+    outputs = state.tiles.outputs_of(grad_y[sample], block.filters, tile)
+    given[0, block.filters][(slice(None), *map(slice, outputs.shape[1:]))] = outputs
+    return given
+
+
+def add_block(
+    state: State, block: Block, grad_y: FloatArray, by_x: InputGradient | None, by_weights: WeightsGradient | None
+) -> None:
+    """Add a block of filters to the gradients: each tile of y's gradient is transformed once."""
+    kernels = None if by_x is None else kernels_of(state, by_x.dense, block)
+    sums: list[Any] = [None] * _MOST_SUMS if by_weights is None else by_weights.sums(block)
+    terms = float(block.filters_per_group)
+
+    def run(part: tuple[Any, list[Task]], workers: int) -> None:
+        for task in part[1]:
+            cells = _spread(state.tiles.outputs_of(grad_y[task[0]], block.filters, task[1]), state.problem)
+            size = size_of(cells, state.tiles.n_cells)
+            spectra = spectra_of(cells, state.tiles.shape, workers) if is_safe(state, 1.0, size, 1.0) else None
+            if by_x is not None and kernels is not None:
+                is_fine = is_safe(state, terms, size, kernels.size)
+                by_x.add(task, block, spectra if is_fine else None, kernels, workers)
+            if by_weights is not None:
+                by_weights.add(task, block, spectra, size, part[0], workers)
+
+    for tiles in state.tiles.classes():  # the tiles of a class share no cell, so that threads may add them at once
+        tasks = list(itertools.product(range(len(grad_y)), tiles))
+        parts = [(one, tasks[index :: len(sums)]) for index, one in enumerate(sums)]
+        in_threads(run, [part for part in parts if part[1]])
+    if by_weights is not None:
+        by_weights.take(block, sums)
+
+
+def _spread(outputs: FloatArray, problem: Problem) -> FloatArray:
+    """Return outputs at their places among the outputs of stride 1, with zeros between them."""
+    if max(problem.stride) == 1:
+        return outputs
+    shape = tuple((count - 1) * step + 1 for count, step in zip(outputs.shape[1:], problem.stride, strict=True))
+    spread = np.zeros((len(outputs), *shape), outputs.dtype)
+    spread[(slice(None), *(slice(None, None, step) for step in problem.stride))] = outputs
+    return spread

@@ -1,0 +1,79 @@
+"""What the Fourier path's passes share: a plan's state, a block's spectra, the check against overflow, and threads."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.geometry import Problem
+from interpolated_kernels.paths.fourier_spectra import n_frequencies, spectra_of
+from interpolated_kernels.paths.fourier_tiles import Block, Tiles
+
+Task = TypeVar("Task")
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a plan keeps: the tiles, and the plans of one tile and of the whole for what is not finite."""
+
+    problem: Problem
+    tiles: Tiles
+    tile_plan: Any
+    whole_plan: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """A block's spectra `(filters, channels of a group, frequencies)`, and a bound on the entries of a spectrum."""
+
+    spectra: FloatArray
+    size: float
+
+
+def kernels_of(state: State, dense: FloatArray, block: Block) -> Kernels:
+    """Return the spectra of a block's dense kernels, which are finite."""
+    from interpolated_kernels import loops
+
+    problem, shape = state.problem, state.tiles.shape
+    rows = dense[block.filters].reshape(-1, *problem.window)
+    if max(problem.dilation) > 1:
+        spread = np.zeros((len(rows), *problem.extent), rows.dtype)
+        spread[(slice(None), *(slice(None, None, step) for step in problem.dilation))] = rows
+        rows = spread
+    spectra = spectra_of(rows, shape, loops.get_num_threads())
+    return Kernels(
+        spectra.reshape(block.n_filters, problem.channels_per_group, n_frequencies(shape)),
+        size_of(rows, int(np.prod(problem.window))),
+    )
+
+
+def size_of(cells: FloatArray, count: int) -> float:
+    """Return a bound on the entries of a spectrum of `count` such cells; NaN or infinity where a cell is."""
+    if not cells.size:
+        return 0.0
+    return float(np.maximum(cells.max(), -cells.min())) * count
+
+
+def is_safe(state: State, terms: float, *sizes: float) -> bool:
+    """Return whether a sum of `terms` products of spectra of these sizes, transformed back, stays finite."""
+    largest = float(np.finfo(state.problem.dtype).max) / 16
+    return all(size <= largest for size in sizes) and sizes[0] * sizes[1] * terms * state.tiles.n_cells <= largest
+
+
+def in_threads(function: Callable[[Task, int], None], tasks: Sequence[Task]) -> None:
+    """Run tasks on the loops' threads; where there are fewer tasks, one by one, with the threads for each."""
+    from interpolated_kernels import loops
+
+    n_threads = loops.get_num_threads()
+    if n_threads == 1 or len(tasks) < n_threads:
+        for task in tasks:
+            function(task, n_threads)
+        return
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(function, tasks, itertools.repeat(1)))

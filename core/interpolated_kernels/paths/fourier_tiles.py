@@ -1,0 +1,220 @@
+"""How the Fourier path cuts a convolution: tiles of cells along every axis, and blocks of filters.
+
+A tile is a run of outputs on every axis and the cells of padded x that they see. Tiles of x overlap by the window less
+one cell; tiles of outputs do not.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray, IntArray
+from interpolated_kernels.geometry import Problem, padded_index
+
+_BYTES_OF_KERNELS = 8 * 2**20
+_BYTES_OF_CACHE = 2**19
+_MOST_CELLS = 2**20
+_FLOPS_OF_PRODUCT = 5.0
+_FLOPS_OF_CALL = 60_000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """The tiles of one spatial axis."""
+
+    cells: int
+    """The transform's length."""
+    outputs: int
+    """Outputs of a whole tile; the last tile may have fewer."""
+    n_outputs: int
+    stride: int
+    extent: int
+    index: IntArray
+    """For every padded cell that a tile sees, the cell of x that it shows; -1 where it is 0."""
+
+    @property
+    def step(self) -> int:
+        """Padded cells from one tile's first to the next one's."""
+        return self.outputs * self.stride
+
+    @property
+    def count(self) -> int:
+        """Tiles on this axis."""
+        return -(-self.n_outputs // self.outputs)
+
+    @property
+    def reach(self) -> int:
+        """Cells that a tile's outputs see."""
+        return (self.outputs - 1) * self.stride + self.extent
+
+    @property
+    def apart(self) -> int:
+        """How many tiles apart two tiles share no cell."""
+        return min(self.count, -(-self.reach // self.step))
+
+    def outputs_of(self, tile: int) -> slice:
+        """Return the outputs of a tile."""
+        return slice(tile * self.outputs, min((tile + 1) * self.outputs, self.n_outputs))
+
+    def cells_of(self, tile: int) -> IntArray:
+        """Return the cells of x that a tile shows, -1 where it is 0."""
+        return self.index[tile * self.step : tile * self.step + self.cells]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Groups, or some filters of one group, whose kernels' spectra are held together."""
+
+    channels: slice
+    filters: slice
+    filters_per_group: int
+
+    @property
+    def n_filters(self) -> int:
+        """The number of filters."""
+        return self.filters.stop - self.filters.start
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """The tiles of a problem, the blocks of its filters, and the work of one sample in floating-point operations."""
+
+    axes: tuple[Axis, ...]
+    blocks: tuple[Block, ...]
+    flops: float
+
+    @functools.cached_property
+    def shape(self) -> tuple[int, ...]:
+        """The transform's shape."""
+        return tuple(axis.cells for axis in self.axes)
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of a transform."""
+        return int(np.prod(self.shape))
+
+    @property
+    def indices(self) -> Iterator[tuple[int, ...]]:
+        """Every tile, by its number on every axis."""
+        return itertools.product(*(range(axis.count) for axis in self.axes))
+
+    def classes(self) -> list[list[tuple[int, ...]]]:
+        """Return the tiles in lists, such that no two tiles of a list share a cell."""
+        found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+        for tile in self.indices:
+            key = tuple(number % axis.apart for number, axis in zip(tile, self.axes, strict=True))
+            found.setdefault(key, []).append(tile)
+        return list(found.values())
+
+    def outputs_of(self, y: FloatArray, filters: slice, tile: tuple[int, ...]) -> FloatArray:
+        """Return the view of a tile's outputs in `y` `(filters, *out_spatial)`."""
+        outputs = (axis.outputs_of(number) for axis, number in zip(self.axes, tile, strict=True))
+        return y[(filters, *outputs)]
+
+    def cut(self, x: FloatArray, tile: tuple[int, ...]) -> FloatArray:
+        """Return the cells `(channels, *shape)` of a tile of `x` `(channels, *spatial)`: a view where it can be."""
+        inside: list[slice] = [slice(None)]
+        for position, (axis, number) in enumerate(zip(self.axes, tile, strict=True), start=1):
+            shown = axis.cells_of(number)
+            x, run = _show(x, shown, position)
+            inside.append(run)
+        if x.shape[1:] == self.shape:
+            return x
+        cells = np.zeros((len(x), *self.shape), x.dtype)
+        cells[tuple(inside)] = x
+        return cells
+
+
+def _show(x: FloatArray, shown: IntArray, axis: int) -> tuple[FloatArray, slice]:
+    """Return what x shows along an axis without what is 0 before and behind, and where that stands."""
+    there = np.flatnonzero(shown >= 0)
+    if not there.size:
+        return x[(slice(None),) * axis + (slice(0, 0),)], slice(0, 0)
+    run = slice(int(there[0]), int(there[-1]) + 1)
+    cells = shown[run]
+    if len(cells) == 1 or (np.diff(cells) == 1).all():
+        return x[(slice(None),) * axis + (slice(int(cells[0]), int(cells[-1]) + 1),)], run
+    return np.take(x, cells, axis=axis), run
+
+
+def tiles_of(problem: Problem) -> Tiles:
+    """Return the tiles with the least work: a large tile wastes little on its overlap, a small one stays in cache."""
+    candidates = [list(_lengths(problem, axis)) for axis in range(len(problem.spatial))]
+    lengths = min(itertools.product(*candidates), key=lambda lengths: _flops(problem, lengths))
+    axes = tuple(_axis(problem, axis, cells) for axis, cells in enumerate(lengths))
+    return Tiles(axes, tuple(_blocks(problem, lengths)), _flops(problem, lengths))
+
+
+def _lengths(problem: Problem, axis: int) -> set[int]:
+    """Return good transform lengths for one axis, from the whole axis down to little more than the window."""
+    from scipy.fft import next_fast_len
+
+    extent, stride, n_outputs = problem.extent[axis], problem.stride[axis], problem.out_spatial[axis]
+    counts = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, *(2**k for k in range(5, 24)))
+    if len(problem.spatial) == 3:
+        counts = (1, 2, 3, 4, 6, 8, 12, 16, 32)
+    lengths = set()
+    for count in counts:
+        outputs = -(-n_outputs // count)
+        lengths.add(int(next_fast_len((outputs - 1) * stride + extent, real=True)))
+        if outputs * stride < extent // 2 or outputs == 1:
+            break
+    return lengths
+
+
+def _outputs(problem: Problem, axis: int, cells: int) -> int:
+    return min((cells - problem.extent[axis]) // problem.stride[axis] + 1, problem.out_spatial[axis])
+
+
+def _flops(problem: Problem, lengths: tuple[int, ...]) -> float:
+    """Return the work of one sample's forward pass."""
+    cells = float(np.prod(lengths))
+    n_tiles = 1
+    for axis, length in enumerate(lengths):
+        n_tiles *= -(-problem.out_spatial[axis] // _outputs(problem, axis, length))
+    beyond_cache = np.log2(max(1.0, cells * np.dtype(problem.dtype).itemsize / _BYTES_OF_CACHE))
+    transform = 2.5 * cells * np.log2(max(cells, 2)) * (1 + 0.1 * beyond_cache) * (1 if cells <= _MOST_CELLS else 100)
+    pairs = problem.filters * problem.channels_per_group
+    blocks = _blocks(problem, lengths)
+    transforms = problem.filters + problem.channels_per_group * sum(
+        block.n_filters // block.filters_per_group for block in blocks
+    )
+    calls = 2 * len(problem.spatial) * len(blocks)
+    each = transforms * transform + pairs * cells / 2 * _FLOPS_OF_PRODUCT + calls * _FLOPS_OF_CALL
+    return float(n_tiles * each + pairs * transform * 0.6)
+
+
+def _axis(problem: Problem, axis: int, cells: int) -> Axis:
+    shown = padded_index(problem.spatial[axis], *problem.padding[axis], problem.padding_mode)
+    found = Axis(
+        cells, _outputs(problem, axis, cells), problem.out_spatial[axis], problem.stride[axis], problem.extent[axis],
+        shown,
+    )  # fmt: skip
+    missing = (found.count - 1) * found.step + cells - len(shown)
+    return replace(found, index=np.pad(shown, (0, max(missing, 0)), constant_values=-1))
+
+
+def _blocks(problem: Problem, lengths: tuple[int, ...]) -> list[Block]:
+    """Return blocks whose kernels' spectra take a few megabytes together."""
+    pairs = max(1, int(_BYTES_OF_KERNELS // (np.prod(lengths) * np.dtype(problem.dtype).itemsize)))
+    channels, filters = problem.channels_per_group, problem.filters_per_group
+    groups_of_block = pairs // (channels * filters)
+    if groups_of_block >= 1:
+        firsts = range(0, problem.groups, groups_of_block)
+        ranges = [(first, min(first + groups_of_block, problem.groups)) for first in firsts]
+        return [
+            Block(slice(low * channels, high * channels), slice(low * filters, high * filters), filters)
+            for low, high in ranges
+        ]
+    filters_of_block = max(1, pairs // channels)
+    blocks = []
+    for group in range(problem.groups):
+        for first in range(group * filters, (group + 1) * filters, filters_of_block):
+            last = min(first + filters_of_block, (group + 1) * filters)
+            blocks.append(Block(slice(group * channels, (group + 1) * channels), slice(first, last), last - first))
+    return blocks
