@@ -12,7 +12,8 @@ FloatArray: TypeAlias = npt.NDArray[Any]
 IntArray: TypeAlias = npt.NDArray[Any]
 BoolArray: TypeAlias = npt.NDArray[Any]
 
-_COMPUTE_DTYPES = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
+_COMPUTE_NAMES = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
+_NATIVE = {np.dtype(name): np.dtype(name) for name in ("float32", "float64")}  # the common ones: names are slow to ask for
 
 
 def as_floats(name: str, value: Any) -> FloatArray:
@@ -26,7 +27,7 @@ def as_floats(name: str, value: Any) -> FloatArray:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"`{name}` must not be a masked array: fill it first, for example with `{name}.filled(0.0)`.")
     array = np.asarray(value)
-    if array.dtype.name in _COMPUTE_DTYPES:
+    if array.dtype in _NATIVE or array.dtype.name in _COMPUTE_NAMES:
         return array
     if array.dtype.kind in "iub":
         raise TypeError(
@@ -45,16 +46,21 @@ def as_floats(name: str, value: Any) -> FloatArray:
 
 def result_dtype(*arrays: FloatArray) -> np.dtype[Any]:
     """Return the dtype of the result of the arrays together, as NumPy promotes them, in native byte order."""
+    dtype = arrays[0].dtype
+    if dtype in _NATIVE and all(array.dtype == dtype for array in arrays):
+        return _NATIVE[dtype]
     return np.result_type(*arrays).newbyteorder("=")
 
 
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that loops compute in: float64 for float64, float32 for float32 and everything narrower."""
-    return np.dtype(_COMPUTE_DTYPES[dtype.name])
+    return _NATIVE.get(dtype) or np.dtype(_COMPUTE_NAMES[dtype.name])
 
 
 def for_loops(array: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
     """Return `array` C-contiguous, aligned and in the native `dtype`: the one layout that reaches a loop."""
+    if array.dtype is dtype and array.flags.carray:
+        return array
     return np.require(array, dtype=dtype, requirements=("C", "A"))
 
 

@@ -96,7 +96,7 @@ def conv(
     )  # fmt: skip
     shape = _y_shape(x, weights, plan)
     check_out(out, shape, dtype, x, weights)
-    y = plan.forward(_as_x(x, plan), _as_weights(weights, plan)).reshape(shape).astype(dtype, copy=False)
+    y = plan.convolve(_as_x(x, plan, dtype), _as_weights(weights, plan, dtype)).reshape(shape).astype(dtype, copy=False)
     if out is None:
         return y
     out[...] = y
@@ -155,7 +155,7 @@ def conv_backward(
     if grad_y.shape != (expected := _y_shape(x, weights, plan)):
         raise ValueError(f"`grad_y` must have the shape of `conv`'s result, {expected}, got {grad_y.shape}.")
     planned = np.require(grad_y, plan.problem.dtype).reshape(plan.problem.y_shape)
-    grads = plan.backward(planned, _as_x(x, plan), _as_weights(weights, plan), wrt)
+    grads = plan.backward(planned, _as_x(x, plan, dtype), _as_weights(weights, plan, dtype), wrt)
     return Gradients(
         x=None if grads.x is None else grads.x.reshape(x.shape).astype(result_dtype(x), copy=False),
         weights=None
@@ -172,10 +172,16 @@ def _plan_for(
     """Return the plan of these arrays' shapes; equal shapes and options meet the same plan."""
     if not isinstance(kernel, InterpolatedKernel):
         raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
-    frozen = {name: _frozen(option) for name, option in options.items()}
-    if not all(map(_is_key, (path, *frozen.values()))):  # True and 1.0 equal 1, and must not meet its plan
-        return _plan.__wrapped__(x.shape, weights.shape, kernel, compute_dtype(dtype).name, path, **frozen)
-    return _plan(x.shape, weights.shape, kernel, compute_dtype(dtype).name, path, **frozen)
+    name = _NAMES.get(dtype) or compute_dtype(dtype).name
+    if not _KEY_TYPES.issuperset(map(type, options.values())) or type(path) is not str:
+        options = {option: _frozen(value) for option, value in options.items()}
+        if not all(map(_is_key, (path, *options.values()))):  # True and 1.0 equal 1, and must not meet its plan
+            return _plan.__wrapped__(x.shape, weights.shape, kernel, name, path, **options)
+    return _plan(x.shape, weights.shape, kernel, name, path, **options)
+
+
+_NAMES = {np.dtype(name): name for name in ("float32", "float64")}
+_KEY_TYPES = {int, str, type(None)}
 
 
 @functools.lru_cache(maxsize=512)
@@ -210,9 +216,9 @@ def _y_shape(x: FloatArray, weights: FloatArray, plan: Plan) -> tuple[int, ...]:
     return problem.y_shape if lead == 2 else problem.y_shape[1:]
 
 
-def _as_x(x: FloatArray, plan: Plan) -> FloatArray:
-    return for_loops(x, np.dtype(plan.problem.dtype)).reshape(plan.problem.x_shape)
+def _as_x(x: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
+    return for_loops(x, compute_dtype(dtype)).reshape(plan.problem.x_shape)
 
 
-def _as_weights(weights: FloatArray, plan: Plan) -> FloatArray:
-    return for_loops(weights, np.dtype(plan.problem.dtype)).reshape(plan.problem.weights_shape)
+def _as_weights(weights: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
+    return for_loops(weights, compute_dtype(dtype)).reshape(plan.problem.weights_shape)

@@ -53,6 +53,10 @@ class Plan:
         problem = self.problem.summed
         return PATHS[self.path].prepare(problem, tuple(map(plan_problem, PATHS[self.path].parts(problem))))
 
+    @functools.cached_property
+    def _module(self) -> Any:
+        return PATHS[self.path]
+
     @property
     def cost(self) -> Cost:
         """The predicted cost of the chosen path."""
@@ -66,10 +70,14 @@ class Plan:
         ValueError
             If a shape differs from the plan's.
         """
-        x, bank = self._inputs(x, weights)
-        return np.asarray(PATHS[self.path].forward(self._state, self._sum_channels(x), bank)).astype(
-            self.problem.dtype, copy=False
-        )
+        return self.convolve(*self._inputs(x, weights))
+
+    def convolve(self, x: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return y for arrays that are already as planned: C-contiguous, of the planned shapes and compute dtype."""
+        problem = self.problem
+        bank = weights.reshape(problem.filters, -1, problem.kernel.n_anchors)
+        y: FloatArray = self._module.forward(self._state, self._sum_channels(x), bank)
+        return y if y.dtype == x.dtype else y.astype(x.dtype)
 
     def backward(
         self, grad_y: FloatArray, x: FloatArray, weights: FloatArray, wrt: Sequence[str] = ("x", "weights")
@@ -82,7 +90,8 @@ class Plan:
             If a shape differs from the plan's, or `wrt` names what there is no derivative by.
         """
         check_wrt(wrt, self.problem.kernel, ("x", "weights"))
-        x, bank = self._inputs(x, weights)
+        x, weights = self._inputs(x, weights)
+        bank = weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
         grad_y = self._as_planned("grad_y", grad_y, self.problem.y_shape)
         path, dtype = PATHS[self.path], self.problem.dtype
         gradients = getattr(path, "gradients", functools.partial(_each_gradient, path))
@@ -98,8 +107,7 @@ class Plan:
 
     def _inputs(self, x: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         x = self._as_planned("x", x, self.problem.x_shape)
-        weights = self._as_planned("weights", weights, self.problem.weights_shape)
-        return x, weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
+        return x, self._as_planned("weights", weights, self.problem.weights_shape)
 
     def _as_planned(self, name: str, array: FloatArray, shape: tuple[int, ...]) -> FloatArray:
         if array.shape != shape:

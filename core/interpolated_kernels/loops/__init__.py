@@ -8,10 +8,10 @@ from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, gather, 
 from interpolated_kernels.loops.cpu_gradient import multiply_gradients
 from interpolated_kernels.loops.cpu_lattice import Arrays as LatticeArrays
 from interpolated_kernels.loops.cpu_lattice import Block as LatticeBlock
-from interpolated_kernels.loops.cpu_lattice import FlatTables as LatticeTables
+from interpolated_kernels.loops.cpu_lattice import Tables as LatticeTables
 from interpolated_kernels.loops.cpu_lattice import Taps as LatticeTaps
-from interpolated_kernels.loops.cpu_lattice import lattice_forward
-from interpolated_kernels.loops.cpu_lattice_grad_x import Gathering, lattice_grad_x
+from interpolated_kernels.loops.cpu_lattice import job_of, lattice_forward
+from interpolated_kernels.loops.cpu_lattice_grad_x import Gathering, lattice_grad_x, n_tiles
 from interpolated_kernels.loops.cpu_lattice_gradient import lattice_grad_weights
 from interpolated_kernels.loops.cpu_lines import ROWS, AxisTable, Stage
 from interpolated_kernels.loops.cpu_mix import mix
@@ -36,6 +36,7 @@ __all__ = [
     "convolve_spectra",
     "correlate_spectra",
     "gather",
+    "job_of",
     "get_num_threads",
     "lanes_of",
     "lattice_forward",
@@ -44,6 +45,7 @@ __all__ = [
     "layer",
     "mix",
     "multiply_gradients",
+    "n_tiles",
     "pack",
     "pack_weights",
     "set_num_threads",

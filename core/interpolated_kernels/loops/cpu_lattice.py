@@ -76,38 +76,6 @@ class Block(NamedTuple):
     size: int
 
 
-class FlatTables(NamedTuple):
-    """The fields of `Tables` one after another: a parallel loop cannot take nested tuples."""
-
-    plane_blocks: Any
-    plane_lines: Any
-    plane_index: Any
-    plane_low: int
-    plane_high: int
-    row_blocks: Any
-    row_lines: Any
-    row_index: Any
-    row_low: int
-    row_high: int
-    column_blocks: Any
-    column_lines: Any
-    column_index: Any
-    column_low: int
-    column_high: int
-    by_columns: Any
-    column_offsets: Any
-    column_runs: Any
-    column_coefficients: Any
-    by_rows: Any
-    row_offsets: Any
-    row_runs: Any
-    row_coefficients: Any
-    by_planes: Any
-    plane_offsets: Any
-    plane_runs: Any
-    plane_coefficients: Any
-
-
 class Taps(NamedTuple):
     """Where every anchor reads the maps, tap by tap; and as runs over rows that are `spacing` apart, or 0."""
 
@@ -127,36 +95,96 @@ class Tables(NamedTuple):
     by_planes: Any
 
 
-def lattice_forward(x: Any, weights: Any, taps: Taps, arrays: Arrays, block: Block, tables: FlatTables, y: Any) -> None:
+class Job(NamedTuple):
+    """All that a loop must know, in three arrays: numba unpacks and compiles few arguments far faster than many.
+
+    `numbers` starts with the place and the length of every section; sections are `Arrays`, `Block`, the axes' limits,
+    their blocks, lines and indices, the stages' places in `offsets` and `coefficients`, parts and runs, the taps, and
+    what a computation adds.
+    """
+
+    numbers: Any
+    offsets: Any
+    coefficients: Any
+
+
+def job_of(arrays: Arrays, block: Block, tables: Tables, taps: Taps, *more: Any) -> Job:
+    """Return the arguments in three arrays; `more` are int arrays for `section`."""
+    axes = (tables.planes, tables.rows, tables.columns)
+    stages = (tables.by_columns, tables.by_rows, tables.by_planes)
+    ends = np.cumsum([0, *(len(stage.offsets) for stage in stages), len(taps.offsets)])
+    sections = [
+        arrays,
+        block,
+        [limit for axis in axes for limit in (axis.low, axis.high)],
+        *(part for axis in axes for part in (axis.blocks, axis.lines, axis.index)),
+        [*ends, taps.spacing],
+        *(part for stage in stages for part in (stage.parts, stage.runs)),
+        taps.runs,
+        *more,
+    ]
+    flat = [np.asarray(section, np.int64).ravel() for section in sections]
+    sizes = np.array([len(section) for section in flat])
+    header = np.stack([2 * len(flat) + np.cumsum(sizes) - sizes, sizes], axis=1)
+    return Job(
+        np.concatenate([header.ravel(), *flat]),
+        np.concatenate([*(stage.offsets for stage in stages), taps.offsets]).astype(np.int32),
+        np.concatenate([stage.coefficients for stage in stages]),
+    )
+
+
+@jit(inner=True)
+def section(numbers, index):
+    """Return a section of a job's numbers."""
+    start = numbers[2 * index]
+    return numbers[start : start + numbers[2 * index + 1]]
+
+
+@jit(inner=True)
+def _axis_of(numbers, axis, columns):
+    limits, blocks = section(numbers, 2), section(numbers, 3 + 3 * axis)
+    return AxisTable(
+        blocks.reshape(len(blocks) // columns, columns), section(numbers, 4 + 3 * axis),
+        section(numbers, 5 + 3 * axis), limits[2 * axis], limits[2 * axis + 1],
+    )  # fmt: skip
+
+
+@jit(inner=True)
+def _stage_of(job, stage):
+    numbers = job.numbers
+    ends, parts, runs = section(numbers, 12), section(numbers, 13 + 2 * stage), section(numbers, 14 + 2 * stage)
+    first, last = ends[stage], ends[stage + 1]
+    return Stage(
+        parts.reshape(len(parts) // 7, 7), job.offsets[first:last], runs, job.coefficients[first:last]
+    )
+
+
+@jit(inner=True)
+def open_job(job, columns):
+    """Return the arrays' and the block's numbers, the tables and the taps; blocks have so many `columns`."""
+    numbers = job.numbers
+    a, b, ends = section(numbers, 0), section(numbers, 1), section(numbers, 12)
+    arrays = Arrays(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12])
+    block = Block(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13])
+    tables = Tables(
+        _axis_of(numbers, 0, columns), _axis_of(numbers, 1, columns), _axis_of(numbers, 2, columns),
+        _stage_of(job, 0), _stage_of(job, 1), _stage_of(job, 2),
+    )  # fmt: skip
+    return arrays, block, tables, Taps(job.offsets[ends[3] : ends[4]], section(numbers, 19), ends[5])
+
+
+def lattice_forward(x: Any, weights: Any, job: Job, block_size: int, n_tasks: int, y: Any) -> None:
     """Write y from flat x and packed weights."""
-    n_blocks = count_blocks(tables)
-    is_worth_it = y.size * (arrays.ins * arrays.n_nodes + 50) > 2**20
     load_apart(x.dtype.name)
-    work = workspace(block.size, x.dtype)
-    launch(_forward_parallel, _forward_serial, is_worth_it, x, weights, taps, arrays, block, tables, n_blocks, work, y)
+    is_worth_it = y.size * len(weights) > 2**21
+    launch(
+        _forward_parallel, _forward_serial, is_worth_it, x, weights, *job, n_tasks, workspace(block_size, x.dtype), y
+    )
 
 
 def workspace(size: int, dtype: Any) -> Any:
     """Return a row of scratch memory for every thread."""
     return np.empty((get_num_threads(), size), dtype)
-
-
-def count_blocks(tables: FlatTables) -> int:
-    """Return how many blocks one sample has."""
-    return len(tables.plane_blocks) * len(tables.row_blocks) * len(tables.column_blocks)
-
-
-@jit(inner=True)
-def unflatten(flat):
-    """Return the tables by axis and stage."""
-    return Tables(
-        AxisTable(flat.plane_blocks, flat.plane_lines, flat.plane_index, flat.plane_low, flat.plane_high),
-        AxisTable(flat.row_blocks, flat.row_lines, flat.row_index, flat.row_low, flat.row_high),
-        AxisTable(flat.column_blocks, flat.column_lines, flat.column_index, flat.column_low, flat.column_high),
-        Stage(flat.by_columns, flat.column_offsets, flat.column_runs, flat.column_coefficients),
-        Stage(flat.by_rows, flat.row_offsets, flat.row_runs, flat.row_coefficients),
-        Stage(flat.by_planes, flat.plane_offsets, flat.plane_runs, flat.plane_coefficients),
-    )
 
 
 @jit(inner=True)
@@ -197,8 +225,8 @@ def make_maps(x, start, arrays, block, tables, plane_at, row_at, column_at, work
 
 
 @jit(inner=True)
-def _forward_task(x, weights, taps, arrays, block, flat, work, y, task):
-    tables = unflatten(flat)
+def _forward_task(x, weights, numbers, offsets, coefficients, work, y, task):
+    arrays, block, tables, taps = open_job(Job(numbers, offsets, coefficients), 3)
     column_at = task % len(tables.columns.blocks)
     task //= len(tables.columns.blocks)
     row_at = task % len(tables.rows.blocks)
@@ -219,7 +247,7 @@ def _forward_task(x, weights, taps, arrays, block, flat, work, y, task):
                 y_start + plane * arrays.plane_step, 0, arrays.row_step,
             )  # fmt: skip
             if arrays.outs == 1 and can_share_rows(lines, taps.spacing, y):
-                sum_rows(work, weights, at, taps.runs, 0, len(taps.runs), lines, taps.spacing, channel > 0, y)
+                sum_rows(work, weights, at, taps.runs, 0, len(taps.runs) // 3, lines, taps.spacing, channel > 0, y)
             elif arrays.outs == 1:
                 sum_taps(1, work, weights, at, taps.offsets, 0, arrays.n_nodes, lines, channel > 0, y, 0)
             else:
@@ -248,12 +276,12 @@ def _sum_filters(work, weights, offsets, arrays, lines, group, channel, y):
 
 
 @jit
-def _forward_serial(x, weights, taps, arrays, block, tables, n_blocks, work, y):
-    for task in range(arrays.samples * arrays.groups * n_blocks):
-        _forward_task(x, weights, taps, arrays, block, tables, work[0], y, task)
+def _forward_serial(x, weights, numbers, offsets, coefficients, n_tasks, work, y):
+    for task in range(n_tasks):
+        _forward_task(x, weights, numbers, offsets, coefficients, work[0], y, task)
 
 
 @jit(parallel=True)
-def _forward_parallel(x, weights, taps, arrays, block, tables, n_blocks, work, y):
-    for task in prange(arrays.samples * arrays.groups * n_blocks):
-        _forward_task(x, weights, taps, arrays, block, tables, work[thread_id()], y, task)
+def _forward_parallel(x, weights, numbers, offsets, coefficients, n_tasks, work, y):
+    for task in prange(n_tasks):
+        _forward_task(x, weights, numbers, offsets, coefficients, work[thread_id()], y, task)

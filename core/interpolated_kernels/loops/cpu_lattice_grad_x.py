@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from numba import prange
 
-from interpolated_kernels.loops.cpu_lattice import Arrays, Block, FlatTables, count_blocks, unflatten, workspace
+from interpolated_kernels.loops.cpu_lattice import Job, open_job, section, workspace
 from interpolated_kernels.loops.cpu_lines import (
     AxisTable,
     Lines,
@@ -26,21 +26,15 @@ from interpolated_kernels.loops.threads import launch, thread_id
 
 
 class Gathering(NamedTuple):
-    """How y's gradient is read: outputs that a block needs, the parts of the maps, and where each tap reads.
+    """How y's gradient is read: outputs that a block needs, and the parts of the maps.
 
-    `parts` are `(planes, rows, columns, target, first node, last node)`. The taps of a part are counted by filter, then
-    node; `offsets` are those of a chunk of `filters`, `rest_offsets` those of the last, smaller one. `runs` are the
-    same as runs over rows that are `spacing` apart, those of part p from `run_ends[p]` to `run_ends[p + 1]`, or none.
+    `filters` are gathered at a time. `parts` are `(planes, rows, columns, target, first node, last node)`; the taps of a
+    part are counted by filter, then node. Runs over rows that are `spacing` apart, those of part p from `run_ends[p]` to
+    `run_ends[p + 1]`, are the same taps, or none. A job's taps are those of whole chunks, then of the last, smaller one.
     """
 
-    parts: Any
-    offsets: Any
-    rest_offsets: Any
-    runs: Any
-    run_ends: Any
-    spacing: int
     filters: int
-    no_index: Any
+    spacing: int
     out_columns: int
     plane_low: int
     plane_span: int
@@ -57,27 +51,12 @@ class Gathering(NamedTuple):
     x_columns: int
 
 
-def lattice_grad_x(
-    y: Any, weights: Any, arrays: Arrays, block: Block, tables: FlatTables, gathering: Gathering, grad: Any
-) -> None:
+def lattice_grad_x(y: Any, weights: Any, job: Job, block_size: int, n_tasks: int, grad: Any) -> None:
     """Write the gradient by x, or by the padded x, from flat y."""
-    n_blocks = count_blocks(tables)
-    is_worth_it = grad.size * (arrays.outs * arrays.n_nodes + 50) > 2**20
     load_apart(y.dtype.name)
-    work = workspace(block.size, y.dtype)
+    is_worth_it = grad.size * len(weights) > 2**21
     launch(
-        _grad_x_parallel,
-        _grad_x_serial,
-        is_worth_it,
-        y,
-        weights,
-        arrays,
-        block,
-        tables,
-        gathering,
-        n_blocks,
-        work,
-        grad,
+        _grad_x_parallel, _grad_x_serial, is_worth_it, y, weights, *job, n_tasks, workspace(block_size, y.dtype), grad
     )
 
 
@@ -85,7 +64,8 @@ def lattice_grad_x(
 def _pack_outputs(y, start, arrays, gathering, plane_block, row_block, column_block, planes, rows, work, at):
     """Copy the outputs of one filter that a block needs, with zeros where there are none."""
     size = gathering.column_span
-    outputs = AxisTable(row_block, gathering.no_index, gathering.no_index, 0, gathering.out_columns)
+    nothing = row_block[:0]
+    outputs = AxisTable(row_block.reshape(1, len(row_block)), nothing, nothing, 0, gathering.out_columns)
     for plane in range(planes):
         out_plane = plane_block[0] + gathering.plane_low + plane
         for row in range(rows):
@@ -100,7 +80,7 @@ def _pack_outputs(y, start, arrays, gathering, plane_block, row_block, column_bl
 
 
 @jit(inner=True)
-def _gather_maps(y, weights, arrays, block, gathering, image, first, width, blocks, work):
+def _gather_maps(y, weights, arrays, block, gathering, taps, parts, run_ends, image, first, width, blocks, work):
     """Write the maps of `width` channels from `first` on: weights times y's gradient, all filters, chunk by chunk."""
     plane_block, row_block, column_block = blocks
     short_planes, short_rows = block.planes - plane_block[2], block.rows - row_block[2]
@@ -115,18 +95,19 @@ def _gather_maps(y, weights, arrays, block, gathering, image, first, width, bloc
                 row_block, column_block, gathering.plane_span - short_planes, gathering.row_span - short_rows, work,
                 gathering.at + index * filter_size,
             )  # fmt: skip
-        offsets = gathering.offsets if filters == gathering.filters else gathering.rest_offsets
-        for index in range(len(gathering.parts)):
-            part = gathering.parts[index]
+        whole = gathering.filters * arrays.n_nodes
+        offsets = taps.offsets[:whole] if filters == gathering.filters else taps.offsets[whole:]
+        for index in range(len(parts)):
+            part = parts[index]
             lines = Lines(
                 part[0] - short_planes, part[1] - short_rows, part[2], gathering.at,
                 gathering.row_span * gathering.column_span, gathering.column_span, block.at_maps + part[3], size,
                 block.line,
             )  # fmt: skip
             if width == 1 and filters == gathering.filters and can_share_rows(lines, gathering.spacing, work):
-                first_run, last_run = gathering.run_ends[index], gathering.run_ends[index + 1]
+                first_run, last_run = run_ends[index], run_ends[index + 1]
                 sum_rows(
-                    work, weights, at + part[4] * filters, gathering.runs, first_run, last_run, lines,
+                    work, weights, at + part[4] * filters, taps.runs, first_run, last_run, lines,
                     gathering.spacing, first_filter > 0, work,
                 )  # fmt: skip
                 continue
@@ -168,15 +149,20 @@ def _spread_maps(arrays, block, tables, gathering, maps, start, blocks, work, gr
                 at += block.column_span
 
 
-@jit(inner=True)
+@jit
 def n_tiles(count):
     """Return how many tiles of 4, 2 and 1 a number of channels takes."""
     return count // 4 + count % 4 // 2 + count % 2
 
 
 @jit(inner=True)
-def _grad_x_task(y, weights, arrays, block, flat, gathering, work, grad, task):
-    tables = unflatten(flat)
+def _grad_x_task(y, weights, numbers, offsets, coefficients, work, grad, task):
+    arrays, block, tables, taps = open_job(Job(numbers, offsets, coefficients), 5)
+    g, parts, run_ends = section(numbers, 20), section(numbers, 21), section(numbers, 22)
+    parts = parts.reshape(len(parts) // 6, 6)
+    gathering = Gathering(
+        g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15]
+    )
     column_at = task % len(tables.columns.blocks)
     task //= len(tables.columns.blocks)
     row_at = task % len(tables.rows.blocks)
@@ -188,7 +174,9 @@ def _grad_x_task(y, weights, arrays, block, flat, gathering, work, grad, task):
     first = 4 * part if part <= fours else 4 * fours + 2
     width = tile_width(arrays.ins - first)
     blocks = (tables.planes.blocks[plane_at], tables.rows.blocks[row_at], tables.columns.blocks[column_at])
-    _gather_maps(y, weights, arrays, block, gathering, image, first, width, blocks, work)
+    _gather_maps(
+        y, weights, arrays, block, gathering, taps, parts, run_ends, image, first, width, blocks, work
+    )
     for index in range(width):
         start = (image * arrays.ins + first + index) * arrays.x_channel
         maps = block.at_maps + index * gathering.maps_size
@@ -196,12 +184,12 @@ def _grad_x_task(y, weights, arrays, block, flat, gathering, work, grad, task):
 
 
 @jit
-def _grad_x_serial(y, weights, arrays, block, tables, gathering, n_blocks, work, grad):
-    for task in range(arrays.samples * arrays.groups * n_tiles(arrays.ins) * n_blocks):
-        _grad_x_task(y, weights, arrays, block, tables, gathering, work[0], grad, task)
+def _grad_x_serial(y, weights, numbers, offsets, coefficients, n_tasks, work, grad):
+    for task in range(n_tasks):
+        _grad_x_task(y, weights, numbers, offsets, coefficients, work[0], grad, task)
 
 
 @jit(parallel=True)
-def _grad_x_parallel(y, weights, arrays, block, tables, gathering, n_blocks, work, grad):
-    for task in prange(arrays.samples * arrays.groups * n_tiles(arrays.ins) * n_blocks):
-        _grad_x_task(y, weights, arrays, block, tables, gathering, work[thread_id()], grad, task)
+def _grad_x_parallel(y, weights, numbers, offsets, coefficients, n_tasks, work, grad):
+    for task in prange(n_tasks):
+        _grad_x_task(y, weights, numbers, offsets, coefficients, work[thread_id()], grad, task)

@@ -10,15 +10,7 @@ from typing import Any
 
 from numba import prange
 
-from interpolated_kernels.loops.cpu_lattice import (
-    Arrays,
-    Block,
-    FlatTables,
-    count_blocks,
-    make_maps,
-    unflatten,
-    workspace,
-)
+from interpolated_kernels.loops.cpu_lattice import Job, make_maps, open_job, workspace
 from interpolated_kernels.loops.cpu_lines import tile_width
 from interpolated_kernels.loops.cpu_tiles import (
     VECTOR_BYTES,
@@ -33,16 +25,14 @@ from interpolated_kernels.loops.threads import launch, thread_id
 
 
 def lattice_grad_weights(
-    y: Any, x: Any, offsets: Any, arrays: Arrays, block: Block, tables: FlatTables, n_products: int, grads: Any
+    y: Any, x: Any, job: Job, block_size: int, n_items: int, n_groups: int, n_products: int, grads: Any
 ) -> None:
-    """Add to `grads` `(parts, groups * outs, ins, nodes)`, float64: part p sums every p-th run of blocks."""
-    n_blocks = count_blocks(tables)
-    is_worth_it = y.size * (arrays.ins * arrays.n_nodes + 50) > 2**20
+    """Add to `grads` `(parts, sums)`, float64: part p sums every p-th run of the samples' blocks, its items."""
     load_apart(x.dtype.name)
-    work = workspace(block.size, x.dtype)
+    is_worth_it = y.size * grads.shape[1] > 2**21
     launch(
-        _gradient_parallel, _gradient_serial, is_worth_it, y, x, offsets, arrays, block, tables, n_blocks, n_products,
-        work, grads,
+        _gradient_parallel, _gradient_serial, is_worth_it, y, x, *job, n_items, n_groups, n_products,
+        workspace(block_size, x.dtype), grads,
     )  # fmt: skip
 
 
@@ -105,9 +95,9 @@ def _add_piece(y, y_at, work, work_at, offsets, arrays, rows, columns, line, gro
 
 
 @jit(inner=True)
-def _add_block(y, x, offsets, arrays, block, flat, n_products, group, item, work, grad):
+def _add_block(y, x, job, n_products, group, item, work, grad):
     """Add the products of one block of outputs of one sample."""
-    tables = unflatten(flat)
+    arrays, block, tables, taps = open_job(job, 3)
     column_at = item % len(tables.columns.blocks)
     item //= len(tables.columns.blocks)
     row_at = item % len(tables.rows.blocks)
@@ -130,26 +120,27 @@ def _add_block(y, x, offsets, arrays, block, flat, n_products, group, item, work
                     source = block.at_maps + (plane * block.n_lines + row) * block.line + cell
                     target = y_start + plane * arrays.plane_step + row * arrays.row_step + cell
                     _add_piece(
-                        y, target, work, source, offsets, arrays, min(chunk, row_block[2] - row),
+                        y, target, work, source, taps.offsets, arrays, min(chunk, row_block[2] - row),
                         min(cells, columns - cell), block.line, group, channel, grad,
                     )  # fmt: skip
 
 
 @jit(inner=True)
-def _gradient_task(y, x, offsets, arrays, block, tables, n_blocks, n_products, work, grads, task):
-    part, group = task // arrays.groups, task % arrays.groups
-    n_items = arrays.samples * n_blocks
+def _gradient_task(y, x, job, n_items, n_groups, n_products, work, grads, task):
+    part, group = task // n_groups, task % n_groups
     for item in range(part * n_items // len(grads), (part + 1) * n_items // len(grads)):
-        _add_block(y, x, offsets, arrays, block, tables, n_products, group, item, work, grads[part].reshape(-1))
+        _add_block(y, x, job, n_products, group, item, work, grads[part])
 
 
 @jit
-def _gradient_serial(y, x, offsets, arrays, block, tables, n_blocks, n_products, work, grads):
-    for task in range(len(grads) * arrays.groups):
-        _gradient_task(y, x, offsets, arrays, block, tables, n_blocks, n_products, work[0], grads, task)
+def _gradient_serial(y, x, numbers, offsets, coefficients, n_items, n_groups, n_products, work, grads):
+    job = Job(numbers, offsets, coefficients)
+    for task in range(len(grads) * n_groups):
+        _gradient_task(y, x, job, n_items, n_groups, n_products, work[0], grads, task)
 
 
 @jit(parallel=True)
-def _gradient_parallel(y, x, offsets, arrays, block, tables, n_blocks, n_products, work, grads):
-    for task in prange(len(grads) * arrays.groups):
-        _gradient_task(y, x, offsets, arrays, block, tables, n_blocks, n_products, work[thread_id()], grads, task)
+def _gradient_parallel(y, x, numbers, offsets, coefficients, n_items, n_groups, n_products, work, grads):
+    for task in prange(len(grads) * n_groups):
+        job = Job(numbers, offsets, coefficients)
+        _gradient_task(y, x, job, n_items, n_groups, n_products, work[thread_id()], grads, task)

@@ -73,7 +73,8 @@ def parts(problem: Problem) -> tuple[Problem, ...]:
 def cost(problem: Problem, machine: Machine, parts: tuple[Cost, ...] = ()) -> Cost:
     """Predict both stages, and the maps' way through memory."""
     sample_bytes = _map_bytes(problem)
-    seconds = sum(part.seconds for part in parts) + 2 * sample_bytes / machine.bytes_per_second
+    y_bytes = sample_bytes // (problem.channels * problem.kernel.n_anchors) * problem.filters
+    seconds = sum(part.seconds for part in parts) + 2 * (sample_bytes + y_bytes) / machine.bytes_per_second
     extra = sample_bytes * _samples_of_chunk(problem) * 2 + sum(part.extra_bytes for part in parts)
     return Cost(seconds, extra, parts[0].error)
 
@@ -85,8 +86,10 @@ def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
 
 def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:
     """Return y."""
-    y = np.empty(state.problem.y_shape, x.dtype)
     weights = bank.reshape(state.mixing.problem.weights_shape)
+    if state.maps.problem.batch == len(x):
+        return np.asarray(state.mixing.forward(_maps(state, x), weights))
+    y = np.empty(state.problem.y_shape, x.dtype)
     for chunk in _chunks(state):
         y[chunk] = state.mixing.forward(_maps(state, x[chunk]), weights)[: len(y[chunk])]
     return y

@@ -17,7 +17,7 @@ class Machine:
     name: str = "defaults"
     multiply_adds_per_second: float = 45e9
     numpy_multiply_adds_per_second: float = 0.3e9
-    fft_flops_per_second: float = 4.5e9
+    fft_flops_per_second: float = 6.5e9
     bytes_per_second: float = 8e9
     call_seconds: float = 20e-6
 

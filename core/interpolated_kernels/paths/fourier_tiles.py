@@ -19,7 +19,8 @@ from interpolated_kernels.geometry import Problem, padded_index
 _BYTES_OF_KERNELS = 8 * 2**20
 _BYTES_OF_CACHE = 2**19
 _MOST_CELLS = 2**20
-_FLOPS_OF_PRODUCT = 5.0
+_FLOPS_OF_PRODUCT = 8.0
+_SLOWER_ON_A_LINE = 1.7  # one transform alone has no neighbours to fill a vector with
 _FLOPS_OF_CALL = 60_000.0
 
 
@@ -179,6 +180,7 @@ def _flops(problem: Problem, lengths: tuple[int, ...]) -> float:
         n_tiles *= -(-problem.out_spatial[axis] // _outputs(problem, axis, length))
     beyond_cache = np.log2(max(1.0, cells * np.dtype(problem.dtype).itemsize / _BYTES_OF_CACHE))
     transform = 2.5 * cells * np.log2(max(cells, 2)) * (1 + 0.1 * beyond_cache) * (1 if cells <= _MOST_CELLS else 100)
+    transform *= _SLOWER_ON_A_LINE if len(lengths) == 1 else 1.0
     pairs = problem.filters * problem.channels_per_group
     blocks = _blocks(problem, lengths)
     transforms = problem.filters + problem.channels_per_group * sum(

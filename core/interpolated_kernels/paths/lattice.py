@@ -31,7 +31,6 @@ from interpolated_kernels.paths.lattice_layout import (
     choose_sizes,
     forward_layout,
     grid_of,
-    three,
     transposed_layout,
 )
 
@@ -56,6 +55,27 @@ class State:
     def forward(self) -> Forward:
         """The tables of forward and of the weights' gradient."""
         return forward_layout(self.problem, self.axes, self.nodes)
+
+    @functools.cached_property
+    def packing(self) -> IntArray:
+        """Which value of the nodes' bank stands where in the loops' weights."""
+        return _pack_weights(self._numbers()[:, :, self.nodes], self.problem.groups, 1, (0, len(self.nodes)))
+
+    @functools.cached_property
+    def transposed_packing(self) -> IntArray:
+        """The same for the gradient by x."""
+        tables = self.transposed
+        by_channel = _by_channel(self._numbers()[:, :, tables.order], self.problem.groups)
+        return _pack_weights(by_channel, self.problem.groups, tables.filters, tables.bounds)
+
+    def _numbers(self) -> IntArray:
+        """Return where each node's value stands: in the bank itself, or in the bank with its channels filled in."""
+        problem = self.problem
+        if problem.kernel.interpolates_channels:
+            shape = (problem.filters, problem.channels_per_group, int(np.prod(grid_of(problem))))
+            return np.arange(int(np.prod(shape))).reshape(shape)
+        shape = (problem.filters, problem.channels_per_group, problem.kernel.n_anchors)
+        return np.arange(int(np.prod(shape))).reshape(shape)[:, :, problem.kernel.factors().order]
 
     @functools.cached_property
     def transposed(self) -> Transposed:
@@ -100,13 +120,12 @@ def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:
     from interpolated_kernels import loops
 
     problem, tables = state.problem, state.forward
-    values, spoilt = _node_bank(problem, bank)
-    weights = _pack_weights(values[:, :, state.nodes], problem.groups, 1, (0, len(state.nodes))).astype(problem.dtype)
-    y = np.empty(problem.y_shape, problem.dtype)
-    loops.lattice_forward(
-        x.reshape(-1), weights, tables.taps, _arrays(state), tables.block, tables.tables, y.reshape(-1)
-    )
-    if spoilt.any():
+    values, spoilt = _node_values(problem, bank)
+    y = np.empty(problem.y_shape, x.dtype)
+    weights = values[state.packing]
+    n_tasks = tables.n_items * problem.groups
+    loops.lattice_forward(x.reshape(-1), weights, tables.job, tables.block_size, n_tasks, y.reshape(-1))
+    if spoilt is not None:
         y[:, spoilt.any(axis=1)] = np.nan
     return y
 
@@ -116,18 +135,16 @@ def grad_x(state: State, grad_y: FloatArray, bank: FloatArray) -> FloatArray:
     from interpolated_kernels import loops
 
     problem, tables = state.problem, state.transposed
-    values, spoilt = _node_bank(problem, bank)
-    by_channel = _by_channel(values[:, :, tables.order], problem.groups)
-    weights = _pack_weights(by_channel, problem.groups, tables.filters, tables.bounds).astype(problem.dtype)
+    values, spoilt = _node_values(problem, bank)
+    weights = values[state.transposed_packing]
     folds = problem.padding_mode != "zeros"
     shape = (problem.batch, problem.channels, *(problem.padded if folds else problem.spatial))
     grad = np.zeros(shape, problem.dtype)
-    arrays = _arrays(state, three(shape[2:], 1))
     loops.lattice_grad_x(
-        grad_y.reshape(-1), weights, arrays, tables.block, tables.tables, tables.gathering, grad.reshape(-1)
+        grad_y.reshape(-1), weights, tables.job, tables.block_size, tables.n_tasks, grad.reshape(-1)
     )
     grad = pad_transpose(grad, problem) if folds else grad
-    if spoilt.any():
+    if spoilt is not None:
         _spoil(grad, spoilt, problem)
     return grad
 
@@ -139,13 +156,13 @@ def grad_weights(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
     problem, tables = state.problem, state.forward
     n_sums = problem.filters * problem.channels_per_group * len(state.nodes)
     n_parts = max(1, min(_PARTS, _BYTES_OF_PARTIAL_SUMS // (8 * n_sums)))
-    grads = np.zeros((n_parts, problem.filters, problem.channels_per_group, len(state.nodes)))
+    grads = np.zeros((n_parts, n_sums))
     loops.lattice_grad_weights(
-        grad_y.reshape(-1), x.reshape(-1), tables.taps.offsets, _arrays(state), tables.block, tables.tables,
+        grad_y.reshape(-1), x.reshape(-1), tables.job, tables.block_size, tables.n_items, problem.groups,
         _products_of_sum(state), grads,
     )  # fmt: skip
     total = np.zeros((problem.filters, problem.channels_per_group, int(np.prod(grid_of(problem)))))
-    total[:, :, state.nodes] = functools.reduce(np.add, grads)
+    total[:, :, state.nodes] = functools.reduce(np.add, grads).reshape(*total.shape[:2], -1)
     total[~np.isfinite(total).all(axis=-1)] = np.nan  # the definition multiplies every cell by every anchor's entry
     return _node_bank_transpose(problem, total)
 
@@ -159,33 +176,19 @@ def _products_of_sum(state: State) -> int:
     return int(max(lanes, min(_PRODUCTS_OF_SUM, lanes * _PRODUCTS_OF_SUM / mass)))
 
 
-def _arrays(state: State, x_shape: tuple[int, int, int] | None = None) -> Any:
-    """Return where the arrays lie; `x_shape` is the spatial shape of a padded x."""
-    from interpolated_kernels import loops
-
-    problem = state.problem
-    (x_planes, x_rows, x_columns), (y_planes, y_rows, y_columns) = (
-        x_shape or three(problem.spatial, 1), three(problem.out_spatial, 1)
-    )  # fmt: skip
-    return loops.LatticeArrays(
-        problem.batch, problem.groups, problem.channels_per_group, problem.filters_per_group, len(state.nodes),
-        x_planes * x_rows * x_columns, x_rows * x_columns, x_columns, y_planes * y_rows * y_columns,
-        y_rows * y_columns, y_columns, y_rows * y_columns * state.axes[0].residues, y_columns * state.axes[1].residues,
-    )  # fmt: skip
-
-
-def _node_bank(problem: Problem, bank: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Return one value a spatial node, `(filters, channels, nodes)`, and which kernels a non-finite weight spoils."""
-    factors = problem.kernel.factors()
-    spoilt = ~np.isfinite(bank).all(axis=-1)
-    if spoilt.any():
-        bank = np.where(spoilt[:, :, None], 0, bank)
-    values = bank[:, :, factors.order]
+def _node_values(problem: Problem, bank: FloatArray) -> tuple[FloatArray, BoolArray | None]:
+    """Return the flat bank, its channels filled in, and which kernels `(filters, channels)` a weight spoils, if any."""
+    spoilt = None
+    if not np.isfinite(bank).all():
+        spoilt = ~np.isfinite(bank).all(axis=-1)
+        bank = np.where(spoilt[:, :, None], 0, bank).astype(bank.dtype)
     if problem.kernel.interpolates_channels:
-        by_node = values.reshape(problem.filters, -1, factors.grid_shape[-1])
-        values = np.swapaxes(apply_matrix(factors.axes[-1].matrix.T, by_node, 2), 1, 2)
-        spoilt = np.repeat(spoilt, problem.channels_per_group, axis=1)
-    return values, spoilt
+        factors = problem.kernel.factors()
+        by_node = bank[:, :, factors.order].reshape(problem.filters, -1, factors.grid_shape[-1])
+        filled = np.swapaxes(apply_matrix(factors.axes[-1].matrix.T, by_node, 2), 1, 2)
+        bank = filled.astype(bank.dtype)
+        spoilt = None if spoilt is None else np.repeat(spoilt, problem.channels_per_group, axis=1)
+    return bank.reshape(-1), spoilt
 
 
 def _node_bank_transpose(problem: Problem, grad: FloatArray) -> FloatArray:
@@ -198,14 +201,14 @@ def _node_bank_transpose(problem: Problem, grad: FloatArray) -> FloatArray:
     return by_anchor
 
 
-def _by_channel(values: FloatArray, groups: int) -> FloatArray:
+def _by_channel(values: IntArray, groups: int) -> IntArray:
     """Return `(channels, filters of a group, nodes)` from `(filters, channels of a group, nodes)`."""
     filters, channels, n_nodes = values.shape
     by_group = np.swapaxes(values.reshape(groups, filters // groups, channels, n_nodes), 1, 2)
     return by_group.reshape(groups * channels, filters // groups, n_nodes)
 
 
-def _pack_weights(values: FloatArray, groups: int, chunk: int, bounds: Sequence[int]) -> FloatArray:
+def _pack_weights(values: IntArray, groups: int, chunk: int, bounds: Sequence[int]) -> IntArray:
     """Return weights in the loops' order: four outs at a time, chunks of ins, part of the nodes, in, node, out."""
     n_outs, n_ins, n_nodes = len(values) // groups, values.shape[1], values.shape[2]
     values = values.reshape(groups, n_outs, n_ins, n_nodes)

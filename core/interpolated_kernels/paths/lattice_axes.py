@@ -179,7 +179,12 @@ def axis_of(factor: AxisFactors, out: int, stride: int, dilation: int, splits: b
     """Return the axis of a 1-D matrix; `splits` it into problems without dilation."""
     common = math.gcd(stride, dilation) if splits else 1
     residues, unit = (dilation // common, dilation) if splits else (1, 1)
-    step, stride, dilation = stride, stride // common, 1 if splits else dilation
+    maps = _maps_of(factor, stride // common, 1 if splits else dilation)
+    return Axis(out, len(factor.matrix), stride // common, unit, residues, stride, maps)
+
+
+@functools.lru_cache(maxsize=256)
+def _maps_of(factor: AxisFactors, stride: int, dilation: int) -> tuple[Map, ...]:
     maps = []
     for index, profile in enumerate(factor.profiles):
         cells = np.flatnonzero(profile)
@@ -190,9 +195,42 @@ def axis_of(factor: AxisFactors, out: int, stride: int, dilation: int, splits: b
         for phase in sorted(set((starts % stride).tolist())):
             chosen = starts % stride == phase
             maps.append(Map(profile[cells], phase + cells * dilation, nodes[chosen], starts[chosen] // stride))
-    return Axis(out, len(factor.matrix), stride, unit, residues, step, tuple(maps))
+    return tuple(maps)
 
 
+@dataclass(frozen=True)
+class Growth:
+    """How the lines of a block grow with its size n: each count is `slope * n + rest`."""
+
+    inputs: tuple[int, int]
+    maps: tuple[int, int]
+    taps: tuple[int, int]
+    outputs: tuple[int, int]
+    coefficients: float
+
+
+@functools.lru_cache(maxsize=512)
+def growth_of(maps: tuple[Map, ...], stride: int, transposed: bool) -> Growth:
+    """Return how the lines of an axis' blocks grow."""
+    axis = Axis(1, 1, stride, 1, 1, stride, maps)
+    one, two = ((axis.transposed_lines(n) if transposed else axis.forward_lines(n)) for n in (1, 2))
+
+    def line(first: int, second: int) -> tuple[int, int]:
+        return second - first, 2 * first - second
+
+    taps = [
+        sum(len(part.nodes) * count for part, count in zip(maps, lines.counts, strict=True)) for lines in (one, two)
+    ]
+    return Growth(
+        line(one.n_inputs, two.n_inputs),
+        line(sum(one.counts), sum(two.counts)),
+        line(*taps),
+        line(one.outputs_span, two.outputs_span),
+        axis.n_coefficients / len(maps),
+    )
+
+
+@functools.cache
 def absent_axis() -> Axis:
     """Return the axis of one cell that stands for a leading axis which the problem lacks."""
     one, zero = np.ones(1), np.zeros(1, np.int64)

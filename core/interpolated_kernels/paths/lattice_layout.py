@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.geometry import Problem, padded_index
-from interpolated_kernels.paths.lattice_axes import Axis, Lines, absent_axis, axis_of
+from interpolated_kernels.paths.lattice_axes import Axis, Growth, Lines, absent_axis, axis_of, growth_of
 
 _CACHE_BYTES = 384 * 2**10
 """What the maps of a block may take without cost: a good part of a core's own cache."""
@@ -30,20 +29,20 @@ _FILTERS_OF_CHUNK = 4
 
 @dataclass(frozen=True, eq=False)
 class Forward:
-    """The tables of forward and of the weights' gradient."""
+    """The tables of forward and of the weights' gradient, and how many blocks all samples have."""
 
-    block: Any
-    tables: Any
-    taps: Any
+    job: Any
+    block_size: int
+    n_items: int
 
 
 @dataclass(frozen=True, eq=False)
 class Transposed:
-    """The tables of the gradient by x, the nodes in the order of their maps, and where the gradient starts."""
+    """The tables of the gradient by x, and the nodes in the order of their maps."""
 
-    block: Any
-    tables: Any
-    gathering: Any
+    job: Any
+    block_size: int
+    n_tasks: int
     order: IntArray
     bounds: tuple[int, ...]
     filters: int
@@ -100,11 +99,10 @@ def find_runs(offsets: IntArray, step: int) -> IntArray:
 
 @dataclass(frozen=True)
 class Sizes:
-    """A block: its counts, the multiply-adds of its maps, those that depend on the choice, and the values it keeps."""
+    """A block: its counts, the multiply-adds of its maps, and the values that it keeps."""
 
     counts: tuple[int, int, int]
     smoothing: float
-    work: float
     values: int
 
 
@@ -124,54 +122,45 @@ def _split(extent: int, n: int) -> int:
 def choose_sizes(problem: Problem, axes: Sequence[Axis], transposed: bool) -> Sizes:
     """Return the block whose work costs least for each of its cells; maps that outgrow a core's cache count more."""
     candidates = ((1, 2, 4, 6, 8, 12, 16, 24), (4, 8, 12, 16, 24, 32, 48, 64), (96, 192, 384, 1536))
-    options = [
-        sorted({_split(extent, n) for n in own})
-        for extent, own in zip(_extents(problem, axes, transposed), candidates, strict=True)
-    ]
-    lines = [
-        {n: (axis.transposed_lines(n) if transposed else axis.forward_lines(n)) for n in own}
-        for axis, own in zip(axes, options, strict=True)
-    ]
-    found = [
-        _sizes(problem, axes, counts, [own[n] for own, n in zip(lines, counts, strict=True)], transposed)
-        for counts in itertools.product(*options)
-    ]
-    limit = _MOST_BYTES // np.dtype(problem.dtype).itemsize
-    fitting = [sizes for sizes in found if sizes.values <= limit]
-    itemsize = np.dtype(problem.dtype).itemsize
-    return min(
-        fitting or found,
-        key=lambda sizes: (
-            sizes.work
-            / np.prod(sizes.counts)
-            * (1 + _SPILL * max(0.0, math.log2(sizes.values * itemsize / _CACHE_BYTES)))
+    counts = np.meshgrid(
+        *(
+            sorted({_split(extent, n) for n in own})
+            for extent, own in zip(_extents(problem, axes, transposed), candidates, strict=True)
         ),
+        indexing="ij",
     )
+    growth = [growth_of(axis.maps, axis.stride, transposed) for axis in axes]
+    smoothing, work, values = _estimate(problem, growth, counts, transposed)
+    nbytes = values * np.dtype(problem.dtype).itemsize
+    cells = np.prod(np.stack(counts), axis=0)
+    score = work / cells * (1 + _SPILL * np.maximum(0.0, np.log2(nbytes / _CACHE_BYTES)))
+    best = int(np.argmin(np.where(nbytes <= max(_MOST_BYTES, nbytes.min()), score, np.inf)))
+    planes, rows, columns = (int(own.flat[best]) for own in counts)
+    return Sizes((planes, rows, columns), float(smoothing.flat[best]), int(values.flat[best]))
 
 
-def _sizes(
-    problem: Problem, axes: Sequence[Axis], counts: tuple[int, ...], lines: Sequence[Lines], transposed: bool
-) -> Sizes:
-    taps = [axis.n_coefficients / len(axis.maps) for axis in axes]
-    inputs = [len(line.phases) * line.span for line in lines]
-    maps = [sum(line.counts) for line in lines]
+def _estimate(
+    problem: Problem, growth: Sequence[Growth], counts: Sequence[IntArray], transposed: bool
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the multiply-adds of the maps, those that depend on the block, and its values, for arrays of counts."""
+    inputs, maps, taps, outputs = (
+        [slope * n + rest for (slope, rest), n in zip(pairs, counts, strict=True)]
+        for pairs in zip(*((own.inputs, own.maps, own.taps, own.outputs) for own in growth), strict=True)
+    )
     line = maps[2]
-    smoothing = 2.0 * inputs[0] * inputs[1] * line * taps[2]  # along columns no inputs are shared
-    smoothing += inputs[0] * maps[1] * line * taps[1] * (problem.kernel.n_dims > 1)
-    smoothing += maps[0] * maps[1] * line * taps[0] * (problem.kernel.n_dims > 2)
+    smoothing = 2.0 * inputs[0] * inputs[1] * line * growth[2].coefficients  # along columns no inputs are shared
     values = inputs[1] * (inputs[2] + line) + maps[0] * maps[1] * line
-    values += inputs[0] * maps[1] * line * (problem.kernel.n_dims > 2)
-    work = smoothing
-    if transposed:
-        nodes = [
-            sum(len(part.nodes) * count for part, count in zip(axis.maps, own.counts, strict=True))
-            for axis, own in zip(axes, lines, strict=True)
-        ]
-        work += float(np.prod(nodes, dtype=np.float64)) * problem.filters_per_group
-        values += (min(problem.channels_per_group, 4) - 1) * maps[0] * maps[1] * line
-        filters = min(problem.filters_per_group, _FILTERS_OF_CHUNK)
-        values += filters * lines[0].outputs_span * lines[1].outputs_span * lines[2].outputs_span
-    return Sizes((counts[0], counts[1], counts[2]), smoothing, work, values)
+    if problem.kernel.n_dims > 1:
+        smoothing = smoothing + inputs[0] * maps[1] * line * growth[1].coefficients
+    if problem.kernel.n_dims > 2:
+        smoothing = smoothing + maps[0] * maps[1] * line * growth[0].coefficients
+        values = values + inputs[0] * maps[1] * line
+    if not transposed:
+        return smoothing, smoothing, values
+    filters = min(problem.filters_per_group, _FILTERS_OF_CHUNK)
+    values = values + (min(problem.channels_per_group, 4) - 1) * maps[0] * maps[1] * line
+    values = values + filters * outputs[0] * outputs[1] * outputs[2]
+    return smoothing, smoothing + 1.0 * taps[0] * taps[1] * taps[2] * problem.filters_per_group, values
 
 
 def forward_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntArray) -> Forward:
@@ -210,7 +199,7 @@ def forward_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntAr
         counts[0], counts[1], lines[0].span, lines[1].span, lines[2].span, axes[2].stride, cells, line, n_lines, 0,
         at_lines, at_rows, at_maps, size,
     )  # fmt: skip
-    tables = _flat(
+    tables = loops.LatticeTables(
         *(
             _table(axis, axis.forward_blocks(n), own, problem, index)
             for index, (axis, n, own) in enumerate(zip(axes, counts, lines, strict=True))
@@ -224,7 +213,28 @@ def forward_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntAr
     offsets = node_offsets(axes, by_axis, grid_of(problem))[nodes]
     spacing = axes[1].spacing
     runs = find_runs(offsets, spacing * line) if spacing else _none(3)
-    return Forward(block, tables, loops.LatticeTaps(offsets.astype(np.int32), runs, spacing))
+    taps = loops.LatticeTaps(offsets.astype(np.int32), runs, spacing)
+    arrays = arrays_of(problem, axes, len(nodes), three(problem.spatial, 1))
+    job = loops.job_of(arrays, block, tables, taps)
+    return Forward(job, block.size, problem.batch * _n_blocks(tables))
+
+
+def _n_blocks(tables: Any) -> int:
+    return len(tables.planes.blocks) * len(tables.rows.blocks) * len(tables.columns.blocks)
+
+
+def arrays_of(
+    problem: Problem, axes: Sequence[Axis], n_nodes: int, x_shape: tuple[int, ...]
+) -> Any:
+    """Return where the arrays lie; `x_shape` is the spatial shape of x, or of the padded x that is written."""
+    from interpolated_kernels import loops
+
+    (x_planes, x_rows, x_columns), (y_planes, y_rows, y_columns) = x_shape, three(problem.out_spatial, 1)
+    return loops.LatticeArrays(
+        problem.batch, problem.groups, problem.channels_per_group, problem.filters_per_group, n_nodes,
+        x_planes * x_rows * x_columns, x_rows * x_columns, x_columns, y_planes * y_rows * y_columns,
+        y_rows * y_columns, y_columns, y_rows * y_columns * axes[0].residues, y_columns * axes[1].residues,
+    )  # fmt: skip
 
 
 def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntArray) -> Transposed:
@@ -273,7 +283,7 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: In
         counts[0], counts[1], counts[0], counts[1], column_span, axes[2].stride, cells, line, n_lines, 0, at_lines,
         at_rows, at_maps, size,
     )  # fmt: skip
-    tables = _flat(
+    tables = loops.LatticeTables(
         *(
             _table(axis, _shifted(axis.transposed_blocks(n, region), region[0]), own, problem, index)
             for index, (axis, n, own, region) in enumerate(zip(axes, counts, lines, regions, strict=True))
@@ -298,10 +308,13 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: In
     run_ends = np.array([0, *itertools.accumulate(map(len, runs))])
     low, span = [own.outputs_low for own in lines], [own.outputs_span for own in lines]
     gathering = loops.Gathering(
-        parts, whole, smaller, np.concatenate(runs), run_ends, spacing, filters, _none(0), problem.out_spatial[-1],
-        low[0], span[0], axes[0].residues, low[1], span[1], axes[1].residues, low[2], span[2], at_outputs, maps_size, *(high - first for first, high in regions),
+        filters, spacing, problem.out_spatial[-1], low[0], span[0], axes[0].residues, low[1], span[1], axes[1].residues, low[2], span[2], at_outputs, maps_size, *(high - first for first, high in regions),
     )  # fmt: skip
-    return Transposed(block, tables, gathering, order, bounds, filters)
+    taps = loops.LatticeTaps(np.concatenate([whole, smaller]), np.concatenate(runs), spacing)
+    arrays = arrays_of(problem, axes, len(nodes), tuple(high - first for first, high in regions))
+    job = loops.job_of(arrays, block, tables, taps, gathering, parts, run_ends)
+    n_tasks = problem.batch * problem.groups * loops.n_tiles(problem.channels_per_group) * _n_blocks(tables)
+    return Transposed(job, block.size, n_tasks, order, bounds, filters)
 
 
 def _by_part(offsets: IntArray, bounds: Sequence[int], filters: IntArray) -> IntArray:
@@ -313,12 +326,6 @@ def _by_part(offsets: IntArray, bounds: Sequence[int], filters: IntArray) -> Int
 def grid_of(problem: Problem) -> tuple[int, int, int]:
     """Return the nodes along planes, rows and columns."""
     return three(problem.kernel.factors().grid_shape[: problem.kernel.n_dims], 1)
-
-
-def _flat(*tables: Any) -> Any:
-    from interpolated_kernels import loops
-
-    return loops.LatticeTables(*itertools.chain(*tables))
 
 
 def _pairs(problem: Problem) -> list[tuple[int, int]]:
