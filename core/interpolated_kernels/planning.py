@@ -210,8 +210,9 @@ def _judge(name: str, problem: Problem) -> Candidate:
         return Candidate(name, None, why_not)
     if problem.accuracy == "componentwise" and path.ACCURACY != "componentwise":
         return Candidate(name, None, f"its error is bounded by norms: accuracy='{path.ACCURACY}' unlocks it")
-    parts = tuple(plan_problem(part).cost for part in path.parts(problem.summed))
-    cost = path.cost(problem.summed, MACHINE, parts)
+    cost = path.cost(
+        problem.summed, MACHINE, lambda: tuple(plan_problem(part).cost for part in path.parts(problem.summed))
+    )
     if problem.max_memory is not None and cost.extra_bytes > problem.max_memory:
         limit = f"it needs {cost.extra_bytes} bytes and max_memory is {problem.max_memory}"
         return Candidate(name, cost, f"{limit}: a larger max_memory unlocks it")

@@ -175,7 +175,7 @@ def open_job(job, columns):
 
 def lattice_forward(x: Any, weights: Any, job: Job, block_size: int, n_tasks: int, y: Any) -> None:
     """Write y from flat x and packed weights."""
-    load_apart(x.dtype.name)
+    load_apart(x.dtype)
     is_worth_it = y.size * len(weights) > 2**21
     launch(
         _forward_parallel, _forward_serial, is_worth_it, x, weights, *job, n_tasks, workspace(block_size, x.dtype), y

@@ -53,7 +53,7 @@ class Gathering(NamedTuple):
 
 def lattice_grad_x(y: Any, weights: Any, job: Job, block_size: int, n_tasks: int, grad: Any) -> None:
     """Write the gradient by x, or by the padded x, from flat y."""
-    load_apart(y.dtype.name)
+    load_apart(y.dtype)
     is_worth_it = grad.size * len(weights) > 2**21
     launch(
         _grad_x_parallel, _grad_x_serial, is_worth_it, y, weights, *job, n_tasks, workspace(block_size, y.dtype), grad

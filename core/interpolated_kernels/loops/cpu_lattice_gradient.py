@@ -28,7 +28,7 @@ def lattice_grad_weights(
     y: Any, x: Any, job: Job, block_size: int, n_items: int, n_groups: int, n_products: int, grads: Any
 ) -> None:
     """Add to `grads` `(parts, sums)`, float64: part p sums every p-th run of the samples' blocks, its items."""
-    load_apart(x.dtype.name)
+    load_apart(x.dtype)
     is_worth_it = y.size * grads.shape[1] > 2**21
     launch(
         _gradient_parallel, _gradient_serial, is_worth_it, y, x, *job, n_items, n_groups, n_products,

@@ -99,9 +99,9 @@ _APART: dict[str, tuple[Callable[..., Any], str]] = {}
 
 
 @functools.cache
-def load_apart(dtype: str) -> None:
-    """Compile, or load, the loops that are called apart for a dtype, before their callers."""
-    floats = getattr(types, dtype)
+def load_apart(dtype: Any) -> None:
+    """Compile, or load, the loops that are called apart for a NumPy dtype, before their callers."""
+    floats = getattr(types, dtype.name)
     pointers = {"f": floats, "d": types.float64, "o": types.int32, "r": types.int64}
     kinds = {kind: types.CPointer(pointed) for kind, pointed in pointers.items()}
     for name, (function, arguments) in _APART.items():
@@ -110,7 +110,7 @@ def load_apart(dtype: str) -> None:
         if not os.environ.get("INTERPOLATED_KERNELS_NO_CACHE"):
             _keep(loop)
         loop.compile()
-        binding.add_symbol(f"{name}_{dtype}", loop.address)
+        binding.add_symbol(f"{name}_{dtype.name}", loop.address)
         _LOADED.append(loop)
 
 

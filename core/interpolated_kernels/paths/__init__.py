@@ -8,7 +8,7 @@ A path is a module with
 - `parts(problem) -> problems`: what it hands to other paths, () for most; it gets plans for them, and never calls a
   path;
 - `cost(problem, machine, parts) -> Cost`: predicted seconds for one sample on one thread, extra bytes, and its error
-  bound in words; `parts` are the costs of its parts;
+  bound in words; `parts()` are the costs of its parts;
 - `prepare(problem, parts) -> state`: what is kept with a plan, computed from structure alone; `parts` are its parts'
   plans;
 - `forward(state, x, bank) -> y`, `grad_x(state, grad_y, bank) -> grad_x`, `grad_weights(state, grad_y, x) ->

@@ -12,7 +12,7 @@ the second stage's gradient by its weights is the gradient by the anchors' weigh
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,13 +70,14 @@ def parts(problem: Problem) -> tuple[Problem, ...]:
     return maps, mixing
 
 
-def cost(problem: Problem, machine: Machine, parts: tuple[Cost, ...] = ()) -> Cost:
+def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
     """Predict both stages, and the maps' way through memory."""
     sample_bytes = _map_bytes(problem)
     y_bytes = sample_bytes // (problem.channels * problem.kernel.n_anchors) * problem.filters
-    seconds = sum(part.seconds for part in parts) + 2 * (sample_bytes + y_bytes) / machine.bytes_per_second
-    extra = sample_bytes * _samples_of_chunk(problem) * 2 + sum(part.extra_bytes for part in parts)
-    return Cost(seconds, extra, parts[0].error)
+    costs = parts()
+    seconds = sum(part.seconds for part in costs) + 2 * (sample_bytes + y_bytes) / machine.bytes_per_second
+    extra = sample_bytes * _samples_of_chunk(problem) * 2 + sum(part.extra_bytes for part in costs)
+    return Cost(seconds, extra, costs[0].error)
 
 
 def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:

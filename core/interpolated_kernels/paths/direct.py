@@ -7,7 +7,7 @@ strides, with the taps that reach that phase.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def supports(problem: Problem) -> str | None:
     return None if problem.device == "cpu" else f"its loops run on the CPU, and the arrays are on {problem.device}"
 
 
-def cost(problem: Problem, machine: Machine, parts: tuple[Cost, ...] = ()) -> Cost:
+def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
     """Predict the taps at the rate of register tiles, and the packing of x."""
     itemsize = np.dtype(problem.dtype).itemsize
     sample_bytes = itemsize * problem.channels * int(np.prod(problem.padded))

@@ -15,7 +15,7 @@ Source: Oppenheim and Schafer, "Discrete-Time Signal Processing", 2010, section 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,7 +56,7 @@ def parts(problem: Problem) -> tuple[Problem, ...]:
     return tile, exact
 
 
-def cost(problem: Problem, machine: Machine, parts: tuple[Cost, ...] = ()) -> Cost:
+def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
     """Predict the transforms, the products of spectra, and the kernels' spectra once."""
     tiles = tiles_of(problem)
     itemsize = np.dtype(problem.dtype).itemsize

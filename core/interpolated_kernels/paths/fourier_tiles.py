@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -145,10 +145,13 @@ def _show(x: FloatArray, shown: IntArray, axis: int) -> tuple[FloatArray, slice]
 
 def tiles_of(problem: Problem) -> Tiles:
     """Return the tiles with the least work: a large tile wastes little on its overlap, a small one stays in cache."""
-    candidates = [list(_lengths(problem, axis)) for axis in range(len(problem.spatial))]
-    lengths = min(itertools.product(*candidates), key=lambda lengths: _flops(problem, lengths))
+    candidates = [sorted(_lengths(problem, axis)) for axis in range(len(problem.spatial))]
+    grid = np.meshgrid(*(np.array(own, np.float64) for own in candidates), indexing="ij")
+    flops = _flops(problem, grid)
+    best = int(np.argmin(flops))
+    lengths = tuple(int(own.flat[best]) for own in grid)
     axes = tuple(_axis(problem, axis, cells) for axis, cells in enumerate(lengths))
-    return Tiles(axes, tuple(_blocks(problem, lengths)), _flops(problem, lengths))
+    return Tiles(axes, tuple(_blocks(problem, lengths)), float(flops.flat[best]))
 
 
 def _lengths(problem: Problem, axis: int) -> set[int]:
@@ -172,23 +175,33 @@ def _outputs(problem: Problem, axis: int, cells: int) -> int:
     return min((cells - problem.extent[axis]) // problem.stride[axis] + 1, problem.out_spatial[axis])
 
 
-def _flops(problem: Problem, lengths: tuple[int, ...]) -> float:
-    """Return the work of one sample's forward pass."""
-    cells = float(np.prod(lengths))
-    n_tiles = 1
+def _flops(problem: Problem, lengths: Sequence[FloatArray]) -> FloatArray:
+    """Return the work of one sample's forward pass for arrays of transform lengths, one an axis."""
+    cells = np.prod(np.stack(lengths), axis=0)
+    n_tiles = np.ones_like(cells)
     for axis, length in enumerate(lengths):
-        n_tiles *= -(-problem.out_spatial[axis] // _outputs(problem, axis, length))
-    beyond_cache = np.log2(max(1.0, cells * np.dtype(problem.dtype).itemsize / _BYTES_OF_CACHE))
-    transform = 2.5 * cells * np.log2(max(cells, 2)) * (1 + 0.1 * beyond_cache) * (1 if cells <= _MOST_CELLS else 100)
+        outputs = (length - problem.extent[axis]) // problem.stride[axis] + 1
+        n_tiles *= np.ceil(problem.out_spatial[axis] / np.minimum(outputs, problem.out_spatial[axis]))
+    itemsize = np.dtype(problem.dtype).itemsize
+    beyond_cache = np.log2(np.maximum(1.0, cells * itemsize / _BYTES_OF_CACHE))
+    transform = 2.5 * cells * np.log2(np.maximum(cells, 2)) * (1 + 0.1 * beyond_cache)
+    transform = np.where(cells <= _MOST_CELLS, transform, 100 * transform)
     transform *= _SLOWER_ON_A_LINE if len(lengths) == 1 else 1.0
-    pairs = problem.filters * problem.channels_per_group
-    blocks = _blocks(problem, lengths)
-    transforms = problem.filters + problem.channels_per_group * sum(
-        block.n_filters // block.filters_per_group for block in blocks
+    channels, filters = problem.channels_per_group, problem.filters_per_group
+    pairs_of_block = np.maximum(1, _BYTES_OF_KERNELS // (cells * itemsize))
+    groups_of_block = pairs_of_block // (channels * filters)
+    filters_of_block = np.maximum(1, pairs_of_block // channels)
+    whole = groups_of_block >= 1
+    n_blocks = np.where(
+        whole,
+        np.ceil(problem.groups / np.maximum(groups_of_block, 1)),
+        problem.groups * np.ceil(filters / filters_of_block),
     )
-    calls = 2 * len(problem.spatial) * len(blocks)
-    each = transforms * transform + pairs * cells / 2 * _FLOPS_OF_PRODUCT + calls * _FLOPS_OF_CALL
-    return float(n_tiles * each + pairs * transform * 0.6)
+    n_inputs = channels * np.where(whole, problem.groups, n_blocks)
+    pairs = problem.filters * channels
+    calls = 2 * len(lengths) * n_blocks
+    each = (problem.filters + n_inputs) * transform + pairs * cells / 2 * _FLOPS_OF_PRODUCT + calls * _FLOPS_OF_CALL
+    return np.asarray(n_tiles * each + pairs * transform * 0.6)
 
 
 def _axis(problem: Problem, axis: int, cells: int) -> Axis:

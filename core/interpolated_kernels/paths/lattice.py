@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,7 @@ def supports(problem: Problem) -> str | None:
     return None
 
 
-def cost(problem: Problem, machine: Machine, parts: tuple[Cost, ...] = ()) -> Cost:
+def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
     """Predict the anchors' taps, and the smoothing of the maps, at the rate of register tiles."""
     itemsize = np.dtype(problem.dtype).itemsize
     axes = axes_of(problem)

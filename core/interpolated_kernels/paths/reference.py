@@ -6,7 +6,7 @@ channels of f's group and t over its taps: the cells that some anchor can reach.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ def supports(problem: Problem) -> str | None:
     return None if problem.device == "cpu" else f"NumPy does not run on {problem.device}"
 
 
-def cost(problem: Problem, machine: Machine, parts: tuple[Cost, ...] = ()) -> Cost:
+def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
     """Predict NumPy's multiply-adds in float64."""
     extra = 8 * problem.batch * int(np.prod(problem.x_shape[1:]) + 2 * np.prod(problem.y_shape[1:]))
     seconds = machine.call_seconds + n_taps(problem) / machine.numpy_multiply_adds_per_second
