@@ -13,7 +13,9 @@ IntArray: TypeAlias = npt.NDArray[Any]
 BoolArray: TypeAlias = npt.NDArray[Any]
 
 _COMPUTE_NAMES = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
-_NATIVE = {np.dtype(name): np.dtype(name) for name in ("float32", "float64")}  # the common ones: names are slow to ask for
+_NATIVE = {
+    np.dtype(name): np.dtype(name) for name in ("float32", "float64")
+}  # the common ones: names are slow to ask for
 
 
 def as_floats(name: str, value: Any) -> FloatArray:

@@ -35,12 +35,15 @@ def set_num_threads(n: int) -> None:
 
 
 def warmup(dtypes: tuple[str, ...] = ("float32", "float64")) -> None:
-    """Compile, or load from the cache, the loops of every path for these dtypes."""
+    """Compile, or load from the cache, the loops of every path for these dtypes; a cold cache takes some minutes."""
     kernel = InterpolatedKernel(grid_positions((3, 3), 2), (3, 3), "linear")
     for dtype in dtypes:
-        x, weights = np.zeros((1, 1, 300, 300), dtype), np.zeros((8, 1, kernel.n_anchors), dtype)
-        y = conv(x, weights, kernel, path="direct")
-        conv_backward(y, x, weights, kernel, path="direct")
+        x, weights = np.zeros((1, 1, 500, 500), dtype), np.zeros((12, 1, kernel.n_anchors), dtype)
+        for path in ("direct", "lattice", "fourier"):
+            for size in (30, 500):  # serial and parallel loops
+                image = np.ascontiguousarray(x[..., :size, :size])
+                y = conv(image, weights, kernel, path=path, accuracy="normwise", padding="same")
+                conv_backward(y, image, weights, kernel, path=path, accuracy="normwise", padding="same")
 
 
 def info() -> dict[str, Any]:

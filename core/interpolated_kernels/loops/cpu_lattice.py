@@ -154,9 +154,7 @@ def _stage_of(job, stage):
     numbers = job.numbers
     ends, parts, runs = section(numbers, 12), section(numbers, 13 + 2 * stage), section(numbers, 14 + 2 * stage)
     first, last = ends[stage], ends[stage + 1]
-    return Stage(
-        parts.reshape(len(parts) // 7, 7), job.offsets[first:last], runs, job.coefficients[first:last]
-    )
+    return Stage(parts.reshape(len(parts) // 7, 7), job.offsets[first:last], runs, job.coefficients[first:last])
 
 
 @jit(inner=True)

@@ -28,9 +28,9 @@ from interpolated_kernels.loops.threads import launch, thread_id
 class Gathering(NamedTuple):
     """How y's gradient is read: outputs that a block needs, and the parts of the maps.
 
-    `filters` are gathered at a time. `parts` are `(planes, rows, columns, target, first node, last node)`; the taps of a
-    part are counted by filter, then node. Runs over rows that are `spacing` apart, those of part p from `run_ends[p]` to
-    `run_ends[p + 1]`, are the same taps, or none. A job's taps are those of whole chunks, then of the last, smaller one.
+    `filters` are gathered at a time. `parts` are `(planes, rows, columns, target, first node, last node)`; the taps of
+    a part are counted by filter, then node. Runs over rows that are `spacing` apart, those of part p from `run_ends[p]`
+    to `run_ends[p + 1]`, are the same taps, or none. A job's taps are those of whole chunks, then of the last, smaller.
     """
 
     filters: int
@@ -174,9 +174,7 @@ def _grad_x_task(y, weights, numbers, offsets, coefficients, work, grad, task):
     first = 4 * part if part <= fours else 4 * fours + 2
     width = tile_width(arrays.ins - first)
     blocks = (tables.planes.blocks[plane_at], tables.rows.blocks[row_at], tables.columns.blocks[column_at])
-    _gather_maps(
-        y, weights, arrays, block, gathering, taps, parts, run_ends, image, first, width, blocks, work
-    )
+    _gather_maps(y, weights, arrays, block, gathering, taps, parts, run_ends, image, first, width, blocks, work)
     for index in range(width):
         start = (image * arrays.ins + first + index) * arrays.x_channel
         maps = block.at_maps + index * gathering.maps_size

@@ -1,4 +1,4 @@
-"""Lines of vectors: the one loop that sums taps over them, and the packing of rows. The lattice path is made of these."""
+"""Lines of vectors: the loops that sum taps over them, and the packing of rows. The lattice path is made of these."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from interpolated_kernels.loops.cpu_tiles import (
     zeros,
 )
 from interpolated_kernels.loops.jit import apart, jit
-
 
 ROWS = 4
 """Rows that a tile of one output channel sums at once, where they share their inputs."""
@@ -172,7 +171,7 @@ def _row_loop(
 
 @jit(inner=True)
 def sum_rows(source, weights, at, runs, first, last, lines, spacing, adds, target):
-    """Write (or add) the sums of runs of taps for one output channel, `ROWS` rows at a time that are `spacing` rows apart.
+    """Write (or add) the sums of runs of taps for one output channel, `ROWS` rows at a time, `spacing` rows apart.
 
     A run `(offset, tap, count)` reads lines that are `spacing` rows apart: so rows of the tile share what they read. It
     holds one tap or at least `ROWS`. A row's last tile is pushed back into the row, and a column's into the column.
@@ -192,7 +191,7 @@ def can_share_rows(lines, spacing, target):
 
 @jit(inner=True)
 def smooth(work, stage, planes, short, source, source_plane, source_row, target, target_plane, target_row):
-    """Apply one axis' stage within the workspace; a block that is `short` lines of a whole one has so much less rows."""
+    """Apply one axis' stage within the workspace; a block that is `short` lines of a whole has so much less rows."""
     for index in range(len(stage.parts)):
         part = stage.parts[index]
         lines = Lines(

@@ -18,7 +18,8 @@ from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import intrinsic, register_model
 
 from interpolated_kernels.loops import numpy_tiles
-from interpolated_kernels.loops.numpy_tiles import VECTOR_BYTES, lanes_of  # noqa: F401  # tiles have it, too
+
+VECTOR_BYTES, lanes_of = numpy_tiles.VECTOR_BYTES, numpy_tiles.lanes_of
 
 
 class VectorType(types.Type):
@@ -323,7 +324,7 @@ def store_run(typing_context, tile, rows, y, start, row_step):
 
 @intrinsic(prefer_literal=True)
 def store_some_run(typing_context, tile, rows, y, start, row_step, first_row, first, last):
-    """Write lanes `first` to `last`, counted along the run, of rows from `first_row` on: far slower than `store_run`."""
+    """Write lanes `first` to `last`, counted along the run, of rows from `first_row` on: slower than `store_run`."""
     n_rows = rows.literal_value
     signature = types.void(tile, rows, y, start, row_step, first_row, first, last)
 

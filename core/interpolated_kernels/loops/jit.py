@@ -59,8 +59,8 @@ def apart(name: str, arguments: str) -> Callable[[Callable[..., Any]], Any]:
 
     numba optimises a jitted function again within every caller, and within the callers of those; what is called apart
     is compiled alone. The loop takes pointers and ints: `arguments` says for each "f" a pointer to the floats' dtype,
-    "d" one to float64, "o" one to int32, "r" one to int64, "i" an int64. Callers pass arrays and ints, floats of one dtype; `load_apart`
-    must have run for it.
+    "d" one to float64, "o" one to int32, "r" one to int64, "i" an int64. Callers pass arrays and ints, floats of one
+    dtype; `load_apart` must have run for it.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:

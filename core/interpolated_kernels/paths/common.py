@@ -18,8 +18,10 @@ class Machine:
     multiply_adds_per_second: float = 45e9
     numpy_multiply_adds_per_second: float = 0.3e9
     fft_flops_per_second: float = 6.5e9
+    mixed_per_second: float = 4e9
     bytes_per_second: float = 8e9
     call_seconds: float = 20e-6
+    task_seconds: float = 1.5e-6
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,27 @@ class Cost:
     seconds: float
     extra_bytes: int
     error: str
+
+
+def tap_rate(problem: Problem, machine: Machine, shares_inputs: bool = True) -> float:
+    """Return the multiply-adds of taps a second: tiles of four filters load least for what they multiply."""
+    outs = problem.filters_per_group
+    share = 0.8 if outs >= 4 else (0.65 if outs > 1 or shares_inputs else 0.42)
+    return share * machine.multiply_adds_per_second * 4 / np.dtype(problem.dtype).itemsize
+
+
+def traffic(problem: Problem, machine: Machine) -> float:
+    """Return the seconds that writing y takes, on memory that the system has to clear first."""
+    outputs = problem.filters * float(np.prod(problem.out_spatial, dtype=np.float64))
+    return 2 * outputs * np.dtype(problem.dtype).itemsize / machine.bytes_per_second
+
+
+def densifying(problem: Problem, machine: Machine) -> float:
+    """Return the seconds that the dense bank takes: in float64, by axes or by the whole matrix."""
+    factors, n_cells = problem.kernel.structure.factors, float(np.prod(problem.window))
+    pairs = problem.filters * problem.channels_per_group
+    work = sum(axis.matrix.shape[1] for axis in factors.axes) if factors else problem.kernel.n_anchors
+    return machine.call_seconds + pairs * n_cells * (work + 4) / machine.mixed_per_second
 
 
 def no_parts(problem: Problem) -> tuple[Problem, ...]:

@@ -15,7 +15,16 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.densify import dense_in, gather_bank
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.paths.common import Cost, Machine, n_taps, no_parts, pad_transpose
+from interpolated_kernels.paths.common import (
+    Cost,
+    Machine,
+    densifying,
+    n_taps,
+    no_parts,
+    pad_transpose,
+    tap_rate,
+    traffic,
+)
 from interpolated_kernels.paths.direct_layout import Buffer, Pass, State, axes_of, layout_of, samples_of_chunk
 from interpolated_kernels.paths.tap_blocks import TapBlocks
 
@@ -32,11 +41,17 @@ def supports(problem: Problem) -> str | None:
 
 
 def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
-    """Predict the taps at the rate of register tiles, and the packing of x."""
+    """Predict the taps at the rate of register tiles, the tiles' own work, and the packing of x."""
     itemsize = np.dtype(problem.dtype).itemsize
     sample_bytes = itemsize * problem.channels * int(np.prod(problem.padded))
-    seconds = machine.call_seconds + 2 * sample_bytes / machine.bytes_per_second
-    seconds += n_taps(problem) / (machine.multiply_adds_per_second * 4 / itemsize)
+    lanes, columns = 32 // itemsize, max(problem.out_spatial[-1], 1)
+    whole = -(-columns // lanes) * lanes / columns
+    vectors = problem.filters * float(np.prod(problem.out_spatial, dtype=np.float64)) * whole / lanes
+    shares = len(problem.window) > 1 and problem.window[-2] >= 8 and bool(problem.support.all())
+    seconds = 4 * machine.call_seconds + 8 * sample_bytes / itemsize / machine.bytes_per_second
+    seconds += 1.25 * n_taps(problem) * whole / tap_rate(problem, machine, shares)
+    seconds += machine.task_seconds * (problem.groups + 0.04 * vectors / min(4, problem.filters_per_group))
+    seconds += traffic(problem, machine) + densifying(problem, machine)
     return Cost(
         seconds, sample_bytes * min(problem.batch, samples_of_chunk(sample_bytes)), f"componentwise, {problem.dtype}"
     )

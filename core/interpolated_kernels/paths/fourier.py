@@ -24,7 +24,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.densify import dense_in
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.paths.common import Cost, Machine
+from interpolated_kernels.paths.common import Cost, Machine, densifying, traffic
 from interpolated_kernels.paths.fourier_gradients import InputGradient, Task, WeightsGradient, add_block, n_sums
 from interpolated_kernels.paths.fourier_spectra import cells_of, spectra_of
 from interpolated_kernels.paths.fourier_state import Kernels, State, in_threads, is_safe, kernels_of, size_of
@@ -61,6 +61,7 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     tiles = tiles_of(problem)
     itemsize = np.dtype(problem.dtype).itemsize
     seconds = machine.call_seconds + tiles.flops / (machine.fft_flops_per_second * 4 / itemsize)
+    seconds += traffic(problem, machine) + densifying(problem, machine)
     spectra = tiles.n_cells * itemsize * max(block.n_filters for block in tiles.blocks) * problem.channels_per_group
     extra = spectra * (2 + n_sums(spectra)) + 4 * _BYTES_OF_TRANSFORMS
     return Cost(seconds, extra, f"normwise, {problem.dtype}")

@@ -21,7 +21,7 @@ import numpy as np
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.densify import apply_matrix
 from interpolated_kernels.geometry import Problem, padded_index
-from interpolated_kernels.paths.common import Cost, Machine, no_parts, pad_transpose
+from interpolated_kernels.paths.common import Cost, Machine, no_parts, pad_transpose, tap_rate, traffic
 from interpolated_kernels.paths.lattice_axes import Axis
 from interpolated_kernels.paths.lattice_layout import (
     Forward,
@@ -102,10 +102,13 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     itemsize = np.dtype(problem.dtype).itemsize
     axes = axes_of(problem)
     sizes = choose_sizes(problem, axes, transposed=False)
-    outputs = float(np.prod(problem.out_spatial, dtype=np.float64))
+    outputs, columns = float(np.prod(problem.out_spatial, dtype=np.float64)), max(problem.out_spatial[-1], 1)
+    tile = (3 if problem.filters_per_group >= 4 else 8) * 32 // itemsize  # of one filter a short row fills no tile
     taps = outputs * problem.filters * problem.channels_per_group * float(np.prod(grid_of(problem)))
-    maps = outputs * problem.channels * sizes.smoothing / float(np.prod(sizes.counts))
-    seconds = machine.call_seconds + (taps + 1.5 * maps) / (machine.multiply_adds_per_second * 4 / itemsize)
+    seconds = machine.call_seconds + taps * max(1.0, tile / columns) / tap_rate(problem, machine, shares_inputs=False)
+    blocks = problem.channels * outputs / float(np.prod(sizes.counts))
+    seconds += blocks * sizes.smoothing / (0.25 * machine.multiply_adds_per_second * 4 / itemsize)
+    seconds += blocks * (1.5 + 0.03 * sizes.lines) * machine.task_seconds + traffic(problem, machine)
     return Cost(seconds, itemsize * sizes.values, f"componentwise, {problem.dtype}")
 
 
@@ -140,9 +143,7 @@ def grad_x(state: State, grad_y: FloatArray, bank: FloatArray) -> FloatArray:
     folds = problem.padding_mode != "zeros"
     shape = (problem.batch, problem.channels, *(problem.padded if folds else problem.spatial))
     grad = np.zeros(shape, problem.dtype)
-    loops.lattice_grad_x(
-        grad_y.reshape(-1), weights, tables.job, tables.block_size, tables.n_tasks, grad.reshape(-1)
-    )
+    loops.lattice_grad_x(grad_y.reshape(-1), weights, tables.job, tables.block_size, tables.n_tasks, grad.reshape(-1))
     grad = pad_transpose(grad, problem) if folds else grad
     if spoilt is not None:
         _spoil(grad, spoilt, problem)
@@ -178,9 +179,9 @@ def _products_of_sum(state: State) -> int:
 
 def _node_values(problem: Problem, bank: FloatArray) -> tuple[FloatArray, BoolArray | None]:
     """Return the flat bank, its channels filled in, and which kernels `(filters, channels)` a weight spoils, if any."""
-    spoilt = None
+    spoilt: BoolArray | None = None
     if not np.isfinite(bank).all():
-        spoilt = ~np.isfinite(bank).all(axis=-1)
+        spoilt = np.asarray(~np.isfinite(bank).all(axis=-1))
         bank = np.where(spoilt[:, :, None], 0, bank).astype(bank.dtype)
     if problem.kernel.interpolates_channels:
         factors = problem.kernel.factors()

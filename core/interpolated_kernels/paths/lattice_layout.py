@@ -99,11 +99,12 @@ def find_runs(offsets: IntArray, step: int) -> IntArray:
 
 @dataclass(frozen=True)
 class Sizes:
-    """A block: its counts, the multiply-adds of its maps, and the values that it keeps."""
+    """A block: its counts, the multiply-adds of its maps, the values that it keeps, and its input lines."""
 
     counts: tuple[int, int, int]
     smoothing: float
     values: int
+    lines: int
 
 
 def _extents(problem: Problem, axes: Sequence[Axis], transposed: bool) -> list[int]:
@@ -136,7 +137,8 @@ def choose_sizes(problem: Problem, axes: Sequence[Axis], transposed: bool) -> Si
     score = work / cells * (1 + _SPILL * np.maximum(0.0, np.log2(nbytes / _CACHE_BYTES)))
     best = int(np.argmin(np.where(nbytes <= max(_MOST_BYTES, nbytes.min()), score, np.inf)))
     planes, rows, columns = (int(own.flat[best]) for own in counts)
-    return Sizes((planes, rows, columns), float(smoothing.flat[best]), int(values.flat[best]))
+    lines = [slope * n + rest for (slope, rest), n in zip((own.inputs for own in growth), (planes, rows), strict=False)]
+    return Sizes((planes, rows, columns), float(smoothing.flat[best]), int(values.flat[best]), lines[0] * lines[1])
 
 
 def _estimate(
@@ -147,8 +149,8 @@ def _estimate(
         [slope * n + rest for (slope, rest), n in zip(pairs, counts, strict=True)]
         for pairs in zip(*((own.inputs, own.maps, own.taps, own.outputs) for own in growth), strict=True)
     )
-    line = maps[2]
-    smoothing = 2.0 * inputs[0] * inputs[1] * line * growth[2].coefficients  # along columns no inputs are shared
+    line = maps[2] + growth[2].maps[0] * 16 // np.dtype(problem.dtype).itemsize  # maps end in part of a vector
+    smoothing = 1.3 * inputs[0] * inputs[1] * line * growth[2].coefficients  # along columns no inputs are shared
     values = inputs[1] * (inputs[2] + line) + maps[0] * maps[1] * line
     if problem.kernel.n_dims > 1:
         smoothing = smoothing + inputs[0] * maps[1] * line * growth[1].coefficients
@@ -199,13 +201,11 @@ def forward_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntAr
         counts[0], counts[1], lines[0].span, lines[1].span, lines[2].span, axes[2].stride, cells, line, n_lines, 0,
         at_lines, at_rows, at_maps, size,
     )  # fmt: skip
-    tables = loops.LatticeTables(
-        *(
-            _table(axis, axis.forward_blocks(n), own, problem, index)
-            for index, (axis, n, own) in enumerate(zip(axes, counts, lines, strict=True))
-        ),
-        stages[2], stages[1], stages[0],
-    )  # fmt: skip
+    planes, rows, columns = (
+        _table(axis, axis.forward_blocks(n), own, problem, index)
+        for index, (axis, n, own) in enumerate(zip(axes, counts, lines, strict=True))
+    )
+    tables = loops.LatticeTables(planes, rows, columns, stages[2], stages[1], stages[0])
     by_axis = [
         [(first + part.lags - low) * step for part, first, low in zip(axis.maps, base[:-1], own.lows, strict=True)]
         for axis, own, base, step in zip(axes, lines, firsts, steps, strict=True)
@@ -223,9 +223,7 @@ def _n_blocks(tables: Any) -> int:
     return len(tables.planes.blocks) * len(tables.rows.blocks) * len(tables.columns.blocks)
 
 
-def arrays_of(
-    problem: Problem, axes: Sequence[Axis], n_nodes: int, x_shape: tuple[int, ...]
-) -> Any:
+def arrays_of(problem: Problem, axes: Sequence[Axis], n_nodes: int, x_shape: tuple[int, ...]) -> Any:
     """Return where the arrays lie; `x_shape` is the spatial shape of x, or of the padded x that is written."""
     from interpolated_kernels import loops
 
@@ -283,13 +281,11 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: In
         counts[0], counts[1], counts[0], counts[1], column_span, axes[2].stride, cells, line, n_lines, 0, at_lines,
         at_rows, at_maps, size,
     )  # fmt: skip
-    tables = loops.LatticeTables(
-        *(
-            _table(axis, _shifted(axis.transposed_blocks(n, region), region[0]), own, problem, index)
-            for index, (axis, n, own, region) in enumerate(zip(axes, counts, lines, regions, strict=True))
-        ),
-        stages[2], stages[1], stages[0],
-    )  # fmt: skip
+    by_plane, by_row, by_column = (
+        _table(axis, _shifted(axis.transposed_blocks(n, region), region[0]), own, problem, index)
+        for index, (axis, n, own, region) in enumerate(zip(axes, counts, lines, regions, strict=True))
+    )
+    tables = loops.LatticeTables(by_plane, by_row, by_column, stages[2], stages[1], stages[0])
     order, parts = _parts(problem, axes, lines, firsts, steps, nodes)
     reads = (lines[1].outputs_span * lines[2].outputs_span, lines[2].outputs_span, 1)
     by_axis = [
@@ -308,7 +304,8 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: In
     run_ends = np.array([0, *itertools.accumulate(map(len, runs))])
     low, span = [own.outputs_low for own in lines], [own.outputs_span for own in lines]
     gathering = loops.Gathering(
-        filters, spacing, problem.out_spatial[-1], low[0], span[0], axes[0].residues, low[1], span[1], axes[1].residues, low[2], span[2], at_outputs, maps_size, *(high - first for first, high in regions),
+        filters, spacing, problem.out_spatial[-1], low[0], span[0], axes[0].residues, low[1], span[1],
+        axes[1].residues, low[2], span[2], at_outputs, maps_size, *(high - first for first, high in regions),
     )  # fmt: skip
     taps = loops.LatticeTaps(np.concatenate([whole, smaller]), np.concatenate(runs), spacing)
     arrays = arrays_of(problem, axes, len(nodes), tuple(high - first for first, high in regions))

@@ -13,7 +13,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.paths.common import Cost, Machine, n_taps, no_parts, pad, pad_transpose
+from interpolated_kernels.paths.common import Cost, Machine, densifying, n_taps, no_parts, pad, pad_transpose, traffic
 
 ACCURACY = "componentwise"
 SUMS_IN = "float64"
@@ -28,7 +28,9 @@ def supports(problem: Problem) -> str | None:
 def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
     """Predict NumPy's multiply-adds in float64."""
     extra = 8 * problem.batch * int(np.prod(problem.x_shape[1:]) + 2 * np.prod(problem.y_shape[1:]))
-    seconds = machine.call_seconds + n_taps(problem) / machine.numpy_multiply_adds_per_second
+    seconds = machine.call_seconds * (1 + int(problem.support.any(axis=(0, 1)).sum()))
+    seconds += n_taps(problem) / machine.numpy_multiply_adds_per_second
+    seconds += traffic(problem, machine) + densifying(problem, machine)
     return Cost(seconds, extra, "float64, then cast")
 
 
