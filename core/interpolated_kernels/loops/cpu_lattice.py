@@ -26,7 +26,7 @@ from interpolated_kernels.loops.cpu_lines import (
 )
 from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES
 from interpolated_kernels.loops.jit import jit, load_apart
-from interpolated_kernels.loops.threads import get_num_threads, launch, thread_id
+from interpolated_kernels.loops.threads import launch, max_threads, thread_id
 
 VECTORS_OF_CHUNK = 12
 """Vectors of outputs whose maps stay in the nearest cache while all filters pass: a multiple of the widest tile's."""
@@ -181,8 +181,8 @@ def lattice_forward(x: Any, weights: Any, job: Job, block_size: int, n_tasks: in
 
 
 def workspace(size: int, dtype: Any) -> Any:
-    """Return a row of scratch memory for every thread."""
-    return np.empty((get_num_threads(), size), dtype)
+    """Return a row of scratch memory for every thread; rows of threads that do not come are never touched."""
+    return np.empty((max_threads(), size), dtype)
 
 
 @jit(inner=True)

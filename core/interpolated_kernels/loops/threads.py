@@ -49,6 +49,11 @@ def set_num_threads(n: int) -> None:
 thread_id = (lambda: 0) if numba.config.DISABLE_JIT else get_thread_id
 
 
+def max_threads() -> int:
+    """Return the number of threads that numba started with: a loop's thread has a number below it."""
+    return int(numba.config.NUMBA_NUM_THREADS)
+
+
 def layer() -> str | None:
     """Return numba's threading layer, or None before the first parallel launch."""
     return _layer

@@ -1,0 +1,75 @@
+"""The lattice path's own facts: maps, blocks, and what it refuses."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import interpolated_kernels as ik
+from interpolated_kernels.paths import lattice, lattice_layout
+from interpolated_kernels.paths.lattice_axes import axis_of
+
+
+def _kernel(window, spacing, **options):
+    return ik.InterpolatedKernel(ik.grid_positions(window, spacing), window, "linear", **options)
+
+
+@given(
+    cells=st.integers(1, 20),
+    spacing=st.integers(1, 7),
+    stride=st.integers(1, 5),
+    dilation=st.integers(1, 5),
+    splits=st.booleans(),
+)
+def test_maps_and_lags_are_the_axis_matrix(cells, spacing, stride, dilation, splits):
+    """Every anchor's column is its map's profile: coefficient by coefficient at the cell that output 0 reads."""
+    factor = _kernel((cells,), min(spacing, cells)).factors().axes[0]
+    axis = axis_of(factor, 50, stride, dilation, splits)
+    found = np.zeros((cells, factor.matrix.shape[1]))
+    for part in axis.maps:
+        for (node, lag), (read, value) in itertools.product(
+            zip(part.nodes, part.lags, strict=True), zip(part.reads, part.coefficients, strict=True)
+        ):
+            padded = axis.unit * (axis.stride * lag + read)
+            assert padded % dilation == 0
+            found[padded // dilation, node] += value
+    np.testing.assert_array_equal(found, factor.matrix)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": (2, 3)}, {"padding": "same"}, {"dilation": (3, 2), "padding": 4, "stride": (2, 1)}]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bits_do_not_depend_on_blocks(dtype, options, monkeypatch):
+    """C8: y and the gradient by x have the same bits whatever the size of a block."""
+    rng, kernel = np.random.default_rng(0), _kernel((17, 13), 4)
+    x, weights = rng.standard_normal((2, 3, 70, 150)).astype(dtype), rng.standard_normal((7, 3, kernel.n_anchors))
+    weights = weights.astype(dtype)
+    plan = ik.plan(x.shape, weights.shape, kernel, dtype=dtype, path="lattice", **options)
+    y = plan.forward(x, weights)
+    gradient = plan.backward(y, x, weights, ("x",)).x
+    monkeypatch.setattr(lattice_layout, "_CACHE_BYTES", 1)
+    monkeypatch.setattr(lattice_layout, "_SPILL", 1e9)
+    state = lattice.prepare(plan.problem)
+    assert state.forward.n_items > plan._state.forward.n_items
+    np.testing.assert_array_equal(lattice.forward(state, x, weights), y)
+    np.testing.assert_array_equal(lattice.grad_x(state, y, weights), gradient)
+
+
+def test_anchors_cost_and_not_cells():
+    """The planner takes the lattice for a wide window of few anchors, and knows that the window hardly matters."""
+    plans = [
+        ik.plan((1, 1, 1024, 1024), (16, 1, 49), _kernel((cells, cells), spacing), padding="same")
+        for cells, spacing in ((31, 5), (61, 10))
+    ]
+    assert [plan.path for plan in plans] == ["lattice", "lattice"]
+    assert plans[1].cost.seconds < 1.5 * plans[0].cost.seconds
+
+
+def test_it_says_what_it_cannot_serve():
+    """A kernel that is no tensor product on shared positions is refused, with what would unlock the path."""
+    kernel = ik.InterpolatedKernel([[0, 0], [3, 1], [1, 4]], (5, 5), "polyharmonic")
+    with pytest.raises(ValueError, match="not a tensor product"):
+        ik.plan((1, 1, 20, 20), (1, 1, 3), kernel, path="lattice")
