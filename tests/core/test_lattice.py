@@ -1,6 +1,7 @@
 """The lattice path's own facts: maps, blocks, and what it refuses."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,8 +51,10 @@ def test_bits_do_not_depend_on_blocks(dtype, options, monkeypatch):
     plan = ik.plan(x.shape, weights.shape, kernel, dtype=dtype, path="lattice", **options)
     y = plan.forward(x, weights)
     gradient = plan.backward(y, x, weights, ("x",)).x
-    monkeypatch.setattr(lattice_layout, "_CACHE_BYTES", 1)
-    monkeypatch.setattr(lattice_layout, "_SPILL", 1e9)
+    chosen = lattice_layout.choose_sizes
+    monkeypatch.setattr(
+        lattice_layout, "choose_sizes", lambda *given, **named: replace(chosen(*given, **named), counts=(1, 5, 24))
+    )
     state = lattice.prepare(plan.problem)
     assert state.forward.n_items > plan._state.forward.n_items
     np.testing.assert_array_equal(lattice.forward(state, x, weights), y)
