@@ -18,7 +18,7 @@ SUFFIXES = (".pdf", ".png", ".svg")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--seeds", type=integer(1), default=4, help="trainings of each row, default %(default)s")
+    parser.add_argument("--seeds", type=integer(1), default=3, help="trainings of each row, default %(default)s")
     parser.add_argument("--seed", type=integer(0), default=0, help="the first seed, default %(default)s")
     parser.add_argument("--epochs", type=integer(1), default=8, help="default %(default)s")
     parser.add_argument("--samples", type=integer(20), help="use only so many of the 1797 digits")
