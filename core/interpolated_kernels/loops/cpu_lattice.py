@@ -186,6 +186,16 @@ def workspace(size: int, dtype: Any) -> Any:
 
 
 @jit(inner=True)
+def block_of(tables, task):
+    """Return what is left of a task's number, and its blocks of planes, rows and columns."""
+    n_planes, n_rows, n_columns = len(tables.planes.blocks), len(tables.rows.blocks), len(tables.columns.blocks)
+    return (
+        task // (n_columns * n_rows * n_planes), task // (n_columns * n_rows) % n_planes, task // n_columns % n_rows,
+        task % n_columns,
+    )  # fmt: skip
+
+
+@jit(inner=True)
 def make_maps(x, start, arrays, block, tables, plane_at, row_at, column_at, work):
     """Write the maps of a block of the channel that starts at `start`."""
     plane_block, row_block = tables.planes.blocks[plane_at], tables.rows.blocks[row_at]
@@ -225,12 +235,7 @@ def make_maps(x, start, arrays, block, tables, plane_at, row_at, column_at, work
 @jit(inner=True)
 def _forward_task(x, weights, numbers, offsets, coefficients, work, y, task):
     arrays, block, tables, taps = open_job(Job(numbers, offsets, coefficients), 3)
-    column_at = task % len(tables.columns.blocks)
-    task //= len(tables.columns.blocks)
-    row_at = task % len(tables.rows.blocks)
-    task //= len(tables.rows.blocks)
-    plane_at = task % len(tables.planes.blocks)
-    image = task // len(tables.planes.blocks)
+    image, plane_at, row_at, column_at = block_of(tables, task)
     plane_block, row_block = tables.planes.blocks[plane_at], tables.rows.blocks[row_at]
     columns = tables.columns.blocks[column_at, 2]
     y_start = image * arrays.outs * arrays.y_channel + plane_block[0] * arrays.y_plane

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from numba import prange
 
-from interpolated_kernels.loops.cpu_lattice import Job, open_job, section, workspace
+from interpolated_kernels.loops.cpu_lattice import Job, block_of, open_job, section, workspace
 from interpolated_kernels.loops.cpu_lines import (
     AxisTable,
     Lines,
@@ -163,12 +163,7 @@ def _grad_x_task(y, weights, numbers, offsets, coefficients, work, grad, task):
     gathering = Gathering(
         g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15]
     )
-    column_at = task % len(tables.columns.blocks)
-    task //= len(tables.columns.blocks)
-    row_at = task % len(tables.rows.blocks)
-    task //= len(tables.rows.blocks)
-    plane_at = task % len(tables.planes.blocks)
-    task //= len(tables.planes.blocks)
+    task, plane_at, row_at, column_at = block_of(tables, task)
     n_parts = n_tiles(arrays.ins)
     image, part, fours = task // n_parts, task % n_parts, arrays.ins // 4
     first = 4 * part if part <= fours else 4 * fours + 2

@@ -10,7 +10,7 @@ from typing import Any
 
 from numba import prange
 
-from interpolated_kernels.loops.cpu_lattice import Job, make_maps, open_job, workspace
+from interpolated_kernels.loops.cpu_lattice import Job, block_of, make_maps, open_job, workspace
 from interpolated_kernels.loops.cpu_lines import tile_width
 from interpolated_kernels.loops.cpu_tiles import (
     VECTOR_BYTES,
@@ -98,12 +98,8 @@ def _add_piece(y, y_at, work, work_at, offsets, arrays, rows, columns, line, gro
 def _add_block(y, x, job, n_products, group, item, work, grad):
     """Add the products of one block of outputs of one sample."""
     arrays, block, tables, taps = open_job(job, 3)
-    column_at = item % len(tables.columns.blocks)
-    item //= len(tables.columns.blocks)
-    row_at = item % len(tables.rows.blocks)
-    item //= len(tables.rows.blocks)
-    plane_at = item % len(tables.planes.blocks)
-    image = item // len(tables.planes.blocks) * arrays.groups + group
+    sample, plane_at, row_at, column_at = block_of(tables, item)
+    image = sample * arrays.groups + group
     plane_block, row_block = tables.planes.blocks[plane_at], tables.rows.blocks[row_at]
     columns = tables.columns.blocks[column_at, 2]
     y_start = image * arrays.outs * arrays.y_channel + plane_block[0] * arrays.y_plane

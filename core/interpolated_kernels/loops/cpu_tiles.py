@@ -105,6 +105,19 @@ def _add_outer(builder: Any, vector: Any, tile: Any, left: list[Any], right: lis
     return tile
 
 
+def _add_weighted(builder: Any, vector: Any, tile: Any, wanted: Any, weights: Any, cells: list[Any]) -> Any:
+    """Return the tile with a weight times the cells added to each wanted row; weights lie `step` apart from `at` on."""
+    data, at, step = weights
+    for i in wanted:
+        value = builder.load(builder.gep(data, [builder.add(at, builder.mul(step, step.type(i)))]))
+        weight = _broadcast(builder, value, vector)
+        for j, cell in enumerate(cells):
+            index = i * len(cells) + j
+            new = builder.call(_multiply_add(builder, vector), [weight, cell, builder.extract_value(tile, index)])
+            tile = builder.insert_value(tile, new, index)
+    return tile
+
+
 @intrinsic(prefer_literal=True)
 def zeros(typing_context, like, count):
     """Return a tile of `count` (a constant) zero vectors of the dtype of the array `like`."""
@@ -133,15 +146,7 @@ def add_taps(typing_context, tile, low, high, weights, at, step, x, starts, offs
         offset = builder.load(builder.gep(_data(context, builder, signature.args[8], offsets), [tap]))
         offset = builder.sext(offset, at.type) if offset.type.width < at.type.width else offset
         cells = _load_all(context, builder, signature.args[6], x, starts, columns, offset, vector)
-        for i in wanted:
-            index = builder.add(at, builder.mul(step, step.type(i)))
-            value = builder.load(builder.gep(weight_data, [index]))
-            weight = _broadcast(builder, value, vector)
-            for j in range(columns):
-                old = builder.extract_value(tile, i * columns + j)
-                new = builder.call(_multiply_add(builder, vector), [weight, cells[j], old])
-                tile = builder.insert_value(tile, new, i * columns + j)
-        return tile
+        return _add_weighted(builder, vector, tile, wanted, (weight_data, at, step), cells)
 
     return signature, generate
 
@@ -264,14 +269,7 @@ def _add_rows(
     weight_data = _data(context, builder, signature.args[places[0]], weights)
     pointers = _run(context, builder, signature.args[places[1]], x, start, columns, vector)
     cells = [builder.load(pointer, align=_itemsize(vector)) for pointer in pointers]
-    for i in wanted:
-        value = builder.load(builder.gep(weight_data, [builder.add(at, builder.mul(step, step.type(i)))]))
-        weight = _broadcast(builder, value, vector)
-        for j in range(columns):
-            old = builder.extract_value(tile, i * columns + j)
-            new = builder.call(_multiply_add(builder, vector), [weight, cells[j], old])
-            tile = builder.insert_value(tile, new, i * columns + j)
-    return tile
+    return _add_weighted(builder, vector, tile, wanted, (weight_data, at, step), cells)
 
 
 def _run(context: Any, builder: Any, array_type: Any, array: Any, start: Any, columns: int, vector: Any) -> list[Any]:
@@ -297,9 +295,17 @@ def _run_masks(builder: Any, first: Any, last: Any, columns: int, vector: Any) -
     return masks
 
 
-def _row_mask(builder: Any, mask: Any, first_row: Any, row: int) -> Any:
-    wanted = builder.icmp_signed("<=", first_row, first_row.type(row))
-    return builder.and_(mask, _broadcast(builder, wanted, mask.type))
+def _some_places(
+    context: Any, builder: Any, array_type: Any, shape: tuple[int, int], arguments: Any, vector: Any
+) -> Any:
+    """Yield every vector's index, pointer and mask: lanes `first` to `last` of the run, rows from `first_row` on."""
+    y, start, row_step, first_row, first, last = arguments
+    masks = _run_masks(builder, first, last, shape[1], vector)
+    for i in range(shape[0]):
+        wanted = builder.icmp_signed("<=", first_row, first_row.type(i))
+        for j, pointer in enumerate(_run(context, builder, array_type, y, start, shape[1], vector)):
+            yield i * shape[1] + j, pointer, builder.and_(masks[j], _broadcast(builder, wanted, masks[j].type))
+        start = builder.add(start, row_step)
 
 
 @intrinsic(prefer_literal=True)
@@ -329,15 +335,11 @@ def store_some_run(typing_context, tile, rows, y, start, row_step, first_row, fi
     signature = types.void(tile, rows, y, start, row_step, first_row, first, last)
 
     def generate(context, builder, signature, arguments):
-        tile, _, y, start, row_step, first_row, first, last = arguments
+        tile = arguments[0]
         vector = context.get_value_type(signature.args[0].dtype)
-        columns = signature.args[0].count // n_rows
-        masks = _run_masks(builder, first, last, columns, vector)
-        for i in range(n_rows):
-            for j, pointer in enumerate(_run(context, builder, signature.args[2], y, start, columns, vector)):
-                mask = _row_mask(builder, masks[j], first_row, i)
-                _masked_store(builder, builder.extract_value(tile, i * columns + j), pointer, mask)
-            start = builder.add(start, row_step)
+        shape = (n_rows, signature.args[0].count // n_rows)
+        for index, pointer, mask in _some_places(context, builder, signature.args[2], shape, arguments[2:], vector):
+            _masked_store(builder, builder.extract_value(tile, index), pointer, mask)
         return context.get_dummy_value()
 
     return signature, generate
@@ -350,15 +352,11 @@ def load_some_run(typing_context, tile, rows, y, start, row_step, first_row, fir
     signature = tile(tile, rows, y, start, row_step, first_row, first, last)
 
     def generate(context, builder, signature, arguments):
-        tile, _, y, start, row_step, first_row, first, last = arguments
+        tile = arguments[0]
         vector = context.get_value_type(signature.args[0].dtype)
-        columns = signature.args[0].count // n_rows
-        masks = _run_masks(builder, first, last, columns, vector)
-        for i in range(n_rows):
-            for j, pointer in enumerate(_run(context, builder, signature.args[2], y, start, columns, vector)):
-                mask = _row_mask(builder, masks[j], first_row, i)
-                tile = builder.insert_value(tile, _masked_load(builder, pointer, mask, vector), i * columns + j)
-            start = builder.add(start, row_step)
+        shape = (n_rows, signature.args[0].count // n_rows)
+        for index, pointer, mask in _some_places(context, builder, signature.args[2], shape, arguments[2:], vector):
+            tile = builder.insert_value(tile, _masked_load(builder, pointer, mask, vector), index)
         return tile
 
     return signature, generate

@@ -19,6 +19,7 @@ from typing import Any
 import numba
 from llvmlite import binding, ir
 from numba import types
+from numba.core import cgutils
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
@@ -82,9 +83,7 @@ def apart(name: str, arguments: str) -> Callable[[Callable[..., Any]], Any]:
                     else:
                         passed.append(context.make_array(passed_type)(context, builder, value).data)
                 function_type = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-                symbol = builder.module.globals.get(f"{name}_{dtype}")
-                if symbol is None:
-                    symbol = ir.Function(builder.module, function_type, f"{name}_{dtype}")
+                symbol = cgutils.get_or_insert_function(builder.module, function_type, _symbol(name, dtype))
                 builder.call(symbol, passed)
                 return context.get_dummy_value()
 
@@ -93,6 +92,11 @@ def apart(name: str, arguments: str) -> Callable[[Callable[..., Any]], Any]:
         return call
 
     return decorate
+
+
+def _symbol(name: str, dtype: Any) -> str:
+    """Return the name of a loop for a dtype in the whole process."""
+    return f"interpolated_kernels_{name}_{dtype}"
 
 
 _APART: dict[str, tuple[Callable[..., Any], str]] = {}
@@ -110,7 +114,7 @@ def load_apart(dtype: Any) -> None:
         if not os.environ.get("INTERPOLATED_KERNELS_NO_CACHE"):
             _keep(loop)
         loop.compile()
-        binding.add_symbol(f"{name}_{dtype.name}", loop.address)
+        binding.add_symbol(_symbol(name, dtype), loop.address)
         _LOADED.append(loop)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.geometry import Problem, padded_index
+from interpolated_kernels.geometry import Pairs, Problem, padded_index
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,17 @@ class Cost:
     seconds: float
     extra_bytes: int
     error: str
+
+
+def three(values: Sequence[int], fill: int) -> tuple[int, int, int]:
+    """Return one entry each for planes, rows and columns, with `fill` for axes that are not there."""
+    planes, rows, columns = (fill,) * (3 - len(values)) + tuple(values)
+    return planes, rows, columns
+
+
+def padding_of_three(problem: Problem) -> Pairs:
+    """Return the padding of planes, rows and columns, none on axes that are not there."""
+    return ((0, 0),) * (3 - len(problem.padding)) + problem.padding
 
 
 def tap_rate(problem: Problem, machine: Machine, shares_inputs: bool = True) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.geometry import Problem, padded_index
+from interpolated_kernels.paths.common import padding_of_three, three
 from interpolated_kernels.paths.tap_blocks import AxisTaps, Operands, TapBlocks, find_blocks
 
 _PACKED_BYTES = 32 * 2**20
@@ -39,7 +40,7 @@ class Buffer:
         """Return the packed copy, flat."""
         from interpolated_kernels import loops
 
-        images = source.reshape(-1, *_three(source.shape[2:], 1))
+        images = source.reshape(-1, *three(source.shape[2:], 1))
         shape = (len(images), len(self.planes), len(self.rows), len(self.columns))
         packed = _aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)
         loops.pack(images, self.planes, self.rows, self.columns, packed)
@@ -79,11 +80,6 @@ class State:
     grad_x: tuple[Pass, ...]
     grad_x_region: tuple[tuple[int, int], ...]
     chunk: int
-
-
-def _three(values: tuple[int, ...], fill: int) -> tuple[int, ...]:
-    """Return one entry each for planes, rows and columns, with `fill` for axes that are not there."""
-    return (fill,) * (3 - len(values)) + tuple(values)
 
 
 @dataclass(frozen=True)
@@ -131,9 +127,9 @@ def axes_of(problem: Problem) -> tuple[_Axis, ...]:
     return tuple(
         _Axis(size, out, window, stride, dilation, before, after, problem.padding_mode)
         for size, out, window, stride, dilation, (before, after) in zip(
-            _three(problem.spatial, 1), _three(problem.out_spatial, 1), _three(problem.window, 1),
-            _three(problem.stride, 1), _three(problem.dilation, 1),
-            ((0, 0),) * (3 - len(problem.padding)) + problem.padding, strict=True,
+            three(problem.spatial, 1), three(problem.out_spatial, 1), three(problem.window, 1),
+            three(problem.stride, 1), three(problem.dilation, 1),
+            padding_of_three(problem), strict=True,
         )
     )  # fmt: skip
 

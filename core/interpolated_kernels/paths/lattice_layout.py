@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.geometry import Problem, padded_index
+from interpolated_kernels.paths.common import padding_of_three, three
 from interpolated_kernels.paths.lattice_axes import Axis, Growth, Lines, absent_axis, axis_of, growth_of
 
 _CACHE_BYTES = 384 * 2**10
@@ -59,12 +60,6 @@ def axes_of(problem: Problem) -> tuple[Axis, Axis, Axis]:
         )
     ]
     planes, rows, columns = [absent_axis()] * (3 - len(axes)) + axes
-    return planes, rows, columns
-
-
-def three(values: Sequence[int], fill: int) -> tuple[int, int, int]:
-    """Return one entry each for planes, rows and columns, with `fill` for axes that are not there."""
-    planes, rows, columns = (fill,) * (3 - len(values)) + tuple(values)
     return planes, rows, columns
 
 
@@ -273,10 +268,7 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: In
         stages[0] = _no_stage(problem.dtype)
     if problem.kernel.n_dims < 2:
         stages[1] = _no_stage(problem.dtype)
-    regions = [
-        (before, before + cells) if problem.padding_mode == "zeros" else (0, before + cells + after)
-        for (before, after), cells in zip(_pairs(problem), three(problem.spatial, 1), strict=True)
-    ]
+    regions = _regions(problem)
     block = loops.LatticeBlock(
         counts[0], counts[1], counts[0], counts[1], column_span, axes[2].stride, cells, line, n_lines, 0, at_lines,
         at_rows, at_maps, size,
@@ -287,31 +279,49 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: In
     )
     tables = loops.LatticeTables(by_plane, by_row, by_column, stages[2], stages[1], stages[0])
     order, parts = _parts(problem, axes, lines, firsts, steps, nodes)
-    reads = (lines[1].outputs_span * lines[2].outputs_span, lines[2].outputs_span, 1)
-    by_axis = [
-        [(low - part.lags - own.outputs_low) * read for part, low in zip(axis.maps, own.lows, strict=True)]
-        for axis, own, read in zip(axes, lines, reads, strict=True)
-    ]
-    offsets = node_offsets(axes, by_axis, grid_of(problem))[order]
-    rest = problem.filters_per_group % filters
     bounds = (0, *parts[:, 5].tolist())
-    whole, smaller = (_by_part(offsets, bounds, np.arange(count) * filter_size) for count in (filters, rest))
-    spacing = axes[1].spacing
-    runs = [
-        find_runs(whole[first * filters : last * filters], spacing * lines[2].outputs_span) if spacing else _none(3)
-        for first, last in itertools.pairwise(bounds)
-    ]
-    run_ends = np.array([0, *itertools.accumulate(map(len, runs))])
+    taps, run_ends = _gathering_taps(problem, axes, lines, order, bounds)
     low, span = [own.outputs_low for own in lines], [own.outputs_span for own in lines]
     gathering = loops.Gathering(
-        filters, spacing, problem.out_spatial[-1], low[0], span[0], axes[0].residues, low[1], span[1],
+        filters, taps.spacing, problem.out_spatial[-1], low[0], span[0], axes[0].residues, low[1], span[1],
         axes[1].residues, low[2], span[2], at_outputs, maps_size, *(high - first for first, high in regions),
     )  # fmt: skip
-    taps = loops.LatticeTaps(np.concatenate([whole, smaller]), np.concatenate(runs), spacing)
     arrays = arrays_of(problem, axes, len(nodes), tuple(high - first for first, high in regions))
     job = loops.job_of(arrays, block, tables, taps, gathering, parts, run_ends)
     n_tasks = problem.batch * problem.groups * loops.n_tiles(problem.channels_per_group) * _n_blocks(tables)
     return Transposed(job, block.size, n_tasks, order, bounds, filters)
+
+
+def _regions(problem: Problem) -> list[tuple[int, int]]:
+    """Return the padded cells whose gradient is wanted on every axis: with zeros around x, those of x alone."""
+    return [
+        (before, before + cells) if problem.padding_mode == "zeros" else (0, before + cells + after)
+        for (before, after), cells in zip(padding_of_three(problem), three(problem.spatial, 1), strict=True)
+    ]
+
+
+def _gathering_taps(
+    problem: Problem, axes: Sequence[Axis], lines: Sequence[Lines], order: IntArray, bounds: Sequence[int]
+) -> tuple[Any, IntArray]:
+    """Return where the taps of a whole chunk of filters, then of the last one, read; and where each part's runs end."""
+    from interpolated_kernels import loops
+
+    filters = min(problem.filters_per_group, _FILTERS_OF_CHUNK)
+    plane, row = lines[1].outputs_span * lines[2].outputs_span, lines[2].outputs_span
+    by_axis = [
+        [(low - part.lags - own.outputs_low) * read for part, low in zip(axis.maps, own.lows, strict=True)]
+        for axis, own, read in zip(axes, lines, (plane, row, 1), strict=True)
+    ]
+    offsets = node_offsets(axes, by_axis, grid_of(problem))[order]
+    size, rest = lines[0].outputs_span * plane, problem.filters_per_group % filters
+    whole, smaller = (_by_part(offsets, bounds, np.arange(count) * size) for count in (filters, rest))
+    spacing = axes[1].spacing
+    runs = [
+        find_runs(whole[first * filters : last * filters], spacing * row) if spacing else _none(3)
+        for first, last in itertools.pairwise(bounds)
+    ]
+    run_ends = np.array([0, *itertools.accumulate(map(len, runs))])
+    return loops.LatticeTaps(np.concatenate([whole, smaller]), np.concatenate(runs), spacing), run_ends
 
 
 def _by_part(offsets: IntArray, bounds: Sequence[int], filters: IntArray) -> IntArray:
@@ -323,10 +333,6 @@ def _by_part(offsets: IntArray, bounds: Sequence[int], filters: IntArray) -> Int
 def grid_of(problem: Problem) -> tuple[int, int, int]:
     """Return the nodes along planes, rows and columns."""
     return three(problem.kernel.factors().grid_shape[: problem.kernel.n_dims], 1)
-
-
-def _pairs(problem: Problem) -> list[tuple[int, int]]:
-    return [(0, 0)] * (3 - len(problem.padding)) + list(problem.padding)
 
 
 def _none(columns: int) -> IntArray:
@@ -369,7 +375,7 @@ def _table(axis: Axis, blocks: IntArray, lines: Lines, problem: Problem, index: 
 
     at = np.arange(lines.span) if index < 2 else np.zeros(1, np.int64)
     cells = [axis.unit * (axis.stride * (lines.low + at) + phase) for phase in lines.phases]
-    before, after = _pairs(problem)[index]
+    before, after = padding_of_three(problem)[index]
     size = three(problem.spatial, 1)[index]
     shown = padded_index(size, before, after, problem.padding_mode)
     return loops.AxisTable(blocks, np.concatenate(cells), shown, before, before + size)
@@ -388,14 +394,13 @@ def _parts(
     Within a map the last row comes first: gathering reads against the lags.
     """
     nodes = nodes[::-1]
-    label: Callable[[Axis], list[IntArray]] = lambda axis: [  # noqa: E731
-        np.full(len(part.nodes), index) for index, part in enumerate(axis.maps)
-    ]
     counts = [len(axis.maps) for axis in axes]
     scale = (counts[1] * counts[2], counts[2], 1)
-    labels = node_offsets(
-        axes, [[own * step for own in label(axis)] for axis, step in zip(axes, scale, strict=True)], grid_of(problem)
-    )[nodes]
+    by_axis = [
+        [np.full(len(part.nodes), index * step) for index, part in enumerate(axis.maps)]
+        for axis, step in zip(axes, scale, strict=True)
+    ]
+    labels = node_offsets(axes, by_axis, grid_of(problem))[nodes]
     order = np.argsort(labels, kind="stable")
     ends = np.cumsum(np.bincount(labels, minlength=int(np.prod(counts))))
     parts = []
