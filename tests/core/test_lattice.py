@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
-from interpolated_kernels.paths import lattice, lattice_layout
+from interpolated_kernels.paths import lattice, lattice_sizes
 from interpolated_kernels.paths.lattice_axes import axis_of
+from interpolated_kernels.testing import assert_matches_reference
 
 
 def _kernel(window, spacing, **options):
@@ -51,14 +52,48 @@ def test_bits_do_not_depend_on_blocks(dtype, options, monkeypatch):
     plan = ik.plan(x.shape, weights.shape, kernel, dtype=dtype, path="lattice", **options)
     y = plan.forward(x, weights)
     gradient = plan.backward(y, x, weights, ("x",)).x
-    chosen = lattice_layout.choose_sizes
-    monkeypatch.setattr(
-        lattice_layout, "choose_sizes", lambda *given, **named: replace(chosen(*given, **named), counts=(1, 5, 24))
-    )
+    for name in ("forward_sizes", "transposed_sizes"):
+        chosen = getattr(lattice_sizes, name)
+        monkeypatch.setattr(
+            lattice_sizes, name, lambda *given, chosen=chosen: replace(chosen(*given), counts=(1, 5, 24))
+        )
     state = lattice.prepare(plan.problem)
     assert state.forward.n_items > plan._state.forward.n_items
     np.testing.assert_array_equal(lattice.forward(state, x, weights), y)
     np.testing.assert_array_equal(lattice.grad_x(state, y, weights), gradient)
+
+
+@given(count=st.integers(1, 60))
+def test_rows_fill_tiles(count):
+    """Every row stands in one tile of at most four, and tiles of one or two are left for one, two or five rows."""
+    tiles = lattice_sizes.tiles_of(count)
+    assert sum(tiles) == count
+    assert max(tiles) <= lattice_sizes.MOST_ROWS
+    assert min(tiles) >= 3 or count in (1, 2, 5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "weights_shape", "window", "spacing", "groups"),
+    [
+        ((1, 3, 60), (2, 3), (9,), 2, 1),
+        ((2, 10, 50), (4, 5), (9,), 4, 2),
+        ((1, 1, 30, 40), (70, 1), (9, 5), 2, 1),
+        ((1, 5, 30, 40), (33, 5), (3, 9), 2, 1),
+        ((2, 3, 9, 12, 14), (5, 3), (3, 5, 4), 1, 1),
+        ((1, 2, 12, 10, 30), (3, 2), (7, 1, 5), 3, 1),
+    ],
+    ids=["1-D", "1-D groups", "many filters", "two rows of nodes", "3-D", "one row of nodes"],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_tile_gathers_the_gradient(shape, weights_shape, window, spacing, groups, dtype):
+    """The gradient by x is the reference's for few and many rows of nodes, channels a task and chunks of filters."""
+    rng, kernel = np.random.default_rng(1), _kernel(window, spacing)
+    weights = rng.standard_normal((*weights_shape, kernel.n_anchors)).astype(dtype)
+    x = rng.standard_normal(shape).astype(dtype)
+    options = {"padding": "same", "groups": groups}
+    grad_y = rng.standard_normal(ik.conv(x, weights, kernel, **options).shape).astype(dtype)
+    found = ik.conv_backward(grad_y, x, weights, kernel, path="lattice", wrt=("x",), **options).x
+    assert_matches_reference(found, x, weights, kernel, quantity="grad_x", grad_y=grad_y, **options)
 
 
 def test_anchors_cost_and_not_cells():

@@ -6,12 +6,12 @@ and `launch` chooses.
 
 from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, gather, pack, pack_weights
 from interpolated_kernels.loops.cpu_gradient import multiply_gradients
+from interpolated_kernels.loops.cpu_lattice import VECTORS_OF_CHUNK, job_of, lattice_forward
 from interpolated_kernels.loops.cpu_lattice import Arrays as LatticeArrays
 from interpolated_kernels.loops.cpu_lattice import Block as LatticeBlock
 from interpolated_kernels.loops.cpu_lattice import Tables as LatticeTables
 from interpolated_kernels.loops.cpu_lattice import Taps as LatticeTaps
-from interpolated_kernels.loops.cpu_lattice import job_of, lattice_forward
-from interpolated_kernels.loops.cpu_lattice_grad_x import Gathering, lattice_grad_x, n_tiles
+from interpolated_kernels.loops.cpu_lattice_grad_x import Gathering, lattice_grad_x
 from interpolated_kernels.loops.cpu_lattice_gradient import lattice_grad_weights
 from interpolated_kernels.loops.cpu_lines import ROWS, AxisTable, Stage
 from interpolated_kernels.loops.cpu_mix import mix
@@ -23,6 +23,7 @@ from interpolated_kernels.loops.threads import get_num_threads, layer, set_num_t
 __all__ = [
     "ROWS",
     "ROWS_OF_TILE",
+    "VECTORS_OF_CHUNK",
     "AxisTable",
     "Gathering",
     "LatticeArrays",
@@ -45,7 +46,6 @@ __all__ = [
     "layer",
     "mix",
     "multiply_gradients",
-    "n_tiles",
     "pack",
     "pack_weights",
     "set_num_threads",

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from numba import prange
 
-from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES, add_taps, load, store, with_item, zeros
+from interpolated_kernels.loops.cpu_tiles import add_taps, load, store, with_item, zeros
 from interpolated_kernels.loops.jit import jit
 from interpolated_kernels.loops.threads import launch
+from interpolated_kernels.loops.vectors import VECTOR_BYTES
 
 ROWS_OF_TILE = 4
 """Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
@@ -70,7 +71,7 @@ def gather(x: Any, weights: Any, offsets: Any, blocks: Any, layout: Layout, y: A
     launch(_gather_parallel, _gather_serial, is_worth_it, x, weights, offsets, blocks, layout, y)
 
 
-@jit
+@jit(inner=True)
 def _pack_image(source, planes, rows, columns, packed, image):
     for plane in range(planes.size):
         for row in range(rows.size):
@@ -112,7 +113,7 @@ def block_at(blocks, index):
     return Block(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10])
 
 
-@jit
+@jit(inner=True)
 def _locate(layout, sample, vector, tile_rows, lanes):
     """Return where a vector of outputs reads and writes, and how many of its lanes and of its tile's rows count."""
     groups = (layout.rows + tile_rows - 1) // tile_rows
@@ -133,7 +134,7 @@ def _tap_sum(low, high):
     Row `i` takes `weights[at + i * step]`, and `at` grows by `stride` from tap to tap.
     """
 
-    @jit
+    @jit(inner=True)
     def add(sums, weights, at, stride, step, x, x_starts, offsets, first, last):
         for tap in range(first, last):
             sums = add_taps(sums, low, high, weights, at + (tap - first) * stride, step, x, x_starts, offsets, tap)
@@ -151,7 +152,7 @@ def _channel_tile(width, columns):
     count, none = width * columns, (0,) * columns
     add_all = (_sum_1, _sum_2, _sum_3, _sum_4)[width - 1]
 
-    @jit
+    @jit(inner=True)
     def tile(x, weights, offsets, block, layout, sample, first, segment, y):
         lanes = VECTOR_BYTES // x.itemsize
         x_starts, y_starts, n_lanes, n_channels = none, none, none, none
@@ -179,7 +180,7 @@ def _row_tile(columns):
     """
     count, none = ROWS_OF_TILE * columns, (0,) * columns
 
-    @jit
+    @jit(inner=True)
     def tile(x, weights, offsets, block, layout, sample, first, segment, y):
         lanes = VECTOR_BYTES // x.itemsize
         x_starts, y_starts, n_lanes, n_rows = none, none, none, none
@@ -216,7 +217,7 @@ _tile_1x8, _tile_2x6, _tile_3x4, _tile_4x3 = (_channel_tile(*shape) for shape in
 _tile_rows = _row_tile(3)
 
 
-@jit
+@jit(inner=True)
 def _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task):
     sample = task // (n_parts * len(blocks))
     block = block_at(blocks, task % len(blocks))
@@ -240,13 +241,13 @@ def _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task):
                 _tile_1x8(x, weights, offsets, block, layout, sample, vector, segment, y)
 
 
-@jit
+@jit(inner=True)
 def _n_vectors(block, layout):
     tile_rows = ROWS_OF_TILE if block.window_rows > 0 else 1
     return layout.planes * ((layout.rows + tile_rows - 1) // tile_rows) * layout.row_vectors
 
 
-@jit
+@jit(inner=True)
 def _n_parts(blocks, layout):
     most = 0
     for index in range(len(blocks)):

@@ -12,16 +12,10 @@ from typing import Any, NamedTuple
 from numba import prange
 
 from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, block_at  # the stamp covers this folder
-from interpolated_kernels.loops.cpu_tiles import (
-    VECTOR_BYTES,
-    add_products,
-    add_some_products,
-    lane_sums,
-    with_item,
-    zeros,
-)
+from interpolated_kernels.loops.cpu_tiles import add_products, add_some_products, lane_sums, with_item, zeros
 from interpolated_kernels.loops.jit import jit
 from interpolated_kernels.loops.threads import launch
+from interpolated_kernels.loops.vectors import VECTOR_BYTES
 
 PRODUCTS_OF_BLOCK = 4096
 """Most products of a weights' gradient that are summed in the caller's dtype before float64."""
@@ -54,7 +48,7 @@ def _channel_products(width, columns):
     """Return the loop over a block of outputs for `width` output channels by `columns` taps."""
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
-    @jit
+    @jit(inner=True)
     def products(y, x, offsets, sources, block, layout, dense_step, rows, first_tap, last_tap, grad):
         y_starts, x_starts = no_channels, no_taps
         for i in range(width):
@@ -101,7 +95,7 @@ def _row_products(columns):
     # whole tile at every row, which doubled the time of rows of seven vectors.
     count, no_rows, no_taps = ROWS_OF_TILE * columns, (0,) * ROWS_OF_TILE, (0,) * columns
 
-    @jit
+    @jit(inner=True)
     def products(y, x, offsets, sources, block, layout, rows, first_tap, last_tap, grad):
         lanes = VECTOR_BYTES // x.itemsize
         whole_vectors = layout.columns // lanes
@@ -141,7 +135,7 @@ _products_1x8, _products_2x6, _products_3x4, _products_4x3 = (
 _products_rows = _row_products(3)
 
 
-@jit
+@jit(inner=True)
 def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task):
     """Run over all outputs, block by block, for one part of the taps: a block of y stays in the nearest cache."""
     block = block_at(blocks, task % len(blocks))
@@ -170,7 +164,7 @@ def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, tas
                 _multiply_block(y, x, offsets, sources, block, layout, dense_step, rows, first_tap, last_tap, grad)
 
 
-@jit
+@jit(inner=True)
 def _multiply_block(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad):
     if block.window_rows > 0:
         _products_rows(y, x, offsets, sources, block, layout, rows, first, last, grad)
@@ -184,7 +178,7 @@ def _multiply_block(y, x, offsets, sources, block, layout, dense_step, rows, fir
         _products_1x8(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad)
 
 
-@jit
+@jit(inner=True)
 def _n_tap_parts(blocks):
     most = 0
     for index in range(len(blocks)):

@@ -24,7 +24,8 @@ from interpolated_kernels.loops.cpu_lines import (
     sum_taps,
     tile_width,
 )
-from interpolated_kernels.loops.cpu_tiles import VECTOR_BYTES
+from interpolated_kernels.loops.cpu_runs import clear_values
+from interpolated_kernels.loops.cpu_tiles import lanes_in
 from interpolated_kernels.loops.jit import jit, load_apart
 from interpolated_kernels.loops.threads import launch, max_threads, thread_id
 
@@ -133,14 +134,14 @@ def job_of(arrays: Arrays, block: Block, tables: Tables, taps: Taps, *more: Any)
     )
 
 
-@jit(inner=True)
+@jit(inner=True, returns_arrays=True)
 def section(numbers, index):
     """Return a section of a job's numbers."""
     start = numbers[2 * index]
     return numbers[start : start + numbers[2 * index + 1]]
 
 
-@jit(inner=True)
+@jit(inner=True, returns_arrays=True)
 def _axis_of(numbers, axis, columns):
     limits, blocks = section(numbers, 2), section(numbers, 3 + 3 * axis)
     return AxisTable(
@@ -149,7 +150,7 @@ def _axis_of(numbers, axis, columns):
     )  # fmt: skip
 
 
-@jit(inner=True)
+@jit(inner=True, returns_arrays=True)
 def _stage_of(job, stage):
     numbers = job.numbers
     ends, parts, runs = section(numbers, 12), section(numbers, 13 + 2 * stage), section(numbers, 14 + 2 * stage)
@@ -157,7 +158,7 @@ def _stage_of(job, stage):
     return Stage(parts.reshape(len(parts) // 7, 7), job.offsets[first:last], runs, job.coefficients[first:last])
 
 
-@jit(inner=True)
+@jit(inner=True, returns_arrays=True)
 def open_job(job, columns):
     """Return the arrays' and the block's numbers, the tables and the taps; blocks have so many `columns`."""
     numbers = job.numbers
@@ -213,7 +214,7 @@ def make_maps(x, start, arrays, block, tables, plane_at, row_at, column_at, work
             row = cell_shown(tables.rows, row_block[1] + tables.rows.lines[row_line])
             at = block.at_cells + row_line * block.cells
             if plane < 0 or row < 0:
-                work[at : at + block.cells] = 0
+                clear_values(work, at, block.cells)
                 continue
             row_start = start + plane * arrays.x_plane + row * arrays.x_row
             for phase in range(len(tables.columns.lines)):
@@ -232,7 +233,7 @@ def make_maps(x, start, arrays, block, tables, plane_at, row_at, column_at, work
     smooth(work, tables.by_planes, 1, short_planes, block.at_rows, 0, size, block.at_maps, 0, size)
 
 
-@jit(inner=True)
+@jit(inner=True, returns_arrays=True)
 def _forward_task(x, weights, numbers, offsets, coefficients, work, y, task):
     arrays, block, tables, taps = open_job(Job(numbers, offsets, coefficients), 3)
     image, plane_at, row_at, column_at = block_of(tables, task)
@@ -260,7 +261,7 @@ def _forward_task(x, weights, numbers, offsets, coefficients, work, y, task):
 @jit(inner=True)
 def _sum_filters(work, weights, offsets, arrays, lines, group, channel, y):
     """Write (or add) one channel's taps for all filters of a group, a piece of a row at a time."""
-    cells = VECTORS_OF_CHUNK * VECTOR_BYTES // y.itemsize
+    cells = VECTORS_OF_CHUNK * lanes_in(y)
     chunk = max(1, cells // lines.columns)
     for row in range(0, lines.rows, chunk):
         for column in range(0, lines.columns, cells):

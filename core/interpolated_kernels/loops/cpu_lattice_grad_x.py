@@ -1,6 +1,7 @@
 """The lattice path's gradient by x: y's gradient is gathered into maps, anchor by anchor, and the smoothing transposed.
 
-A task is a block of x's cells of one sample, and up to four channels of a group, which share what they read.
+A task is a block of x's cells of one sample, and some channels of a group. A row of y's gradient, of all filters, is
+read once for all rows of maps that it reaches: these are the rows of a register tile, and share what they read.
 """
 
 from __future__ import annotations
@@ -10,31 +11,24 @@ from typing import Any, NamedTuple
 from numba import prange
 
 from interpolated_kernels.loops.cpu_lattice import Job, block_of, open_job, section, workspace
-from interpolated_kernels.loops.cpu_lines import (
-    AxisTable,
-    Lines,
-    can_share_rows,
-    pack_cells,
-    smooth,
-    sum_rows,
-    sum_taps,
-    tile_width,
-    unpack_cells,
-)
-from interpolated_kernels.loops.jit import jit, load_apart
+from interpolated_kernels.loops.cpu_lines import smooth, unpack_cells
+from interpolated_kernels.loops.cpu_runs import add_run, add_to_rows, clear_values, copy_values, prefetch
+from interpolated_kernels.loops.cpu_tiles import lanes_in, zeros
+from interpolated_kernels.loops.jit import apart, jit, load_apart
 from interpolated_kernels.loops.threads import launch, thread_id
+
+VECTORS_OF_TILE = 3
+"""Vectors of a tile's rows; those of a tile of one row are twice as many."""
 
 
 class Gathering(NamedTuple):
-    """How y's gradient is read: outputs that a block needs, and the parts of the maps.
+    """How y's gradient is read: outputs that a block needs, and where the maps of a task's channels lie.
 
-    `filters` are gathered at a time. `parts` are `(planes, rows, columns, target, first node, last node)`; the taps of
-    a part are counted by filter, then node. Runs over rows that are `spacing` apart, those of part p from `run_ends[p]`
-    to `run_ends[p + 1]`, are the same taps, or none. A job's taps are those of whole chunks, then of the last, smaller.
+    `filters` are gathered at a time, for `channels` at a time. `nowhere` takes rows that no map has.
     """
 
     filters: int
-    spacing: int
+    channels: int
     out_columns: int
     plane_low: int
     plane_span: int
@@ -45,10 +39,24 @@ class Gathering(NamedTuple):
     column_low: int
     column_span: int
     at: int
+    nowhere: int
     maps_size: int
     x_planes: int
     x_rows: int
     x_columns: int
+
+
+class Targets(NamedTuple):
+    """The rows of maps that a row of y's gradient reaches, tile by tile, and the taps along columns.
+
+    `tiles` are `(first row, rows, planes of the map, y's plane less the map's)`; `rows` `(rows of the map, y's row less
+    the map's, where the map starts)`; `classes` `(first tap, nodes, nodes before, where its columns start, columns)`:
+    the taps of one filter, filter after filter.
+    """
+
+    tiles: Any
+    rows: Any
+    classes: Any
 
 
 def lattice_grad_x(y: Any, weights: Any, job: Job, block_size: int, n_tasks: int, grad: Any) -> None:
@@ -60,62 +68,124 @@ def lattice_grad_x(y: Any, weights: Any, job: Job, block_size: int, n_tasks: int
     )
 
 
-@jit(inner=True)
-def _pack_outputs(y, start, arrays, gathering, plane_block, row_block, column_block, planes, rows, work, at):
-    """Copy the outputs of one filter that a block needs, with zeros where there are none."""
-    size = gathering.column_span
-    nothing = row_block[:0]
-    outputs = AxisTable(row_block.reshape(1, len(row_block)), nothing, nothing, 0, gathering.out_columns)
-    for plane in range(planes):
-        out_plane = plane_block[0] + gathering.plane_low + plane
-        for row in range(rows):
-            out_row = row_block[0] + gathering.row_low + row
-            target = at + (plane * gathering.row_span + row) * size
-            if not (0 <= out_plane < plane_block[4] and 0 <= out_row < row_block[4]):
-                work[target : target + size] = 0
-                continue
-            source = start + (out_plane * gathering.plane_residues + plane_block[3]) * arrays.y_plane
-            source += (out_row * gathering.row_residues + row_block[3]) * arrays.y_row
-            pack_cells(y, source, outputs, column_block[0] + gathering.column_low, 1, size, work, target)
+def _gather_loop(width, columns):
+    """Return the sum over taps into a row of y's gradient, added to `width` rows of maps, `columns` vectors at a time.
+
+    Rows of maps are whole tiles long.
+    """
+    count = width * columns
+
+    @apart(f"gather_{width}x{columns}", "ffiof" + "i" * 9)
+    def run(
+        source, weights, at, offsets, target, first, last, n_columns, read_at, write_at, place, second, third, fourth,
+    ):  # fmt: skip
+        places = (place, second, third, fourth)[:width]
+        for column in range(0, n_columns, columns * lanes_in(target)):
+            sums = zeros(target, count)
+            for tap in range(first, last):
+                sums = add_run(sums, width, weights, at + (tap - first) * width, source, read_at + column, offsets, tap)
+            add_to_rows(sums, target, places, write_at + column)
+
+    return run
+
+
+_gather_1x6, _gather_2x3, _gather_3x3, _gather_4x3 = (
+    _gather_loop(width, VECTORS_OF_TILE * (1 + (width == 1))) for width in (1, 2, 3, 4)
+)
 
 
 @jit(inner=True)
-def _gather_maps(y, weights, arrays, block, gathering, taps, parts, run_ends, image, first, width, blocks, work):
-    """Write the maps of `width` channels from `first` on: weights times y's gradient, all filters, chunk by chunk."""
+def _gather_tile(width, work, weights, at, offsets, first, last, n_columns, read, write, places):
+    """Add the taps' sums over a row of y's gradient to up to four rows of maps."""
+    place, second, third, fourth = places
+    if width == 4:
+        _gather_4x3(work, weights, at, offsets, work, first, last, n_columns, read, write, place, second, third,
+                    fourth)  # fmt: skip
+    elif width == 3:
+        _gather_3x3(work, weights, at, offsets, work, first, last, n_columns, read, write, place, second, third,
+                    fourth)  # fmt: skip
+    elif width == 2:
+        _gather_2x3(work, weights, at, offsets, work, first, last, n_columns, read, write, place, second, third,
+                    fourth)  # fmt: skip
+    else:
+        _gather_1x6(work, weights, at, offsets, work, first, last, n_columns, read, write, place, second, third,
+                    fourth)  # fmt: skip
+
+
+@jit(inner=True)
+def _place(targets, index, row, short_rows, plane_at, line, nowhere):
+    """Return where a tile's row stands among the maps for a row of y's gradient, or `nowhere`."""
+    if index >= len(targets.rows):
+        return nowhere
+    at = row - targets.rows[index, 1]
+    return plane_at + targets.rows[index, 2] + at * line if 0 <= at < targets.rows[index, 0] - short_rows else nowhere
+
+
+@jit(inner=True)
+def _gather_row(weights, at, block, gathering, offsets, targets, filters, plane, row, short_planes, short_rows, work):
+    """Add one row of y's gradient, of some filters, to all rows of maps that it reaches."""
+    nowhere, n_columns = gathering.nowhere, 0
+    for index in range(len(targets.classes)):
+        n_columns += targets.classes[index, 1]
+    for index in range(len(targets.tiles)):
+        first, width = targets.tiles[index, 0], targets.tiles[index, 1]
+        map_plane = plane - targets.tiles[index, 3]
+        if not 0 <= map_plane < targets.tiles[index, 2] - short_planes:
+            continue
+        plane_at = map_plane * block.n_lines * block.line
+        places = (
+            _place(targets, first, row, short_rows, plane_at, block.line, nowhere),
+            _place(targets, first + 1, row, short_rows, plane_at, block.line, nowhere) if width > 1 else nowhere,
+            _place(targets, first + 2, row, short_rows, plane_at, block.line, nowhere) if width > 2 else nowhere,
+            _place(targets, first + 3, row, short_rows, plane_at, block.line, nowhere) if width > 3 else nowhere,
+        )
+        if places[0] == nowhere and places[1] == nowhere and places[2] == nowhere and places[3] == nowhere:
+            continue
+        for part in range(len(targets.classes)):
+            tap, nodes, before = targets.classes[part, 0], targets.classes[part, 1], targets.classes[part, 2]
+            _gather_tile(
+                width, work, weights, at + filters * (first * n_columns + width * before), offsets, tap,
+                tap + filters * nodes, targets.classes[part, 4], gathering.at, targets.classes[part, 3], places,
+            )  # fmt: skip
+
+
+@jit(inner=True)
+def _gather_maps(y, weights, at, arrays, block, gathering, offsets, targets, image, blocks, work):
+    """Write the maps of a task's channels: weights times y's gradient, row after row, all filters.
+
+    The row that comes next is fetched while the present one is gathered.
+    """
     plane_block, row_block, column_block = blocks
     short_planes, short_rows = block.planes - plane_block[2], block.rows - row_block[2]
-    filter_size = gathering.plane_span * gathering.row_span * gathering.column_span
-    at = (image % arrays.groups * arrays.ins + first) * arrays.outs * arrays.n_nodes
-    size = block.n_lines * block.line
-    for first_filter in range(0, arrays.outs, gathering.filters):
-        filters = min(gathering.filters, arrays.outs - first_filter)
-        for index in range(filters):
-            _pack_outputs(
-                y, (image * arrays.outs + first_filter + index) * arrays.y_channel, arrays, gathering, plane_block,
-                row_block, column_block, gathering.plane_span - short_planes, gathering.row_span - short_rows, work,
-                gathering.at + index * filter_size,
-            )  # fmt: skip
-        whole = gathering.filters * arrays.n_nodes
-        offsets = taps.offsets[:whole] if filters == gathering.filters else taps.offsets[whole:]
-        for index in range(len(parts)):
-            part = parts[index]
-            lines = Lines(
-                part[0] - short_planes, part[1] - short_rows, part[2], gathering.at,
-                gathering.row_span * gathering.column_span, gathering.column_span, block.at_maps + part[3], size,
-                block.line,
-            )  # fmt: skip
-            if width == 1 and filters == gathering.filters and can_share_rows(lines, gathering.spacing, work):
-                first_run, last_run = run_ends[index], run_ends[index + 1]
-                sum_rows(
-                    work, weights, at + part[4] * filters, taps.runs, first_run, last_run, lines,
-                    gathering.spacing, first_filter > 0, work,
-                )  # fmt: skip
+    first_column = column_block[0] + gathering.column_low
+    low = max(0, min(gathering.column_span, -first_column))
+    n_cells = max(0, min(gathering.column_span, gathering.out_columns - first_column) - low)
+    clear_values(work, block.at_maps, gathering.channels * gathering.maps_size)
+    clear_values(work, gathering.at, gathering.filters * gathering.column_span)
+    row_step = gathering.row_residues * arrays.y_row
+    for plane in range(gathering.plane_span - short_planes):
+        out_plane = plane_block[0] + gathering.plane_low + plane
+        if not 0 <= out_plane < plane_block[4]:
+            continue
+        for row in range(gathering.row_span - short_rows):
+            out_row = row_block[0] + gathering.row_low + row
+            if not 0 <= out_row < row_block[4]:
                 continue
-            sum_taps(
-                width, work, weights, at + part[4] * filters * width, offsets, part[4] * filters, part[5] * filters,
-                lines, first_filter > 0, work, gathering.maps_size,
-            )  # fmt: skip
-        at += filters * arrays.n_nodes * width
+            start = image * arrays.outs * arrays.y_channel + first_column + low
+            start += (out_plane * gathering.plane_residues + plane_block[3]) * arrays.y_plane
+            start += (out_row * gathering.row_residues + row_block[3]) * arrays.y_row
+            weight = at
+            for first in range(0, arrays.outs, gathering.filters):
+                filters = min(gathering.filters, arrays.outs - first)
+                for index in range(filters):
+                    cell = start + (first + index) * arrays.y_channel
+                    copy_values(work, gathering.at + index * gathering.column_span + low, y, cell, n_cells)
+                    prefetch(y, cell + row_step, n_cells)
+                _gather_row(
+                    weights, weight, block, gathering, offsets, targets, filters, plane, row, short_planes, short_rows,
+                    work,
+                )  # fmt: skip
+                weight += filters * arrays.n_nodes * gathering.channels
 
 
 @jit(inner=True)
@@ -149,28 +219,24 @@ def _spread_maps(arrays, block, tables, gathering, maps, start, blocks, work, gr
                 at += block.column_span
 
 
-@jit
-def n_tiles(count):
-    """Return how many tiles of 4, 2 and 1 a number of channels takes."""
-    return count // 4 + count % 4 // 2 + count % 2
-
-
-@jit(inner=True)
+@jit(inner=True, returns_arrays=True)
 def _grad_x_task(y, weights, numbers, offsets, coefficients, work, grad, task):
     arrays, block, tables, taps = open_job(Job(numbers, offsets, coefficients), 5)
-    g, parts, run_ends = section(numbers, 20), section(numbers, 21), section(numbers, 22)
-    parts = parts.reshape(len(parts) // 6, 6)
+    g, tiles, rows, classes = section(numbers, 20), section(numbers, 21), section(numbers, 22), section(numbers, 23)
     gathering = Gathering(
-        g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15]
+        g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15], g[16]
+    )
+    targets = Targets(
+        tiles.reshape(len(tiles) // 4, 4), rows.reshape(len(rows) // 3, 3), classes.reshape(len(classes) // 5, 5)
     )
     task, plane_at, row_at, column_at = block_of(tables, task)
-    n_parts = n_tiles(arrays.ins)
-    image, part, fours = task // n_parts, task % n_parts, arrays.ins // 4
-    first = 4 * part if part <= fours else 4 * fours + 2
-    width = tile_width(arrays.ins - first)
+    n_parts = (arrays.ins + gathering.channels - 1) // gathering.channels
+    image, part = task // n_parts, task % n_parts
     blocks = (tables.planes.blocks[plane_at], tables.rows.blocks[row_at], tables.columns.blocks[column_at])
-    _gather_maps(y, weights, arrays, block, gathering, taps, parts, run_ends, image, first, width, blocks, work)
-    for index in range(width):
+    at = (image % arrays.groups * n_parts + part) * gathering.channels * arrays.outs * arrays.n_nodes
+    _gather_maps(y, weights, at, arrays, block, gathering, taps.offsets, targets, image, blocks, work)
+    first = part * gathering.channels
+    for index in range(min(gathering.channels, arrays.ins - first)):
         start = (image * arrays.ins + first + index) * arrays.x_channel
         maps = block.at_maps + index * gathering.maps_size
         _spread_maps(arrays, block, tables, gathering, maps, start, blocks, work, grad)

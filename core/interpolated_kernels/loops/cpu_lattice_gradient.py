@@ -12,14 +12,7 @@ from numba import prange
 
 from interpolated_kernels.loops.cpu_lattice import Job, block_of, make_maps, open_job, workspace
 from interpolated_kernels.loops.cpu_lines import tile_width
-from interpolated_kernels.loops.cpu_tiles import (
-    VECTOR_BYTES,
-    add_products,
-    add_some_products,
-    lane_sums,
-    with_item,
-    zeros,
-)
+from interpolated_kernels.loops.cpu_tiles import add_products, add_some_products, lane_sums, lanes_in, with_item, zeros
 from interpolated_kernels.loops.jit import apart, jit, load_apart
 from interpolated_kernels.loops.threads import launch, thread_id
 
@@ -40,11 +33,12 @@ def _product_loop(width, columns):
     """Return the sum of products over lines, for `width` output channels by `columns` anchors at a time."""
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
-    @apart(f"products_{width}x{columns}", "ffod" + "i" * 11)
+    @apart(f"products_{width}x{columns}", "ffod" + "i" * 10)
     def run(
         y, work, offsets, grad, n_nodes, rows, n_columns, y_at, y_row_step, y_channel, work_at, work_row, grad_at,
-        grad_out, lanes,
+        grad_out,
     ):  # fmt: skip
+        lanes = lanes_in(work)
         whole, n_lanes = n_columns // lanes, n_columns % lanes
         y_starts, starts = no_channels, no_taps
         for i in range(width):
@@ -76,7 +70,7 @@ _products_1x8, _products_2x6, _products_4x3 = (_product_loop(*shape) for shape i
 @jit(inner=True)
 def _add_piece(y, y_at, work, work_at, offsets, arrays, rows, columns, line, group, channel, grad):
     """Add the products of a piece of a block, which stays in the nearest cache, for all filters and anchors."""
-    lanes, n_nodes = VECTOR_BYTES // work.itemsize, arrays.n_nodes
+    n_nodes = arrays.n_nodes
     grad_out = arrays.ins * n_nodes
     first = 0
     while first < arrays.outs:
@@ -84,17 +78,17 @@ def _add_piece(y, y_at, work, work_at, offsets, arrays, rows, columns, line, gro
         at, grad_at = y_at + first * arrays.y_channel, (group * arrays.outs + first) * grad_out + channel * n_nodes
         if width == 4:
             _products_4x3(y, work, offsets, grad, n_nodes, rows, columns, at, arrays.row_step, arrays.y_channel,
-                          work_at, line, grad_at, grad_out, lanes)  # fmt: skip
+                          work_at, line, grad_at, grad_out)  # fmt: skip
         elif width == 2:
             _products_2x6(y, work, offsets, grad, n_nodes, rows, columns, at, arrays.row_step, arrays.y_channel,
-                          work_at, line, grad_at, grad_out, lanes)  # fmt: skip
+                          work_at, line, grad_at, grad_out)  # fmt: skip
         else:
             _products_1x8(y, work, offsets, grad, n_nodes, rows, columns, at, arrays.row_step, arrays.y_channel,
-                          work_at, line, grad_at, grad_out, lanes)  # fmt: skip
+                          work_at, line, grad_at, grad_out)  # fmt: skip
         first += width
 
 
-@jit(inner=True)
+@jit(inner=True, returns_arrays=True)
 def _add_block(y, x, job, n_products, group, item, work, grad):
     """Add the products of one block of outputs of one sample."""
     arrays, block, tables, taps = open_job(job, 3)
@@ -104,7 +98,7 @@ def _add_block(y, x, job, n_products, group, item, work, grad):
     columns = tables.columns.blocks[column_at, 2]
     y_start = image * arrays.outs * arrays.y_channel + plane_block[0] * arrays.y_plane
     y_start += row_block[0] * arrays.y_row + tables.columns.blocks[column_at, 0]
-    lanes = VECTOR_BYTES // work.itemsize
+    lanes = lanes_in(work)
     cells = max(lanes, min(columns, n_products // lanes * lanes))
     chunk = max(1, n_products // cells)
     for channel in range(arrays.ins):
@@ -121,7 +115,7 @@ def _add_block(y, x, job, n_products, group, item, work, grad):
                     )  # fmt: skip
 
 
-@jit(inner=True)
+@jit(inner=True, returns_arrays=True)
 def _gradient_task(y, x, job, n_items, n_groups, n_products, work, grads, task):
     part, group = task // n_groups, task % n_groups
     for item in range(part * n_items // len(grads), (part + 1) * n_items // len(grads)):

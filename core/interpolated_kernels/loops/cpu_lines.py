@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from interpolated_kernels.loops.cpu_tiles import (
-    VECTOR_BYTES,
-    add_line,
-    add_run,
-    copy_values,
-    load_some_run,
-    store_run,
-    store_some_run,
-    zeros,
-)
+from interpolated_kernels.loops.cpu_runs import add_line, add_run, copy_values, load_some_run, store_run, store_some_run
+from interpolated_kernels.loops.cpu_tiles import lanes_in, zeros
 from interpolated_kernels.loops.jit import apart, jit
 
 ROWS = 4
@@ -76,12 +68,12 @@ def _tap_loop(width, columns):
     """
     count = width * columns
 
-    @apart(f"taps_{width}x{columns}", "ffiof" + "i" * 14)
+    @apart(f"taps_{width}x{columns}", "ffiof" + "i" * 13)
     def run(
         source, weights, at, offsets, target, first, last, planes, rows, n_columns, read_at, read_plane, read_row,
-        write_at, write_plane, write_row, target_channel, adds, lanes,
+        write_at, write_plane, write_row, target_channel, adds,
     ):  # fmt: skip
-        tile = columns * lanes
+        tile = columns * lanes_in(target)
         final = max(0, n_columns - tile)
         for plane in range(planes):
             for row in range(rows):
@@ -110,28 +102,27 @@ _taps_1x2, _taps_1x8, _taps_2x4, _taps_4x3 = (_tap_loop(*shape) for shape in ((1
 @jit(inner=True)
 def sum_taps(width, source, weights, at, offsets, first, last, lines, adds, target, target_channel):
     """Write (or add) the taps' sums of `width` output channels, 1, 2 or 4."""
-    lanes = VECTOR_BYTES // target.itemsize
     planes, rows, columns, read, read_plane, read_row, write, write_plane, write_row = lines
     if width == 4:
         _taps_4x3(source, weights, at, offsets, target, first, last, planes, rows, columns, read, read_plane, read_row,
-                  write, write_plane, write_row, target_channel, adds, lanes)  # fmt: skip
+                  write, write_plane, write_row, target_channel, adds)  # fmt: skip
     elif width == 2:
         _taps_2x4(source, weights, at, offsets, target, first, last, planes, rows, columns, read, read_plane, read_row,
-                  write, write_plane, write_row, target_channel, adds, lanes)  # fmt: skip
-    elif columns <= 3 * lanes:
+                  write, write_plane, write_row, target_channel, adds)  # fmt: skip
+    elif columns <= 3 * lanes_in(target):
         _taps_1x2(source, weights, at, offsets, target, first, last, planes, rows, columns, read, read_plane, read_row,
-                  write, write_plane, write_row, target_channel, adds, lanes)  # fmt: skip
+                  write, write_plane, write_row, target_channel, adds)  # fmt: skip
     else:
         _taps_1x8(source, weights, at, offsets, target, first, last, planes, rows, columns, read, read_plane, read_row,
-                  write, write_plane, write_row, target_channel, adds, lanes)  # fmt: skip
+                  write, write_plane, write_row, target_channel, adds)  # fmt: skip
 
 
-@apart("rows", "ffirf" + "i" * 14)
+@apart("rows", "ffirf" + "i" * 13)
 def _row_loop(
     source, weights, at, runs, target, first, last, planes, rows, n_columns, read_at, read_plane, read_row, write_at,
-    write_plane, write_row, spacing, adds, lanes,
+    write_plane, write_row, spacing, adds,
 ):  # fmt: skip
-    tile = _VECTORS_OF_ROWS // ROWS * lanes
+    tile = _VECTORS_OF_ROWS // ROWS * lanes_in(target)
     step, jump = spacing * read_row, spacing * write_row
     for plane in range(planes):
         for rest in range(spacing):
@@ -176,16 +167,15 @@ def sum_rows(source, weights, at, runs, first, last, lines, spacing, adds, targe
     A run `(offset, tap, count)` reads lines that are `spacing` rows apart: so rows of the tile share what they read. It
     holds one tap or at least `ROWS`. A row's last tile is pushed back into the row, and a column's into the column.
     """
-    lanes = VECTOR_BYTES // target.itemsize
     planes, rows, columns, read, read_plane, read_row, write, write_plane, write_row = lines
     _row_loop(source, weights, at, runs, target, first, last, planes, rows, columns, read, read_plane, read_row, write,
-              write_plane, write_row, spacing, adds, lanes)  # fmt: skip
+              write_plane, write_row, spacing, adds)  # fmt: skip
 
 
 @jit(inner=True)
 def can_share_rows(lines, spacing, target):
     """Return whether lines are long and many enough for a tile of rows."""
-    tile = _VECTORS_OF_ROWS // ROWS * (VECTOR_BYTES // target.itemsize)
+    tile = _VECTORS_OF_ROWS // ROWS * lanes_in(target)
     return spacing > 0 and lines.rows >= ROWS * spacing and lines.columns >= tile
 
 

@@ -19,7 +19,7 @@ def mix(values: Any, matrix: Any) -> Any:
     return mixed
 
 
-@jit
+@jit(inner=True)
 def _mix_row(values, matrix, mixed, row):
     for k in range(matrix.shape[0]):
         value = values[row, k]

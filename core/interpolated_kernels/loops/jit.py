@@ -41,14 +41,21 @@ FLAGS = {"contract", "nsz"}
 """Fused multiply-add is welcome and the sign of zero is free; NaN and infinity are kept."""
 
 
-def jit(function: Callable[..., Any] | None = None, *, parallel: bool = False, inner: bool = False) -> Any:
+def jit(
+    function: Callable[..., Any] | None = None,
+    *,
+    parallel: bool = False,
+    inner: bool = False,
+    returns_arrays: bool = False,
+) -> Any:
     """Compile at the first call, without the interpreter's lock, and keep the result on disk.
 
-    An `inner` function is called by jitted ones alone, and is spared the wrappers that Python needs.
+    An `inner` function is called by jitted ones alone, and is spared the wrappers that Python needs. It does not count
+    references to its arrays, which took a tenth of the time, unless it `returns_arrays` or calls what does.
     """
     if function is None:
-        return functools.partial(jit, parallel=parallel, inner=inner)
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True} if inner else {}
+        return functools.partial(jit, parallel=parallel, inner=inner, returns_arrays=returns_arrays)
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": returns_arrays} if inner else {}
     dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=FLAGS, parallel=parallel, **options)(function)
     if not numba.config.DISABLE_JIT and not os.environ.get("INTERPOLATED_KERNELS_NO_CACHE"):
         _keep(dispatcher)

@@ -1,6 +1,6 @@
 """NumPy in the place of the register tiles, for `NUMBA_DISABLE_JIT=1`: slow, and the loops can be stepped through."""
 
-# ruff: noqa: D103  # each function is documented in cpu_tiles, under the same name
+# ruff: noqa: D103  # each function is documented in cpu_tiles or cpu_runs, under the same name
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ VECTOR_BYTES = 32
 def lanes_of(dtype: Any) -> int:
     """Return how many values of a dtype stand in one vector."""
     return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def lanes_in(like: Any) -> int:
+    return lanes_of(like.dtype)
 
 
 def with_item(items: Any, index: int, item: Any) -> Any:
@@ -120,6 +124,21 @@ def load_some_run(
     for vector, lanes, cells in _runs(loaded, rows, start, row_step, first_row, first, last):
         vector[lanes] = y[cells]
     return loaded
+
+
+def add_to_rows(tile: Any, y: Any, starts: Any, start: int) -> None:
+    columns = len(tile) // len(starts)
+    for index, vector in enumerate(tile):
+        at = starts[index // columns] + start + index % columns * len(vector)
+        y[at : at + len(vector)] += vector
+
+
+def clear_values(target: Any, start: int, count: int) -> None:
+    target[start : start + count] = 0
+
+
+def prefetch(array: Any, start: int, count: int) -> None:
+    pass
 
 
 def copy_values(target: Any, target_start: int, source: Any, source_start: int, count: int) -> None:

@@ -11,8 +11,7 @@ transpose: anchors' taps into maps, then the smoothing transposed.
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,16 +22,9 @@ from interpolated_kernels.densify import apply_matrix
 from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.paths.common import Cost, Machine, no_parts, pad_transpose, tap_rate, traffic
 from interpolated_kernels.paths.lattice_axes import Axis
-from interpolated_kernels.paths.lattice_layout import (
-    Forward,
-    Transposed,
-    active_nodes,
-    axes_of,
-    choose_sizes,
-    forward_layout,
-    grid_of,
-    transposed_layout,
-)
+from interpolated_kernels.paths.lattice_layout import Forward, active_nodes, axes_of, forward_layout, grid_of
+from interpolated_kernels.paths.lattice_sizes import forward_sizes
+from interpolated_kernels.paths.lattice_transposed import Transposed, transposed_layout
 
 ACCURACY = "componentwise"
 SUMS_IN = None
@@ -59,14 +51,16 @@ class State:
     @functools.cached_property
     def packing(self) -> IntArray:
         """Which value of the nodes' bank stands where in the loops' weights."""
-        return _pack_weights(self._numbers()[:, :, self.nodes], self.problem.groups, 1, (0, len(self.nodes)))
+        return _pack_weights(self._numbers()[:, :, self.nodes], self.problem.groups)
 
     @functools.cached_property
     def transposed_packing(self) -> IntArray:
         """The same for the gradient by x."""
-        tables = self.transposed
-        by_channel = _by_channel(self._numbers()[:, :, tables.order], self.problem.groups)
-        return _pack_weights(by_channel, self.problem.groups, tables.filters, tables.bounds)
+        problem, (planes, rows, columns) = self.problem, grid_of(self.problem)
+        by_group = self._numbers().reshape(
+            problem.groups, problem.filters_per_group, problem.channels_per_group, planes * rows, columns
+        )
+        return self.transposed.pack(np.swapaxes(by_group, 1, 2))
 
     def _numbers(self) -> IntArray:
         """Return where each node's value stands: in the bank itself, or in the bank with its channels filled in."""
@@ -80,7 +74,7 @@ class State:
     @functools.cached_property
     def transposed(self) -> Transposed:
         """The tables of the gradient by x."""
-        return transposed_layout(self.problem, self.axes, self.nodes)
+        return transposed_layout(self.problem, self.axes, len(self.nodes))
 
 
 def supports(problem: Problem) -> str | None:
@@ -101,7 +95,7 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     """Predict the anchors' taps, and the smoothing of the maps, at the rate of register tiles."""
     itemsize = np.dtype(problem.dtype).itemsize
     axes = axes_of(problem)
-    sizes = choose_sizes(problem, axes, transposed=False)
+    sizes = forward_sizes(problem, axes)
     outputs, columns = float(np.prod(problem.out_spatial, dtype=np.float64)), max(problem.out_spatial[-1], 1)
     tile = (3 if problem.filters_per_group >= 4 else 8) * 32 // itemsize  # of one filter a short row fills no tile
     taps = outputs * problem.filters * problem.channels_per_group * float(np.prod(grid_of(problem)))
@@ -202,36 +196,15 @@ def _node_bank_transpose(problem: Problem, grad: FloatArray) -> FloatArray:
     return by_anchor
 
 
-def _by_channel(values: IntArray, groups: int) -> IntArray:
-    """Return `(channels, filters of a group, nodes)` from `(filters, channels of a group, nodes)`."""
-    filters, channels, n_nodes = values.shape
-    by_group = np.swapaxes(values.reshape(groups, filters // groups, channels, n_nodes), 1, 2)
-    return by_group.reshape(groups * channels, filters // groups, n_nodes)
-
-
-def _pack_weights(values: IntArray, groups: int, chunk: int, bounds: Sequence[int]) -> IntArray:
-    """Return weights in the loops' order: four outs at a time, chunks of ins, part of the nodes, in, node, out."""
+def _pack_weights(values: IntArray, groups: int) -> IntArray:
+    """Return weights in the loops' order: four outs at a time, in, node, out."""
     n_outs, n_ins, n_nodes = len(values) // groups, values.shape[1], values.shape[2]
     values = values.reshape(groups, n_outs, n_ins, n_nodes)
-    packed = []
-    for outs, width in _tiles(n_outs):
-        rows = []
-        for ins, depth in _pieces(n_ins, chunk):
-            piece = values[:, outs, ins].reshape(groups, -1, width, (ins.stop - ins.start) // depth, depth, n_nodes)
-            piece = piece.transpose(0, 1, 3, 4, 5, 2)
-            parts = [
-                piece[..., first:last, :].reshape(*piece.shape[:3], -1) for first, last in itertools.pairwise(bounds)
-            ]
-            rows.append(np.concatenate(parts, axis=3).reshape(groups, piece.shape[1], -1))
-        packed.append(np.concatenate(rows, axis=2).reshape(groups, -1))
+    packed = [
+        values[:, outs].reshape(groups, -1, width, n_ins, n_nodes).transpose(0, 1, 3, 4, 2).reshape(groups, -1)
+        for outs, width in _tiles(n_outs)
+    ]
     return np.concatenate(packed, axis=1).ravel()
-
-
-def _pieces(count: int, size: int) -> list[tuple[slice, int]]:
-    """Return the whole pieces of `size` and the rest, each with the size of its pieces."""
-    whole = count // size * size
-    pieces = [(slice(0, whole), size), (slice(whole, count), count - whole)]
-    return [piece for piece in pieces if piece[0].stop > piece[0].start]
 
 
 def _tiles(count: int) -> list[tuple[slice, int]]:

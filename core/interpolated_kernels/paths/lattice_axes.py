@@ -94,6 +94,11 @@ class Axis:
         """Coefficients of all maps."""
         return sum(len(part.reads) for part in self.maps)
 
+    @property
+    def n_nodes(self) -> int:
+        """The nodes that reach a cell."""
+        return sum(len(part.nodes) for part in self.maps)
+
     def outputs_of(self, rest: int) -> int:
         """Return how many outputs problem `rest` has."""
         return max(0, -((rest - self.out) // self.residues))
@@ -151,6 +156,18 @@ class Axis:
             by_node[part.nodes] = own
         return by_node
 
+    def reached(self, lines: Lines) -> IntArray:
+        """Return `(nodes, 3)` for the gradient of inputs: a node, its map, and by how much y's line exceeds the map's.
+
+        Nodes come with rising excess: neighbours are reached by the same lines of y's gradient.
+        """
+        rows = [
+            (node, index, low - lag - lines.outputs_low)
+            for index, (part, low) in enumerate(zip(self.maps, lines.lows, strict=True))
+            for node, lag in zip(part.nodes.tolist(), part.lags.tolist(), strict=True)
+        ]
+        return np.array(sorted(rows, key=lambda row: (row[2], row[0])), np.int64)
+
     def forward_blocks(self, n: int) -> IntArray:
         """Return `(blocks, 3)`: first output, first padded cell, number of outputs."""
         rows = [
@@ -200,13 +217,22 @@ def _maps_of(factor: AxisFactors, stride: int, dilation: int) -> tuple[Map, ...]
 
 @dataclass(frozen=True)
 class Growth:
-    """How the lines of a block grow with its size n: each count is `slope * n + rest`."""
+    """How the lines of a block grow with its size n: inputs `slope * n + rest`, outputs and every map `n + rest`."""
 
     inputs: tuple[int, int]
-    maps: tuple[int, int]
-    taps: tuple[int, int]
-    outputs: tuple[int, int]
+    maps: tuple[int, ...]
+    outputs: int
     coefficients: float
+    nodes: tuple[int, ...]
+
+    def lines(self, n: IntArray, multiple: int = 1) -> IntArray:
+        """Return the lines of all maps, each filled up to a multiple."""
+        return np.sum([-(-(n + rest) // multiple) * multiple for rest in self.maps], axis=0)
+
+    def taps(self, n: IntArray, multiple: int = 1) -> IntArray:
+        """Return the sum over nodes of the lines of their maps."""
+        pairs = zip(self.maps, self.nodes, strict=True)
+        return np.sum([-(-(n + rest) // multiple) * multiple * nodes for rest, nodes in pairs], axis=0)
 
 
 @functools.lru_cache(maxsize=512)
@@ -214,19 +240,13 @@ def growth_of(maps: tuple[Map, ...], stride: int, transposed: bool) -> Growth:
     """Return how the lines of an axis' blocks grow."""
     axis = Axis(1, 1, stride, 1, 1, stride, maps)
     one, two = ((axis.transposed_lines(n) if transposed else axis.forward_lines(n)) for n in (1, 2))
-
-    def line(first: int, second: int) -> tuple[int, int]:
-        return second - first, 2 * first - second
-
-    taps = [
-        sum(len(part.nodes) * count for part, count in zip(maps, lines.counts, strict=True)) for lines in (one, two)
-    ]
+    slope = two.n_inputs - one.n_inputs
     return Growth(
-        line(one.n_inputs, two.n_inputs),
-        line(sum(one.counts), sum(two.counts)),
-        line(*taps),
-        line(one.outputs_span, two.outputs_span),
+        (slope, one.n_inputs - slope),
+        tuple(count - 1 for count in one.counts),
+        one.outputs_span - 1,
         axis.n_coefficients / len(maps),
+        tuple(len(part.nodes) for part in maps),
     )
 
 

@@ -1,0 +1,116 @@
+"""What register tiles are made of: the type of a vector, and the instructions that work on it, as LLVM takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.extending import register_model
+
+from interpolated_kernels.loops import numpy_tiles
+
+VECTOR_BYTES = numpy_tiles.VECTOR_BYTES
+
+
+class VectorType(types.Type):
+    """The numba type of one vector of floats."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        self.lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+        super().__init__(name=f"Vector({dtype}, {self.lanes})")
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: VectorType) -> None:
+        element = manager.lookup(vector.dtype).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
+
+
+def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    """Return the pointer to an array's values; a pointer is one already."""
+    if isinstance(array_type, types.CPointer):
+        return array
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def itemsize_of(vector: Any) -> int:
+    """Return the bytes of one value of a vector's type, its alignment."""
+    return VECTOR_BYTES // int(vector.count)
+
+
+def _suffix(vector: Any) -> str:
+    return f"v{vector.count}f{8 * itemsize_of(vector)}"
+
+
+def load_all(
+    context: Any, builder: Any, array_type: Any, array: Any, starts: Any, count: int, offset: Any, vector: Any,
+    mask: Any = None,
+) -> list[Any]:  # fmt: skip
+    """Return the vectors at `array[starts[k] + offset :]`, at any alignment; what is masked is not read and is 0."""
+    data = data_of(context, builder, array_type, array)
+    vectors = []
+    for k in range(count):
+        pointer = builder.gep(data, [builder.add(builder.extract_value(starts, k), offset)])
+        pointer = builder.bitcast(pointer, vector.as_pointer())
+        if mask is None:
+            vectors.append(builder.load(pointer, align=itemsize_of(vector)))
+        else:
+            vectors.append(masked_load(builder, pointer, mask, vector))
+    return vectors
+
+
+def masked_load(builder: Any, pointer: Any, mask: Any, vector: Any) -> Any:
+    """Return a vector at any alignment; what is masked is not read and is 0."""
+    kind = ir.FunctionType(vector, [pointer.type, ir.IntType(32), mask.type, vector])
+    masked_load = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{_suffix(vector)}.p0")
+    nothing = ir.Constant(vector, [0.0] * vector.count)
+    return builder.call(masked_load, [pointer, ir.IntType(32)(itemsize_of(vector)), mask, nothing])
+
+
+def masked_store(builder: Any, value: Any, pointer: Any, mask: Any) -> None:
+    """Write the wanted lanes of a vector."""
+    kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, ir.IntType(32), mask.type])
+    name = f"llvm.masked.store.{_suffix(value.type)}.p0"
+    masked_store = cgutils.get_or_insert_function(builder.module, kind, name)
+    builder.call(masked_store, [value, pointer, ir.IntType(32)(itemsize_of(value.type)), mask])
+
+
+def broadcast(builder: Any, scalar: Any, vector: Any) -> Any:
+    """Return a vector of one value."""
+    first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
+
+
+def _multiply_add(builder: Any, vector: Any) -> Any:
+    kind = ir.FunctionType(vector, [vector] * 3)
+    return cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.{_suffix(vector)}")
+
+
+def add_outer(builder: Any, vector: Any, tile: Any, left: list[Any], right: list[Any]) -> Any:
+    """Return the tile with `left[i] * right[j]` added to its vector `i * len(right) + j`."""
+    multiply_add = _multiply_add(builder, vector)
+    for i, first in enumerate(left):
+        for j, second in enumerate(right):
+            index = i * len(right) + j
+            summed = builder.call(multiply_add, [first, second, builder.extract_value(tile, index)])
+            tile = builder.insert_value(tile, summed, index)
+    return tile
+
+
+def add_weighted(builder: Any, vector: Any, tile: Any, wanted: Any, weights: Any, cells: list[Any]) -> Any:
+    """Return the tile with a weight times the cells added to each wanted row; weights lie `step` apart from `at` on."""
+    data, at, step = weights
+    for i in wanted:
+        value = builder.load(builder.gep(data, [builder.add(at, builder.mul(step, step.type(i)))]))
+        weight = broadcast(builder, value, vector)
+        for j, cell in enumerate(cells):
+            index = i * len(cells) + j
+            new = builder.call(_multiply_add(builder, vector), [weight, cell, builder.extract_value(tile, index)])
+            tile = builder.insert_value(tile, new, index)
+    return tile

@@ -1,0 +1,166 @@
+"""How large the lattice path's blocks are: the size whose work costs least for each of its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray, IntArray
+from interpolated_kernels.geometry import Problem
+from interpolated_kernels.paths.common import three
+from interpolated_kernels.paths.lattice_axes import Axis, Growth, growth_of
+
+FILTERS_OF_CHUNK = 32
+"""Filters whose rows of y's gradient stay in the nearest cache while all anchors pass."""
+
+MOST_ROWS = 4
+"""Rows of maps that a register tile of the gradient by x holds."""
+
+VECTORS_OF_LINE = 3
+"""Lines of maps that are gathered into are filled up to so many vectors, a tile's."""
+
+_SPILL = 0.25
+"""How much slower each doubling of the maps beyond a cache makes the loops."""
+
+
+@dataclass(frozen=True)
+class _Room:
+    """What the maps of a block may take without cost, and at most."""
+
+    free: int
+    most: int
+
+
+_FORWARD_ROOM = _Room(512 * 2**10, 4 * 2**20)
+"""A good part of a core's own cache: every output reads all maps."""
+
+_TRANSPOSED_ROOM = _Room(2 * 2**20, 12 * 2**20)
+"""Rows of y's gradient reach a few rows of the maps at a time, which stay in a core's cache while they do."""
+
+_FORWARD = ((1, 2, 4, 6, 8, 12, 16, 24), (4, 8, 12, 16, 24, 32, 48, 64), (96, 192, 384, 1536))
+_TRANSPOSED = ((1, 2, 4, 8, 12, 16, 24, 32), (8, 16, 32, 64, 96, 128, 192, 256), (88, 184, 376, 1528))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """A block: its counts, the multiply-adds of its maps, the values that it keeps, and its input lines."""
+
+    counts: tuple[int, int, int]
+    smoothing: float
+    values: int
+    lines: int
+
+
+def forward_sizes(problem: Problem, axes: Sequence[Axis]) -> Sizes:
+    """Return the block of outputs that costs least; maps that outgrow a core's cache count more."""
+    from interpolated_kernels import loops
+
+    growth = [growth_of(axis.maps, axis.stride, False) for axis in axes]
+    whole = loops.VECTORS_OF_CHUNK * loops.lanes_of(problem.dtype)
+    counts = _candidates([max(axis.outputs_of(0), 1) for axis in axes], _FORWARD, whole)
+    smoothing, values = _smoothing(problem, growth, counts, _vector(problem))
+    return _choose(problem, growth, counts, smoothing, smoothing, values, _FORWARD_ROOM)
+
+
+def transposed_sizes(problem: Problem, axes: Sequence[Axis]) -> Sizes:
+    """Return the block of x's cells whose gradient costs least, the gathering of the maps' edges included."""
+    growth = [growth_of(axis.maps, axis.stride, True) for axis in axes]
+    cells = three(problem.spatial if problem.padding_mode == "zeros" else problem.padded, 1)
+    counts = _candidates(
+        [-(-size // (axis.unit * axis.stride)) + 1 for size, axis in zip(cells, axes, strict=True)], _TRANSPOSED
+    )
+    channels = channels_of_task(problem, axes)
+    line = VECTORS_OF_LINE * _vector(problem) * (1 + (channels == axes[1].n_nodes == 1))
+    smoothing, values = _smoothing(problem, growth, counts, line)
+    taps = growth[0].taps(counts[0]) * _tiled_taps(axes[1], counts[1]) * growth[2].taps(counts[2], line)
+    work = smoothing + 1.0 * taps * problem.filters_per_group
+    values = values + (channels - 1) * growth[0].lines(counts[0]) * growth[1].lines(counts[1]) * growth[2].lines(
+        counts[2], line
+    )
+    values = values + min(problem.filters_per_group, FILTERS_OF_CHUNK) * (counts[2] + growth[2].outputs)
+    return _choose(problem, growth, counts, smoothing, work, values, _TRANSPOSED_ROOM)
+
+
+def channels_of_task(problem: Problem, axes: Sequence[Axis]) -> int:
+    """Return how many channels are gathered at once: several, evenly, where rows of one alone fill no tile."""
+    channels = problem.channels_per_group
+    most = MOST_ROWS if axes[1].n_nodes < MOST_ROWS - 1 else 1
+    return -(-channels // -(-channels // most))
+
+
+def tiles_of(count: int) -> list[int]:
+    """Return how many rows each tile takes: fours and threes, two or one where there are no more (or five)."""
+    whole, rest = divmod(count, MOST_ROWS)
+    if rest == 0 or whole == 0:
+        return [MOST_ROWS] * whole + [rest] * (rest > 0)
+    tails = {1: [3, 2] if whole == 1 else [3, 3, 3], 2: [3, 3], 3: [MOST_ROWS, 3]}
+    return [MOST_ROWS] * (whole - (2 if rest == 1 and whole > 1 else 1)) + tails[rest]
+
+
+def _tiled_taps(axis: Axis, n: IntArray) -> IntArray:
+    """Return the sum over nodes of the lines of y's gradient that reach their tile."""
+    lines = axis.transposed_lines(1)
+    reached, total, first = axis.reached(lines), np.zeros_like(n), 0
+    for width in tiles_of(len(reached)):
+        tile = reached[first : first + width]
+        ends = tile[:, 2] + np.array(lines.counts)[tile[:, 1]] - 1
+        total = total + width * (n + int(ends.max() - tile[:, 2].min()))
+        first += width
+    return total
+
+
+def _candidates(extents: Sequence[int], sizes: Sequence[Sequence[int]], whole: int = 1) -> list[IntArray]:
+    """Return all counts of planes, rows and columns: even shares of the extents, columns by multiples of `whole`."""
+    shares = [
+        sorted({_split(extent, n, multiple) for n in own})
+        for extent, own, multiple in zip(extents, sizes, (1, 1, whole), strict=True)
+    ]
+    return list(np.meshgrid(*shares, indexing="ij"))
+
+
+def _split(extent: int, n: int, multiple: int) -> int:
+    """Return the even share of an extent that is at most `n`, filled up to a multiple."""
+    share = -(-extent // -(-extent // n))
+    return min(extent, -(-share // multiple) * multiple)
+
+
+def _vector(problem: Problem) -> int:
+    from interpolated_kernels import loops
+
+    return loops.lanes_of(problem.dtype)
+
+
+def _smoothing(
+    problem: Problem, growth: Sequence[Growth], counts: Sequence[IntArray], multiple: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the multiply-adds of the maps and their values, for arrays of counts."""
+    inputs = [own.inputs[0] * n + own.inputs[1] for own, n in zip(growth, counts, strict=True)]
+    planes, rows, line = growth[0].lines(counts[0]), growth[1].lines(counts[1]), growth[2].lines(counts[2], multiple)
+    smoothing = 1.3 * inputs[0] * inputs[1] * line * growth[2].coefficients  # along columns no inputs are shared
+    values = inputs[1] * (inputs[2] + line) + planes * rows * line
+    if problem.kernel.n_dims > 1:
+        smoothing = smoothing + inputs[0] * rows * line * growth[1].coefficients
+    if problem.kernel.n_dims > 2:
+        smoothing = smoothing + planes * rows * line * growth[0].coefficients
+        values = values + inputs[0] * rows * line
+    return smoothing, values
+
+
+def _choose(
+    problem: Problem,
+    growth: Sequence[Growth],
+    counts: Sequence[IntArray],
+    smoothing: FloatArray,
+    work: FloatArray,
+    values: FloatArray,
+    room: _Room,
+) -> Sizes:
+    nbytes = values * np.dtype(problem.dtype).itemsize
+    cells = np.prod(np.stack(counts), axis=0)
+    score = work / cells * (1 + _SPILL * np.maximum(0.0, np.log2(nbytes / room.free)))
+    best = int(np.argmin(np.where(nbytes <= max(room.most, nbytes.min()), score, np.inf)))
+    planes, rows, columns = (int(own.flat[best]) for own in counts)
+    lines = [own.inputs[0] * n + own.inputs[1] for own, n in zip(growth, (planes, rows), strict=False)]
+    return Sizes((planes, rows, columns), float(smoothing.flat[best]), int(values.flat[best]), lines[0] * lines[1])
