@@ -2,34 +2,80 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.interpolation.base import Interpolator
-from interpolated_kernels.interpolation.tensor_product import TensorProduct, find_grid
+from interpolated_kernels.interpolation.grid import find_grid
+from interpolated_kernels.interpolation.tensor_product import AxisProduct, TensorProduct
 
 _SAME_PROFILE = 2.0**-50
 
+_NOTHING = 2.0**-960
+"""Shares so small that no weight lifts them into sight: they say nothing about cancelling."""
+
 
 @dataclass(frozen=True, eq=False)
-class AxisFactors:
-    """One axis of a tensor product: column `node` of its matrix is `profiles[classes[node]]`, shifted."""
+class Columns:
+    """A 1-D matrix by its columns: column j is `profiles[classes[j]]`, shifted by `shifts[j]` cells."""
 
     matrix: FloatArray
-    """`(cells, nodes)`."""
+    """`(cells, columns)`."""
     profiles: tuple[FloatArray, ...]
     """One a class, without zeros at its ends."""
     classes: IntArray
-    """`(nodes,)` int: the class of every grid coordinate."""
+    """`(columns,)` int."""
     shifts: IntArray
-    """`(nodes,)` int, cells."""
+    """`(columns,)` int, cells."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalBasis(Columns):
+    """The short functions that an axis's matrix combines, as columns: the axis's matrix is `matrix @ transform`.
+
+    Convolving with the functions, after the weights went through the transform, is the same and cheaper: the functions
+    are the nodes then. It costs digits, where a sum of functions cancels, so it serves the lattice path only where
+    `keeps_the_bound`.
+    """
+
+    transform: FloatArray
+    """`(columns, anchors of the axis)`."""
+
+    @functools.cached_property
+    def amplification(self) -> float:
+        """How many times more rounding errors weigh at most, since the functions cancel.
+
+        The largest ratio of an entry of `abs(matrix) @ abs(transform)` to that of `abs(matrix @ transform)`; infinite
+        where the latter alone is 0.
+        """
+        exact, sizes = np.abs(self.matrix @ self.transform), np.abs(self.matrix) @ np.abs(self.transform)
+        counted = sizes > _NOTHING
+        with np.errstate(divide="ignore"):
+            return float(np.max(sizes[counted] / exact[counted], initial=1.0))
+
+    @functools.cached_property
+    def keeps_the_bound(self) -> bool:
+        """Whether errors stay within the bound for one tap a cell: amplification times columns are at most the cells.
+
+        It depends on positions and window alone.
+        """
+        n_reaching = int(np.count_nonzero(self.matrix.any(axis=0)))
+        return self.amplification * n_reaching <= len(self.matrix)
+
+
+@dataclass(frozen=True, eq=False)
+class AxisFactors(Columns):
+    """One axis of a tensor product, its columns being the anchors along it; and the local basis, where it has one."""
+
+    basis: LocalBasis | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """A tensor product's axes, and where each anchor stands among their nodes."""
+    """A tensor product's axes, and where each anchor stands on the grid of their columns."""
 
     axes: tuple[AxisFactors, ...]
     order: IntArray
@@ -37,12 +83,12 @@ class Factors:
 
     @property
     def grid_shape(self) -> tuple[int, ...]:
-        """The number of nodes on every axis."""
+        """The number of anchors along every axis."""
         return tuple(axis.matrix.shape[1] for axis in self.axes)
 
     @property
     def anchor_classes(self) -> IntArray:
-        """The class of every anchor on every axis: `(n, d)` int."""
+        """The class of every anchor's column on every axis: `(n, d)` int."""
         return self._by_anchor([axis.classes for axis in self.axes])
 
     @property
@@ -75,7 +121,7 @@ class Structure:
 
     @property
     def classes(self) -> tuple[int, ...] | None:
-        """The number of classes on every axis, or None."""
+        """The number of classes of the anchors' columns on every axis, or None."""
         return None if self.factors is None else tuple(len(axis.profiles) for axis in self.factors.axes)
 
 
@@ -84,15 +130,22 @@ def find_factors(interpolator: Interpolator, position_sets: FloatArray, window: 
     if not isinstance(interpolator, TensorProduct):
         return None
     grid = find_grid(position_sets[0])
-    return Factors(tuple(_axis_factors(matrix) for matrix in interpolator.axis_matrices(grid, window)), grid.order)
+    return Factors(tuple(_axis_factors(product) for product in interpolator.axis_products(grid, window)), grid.order)
 
 
 def _is_same(one: FloatArray, other: FloatArray) -> bool:
     return len(one) == len(other) and bool((abs(one - other) <= _SAME_PROFILE).all())
 
 
-def _axis_factors(matrix: FloatArray) -> AxisFactors:
-    """Sort the columns of a 1-D matrix into classes: shifts of one profile, equal within 2^-50."""
+def _axis_factors(product: AxisProduct) -> AxisFactors:
+    basis = None
+    if product.basis is not None and product.transform is not None:
+        basis = LocalBasis(product.basis, *_find_classes(product.basis), product.transform)
+    return AxisFactors(product.matrix, *_find_classes(product.matrix), basis)
+
+
+def _find_classes(matrix: FloatArray) -> tuple[tuple[FloatArray, ...], IntArray, IntArray]:
+    """Return profiles, equal within 2^-50, and the class and shift of every column of a 1-D matrix."""
     profiles: list[FloatArray] = []
     classes, shifts = [], []
     for column in matrix.T:
@@ -103,4 +156,4 @@ def _axis_factors(matrix: FloatArray) -> AxisFactors:
             profiles.append(profile)
         classes.append(index)
         shifts.append(int(cells[0]) if cells.size else 0)
-    return AxisFactors(matrix, tuple(profiles), np.array(classes), np.array(shifts))
+    return tuple(profiles), np.array(classes), np.array(shifts)

@@ -5,25 +5,45 @@ from __future__ import annotations
 from typing import Any
 
 from interpolated_kernels.interpolation.base import Interpolator
+from interpolated_kernels.interpolation.bspline import BSpline
+from interpolated_kernels.interpolation.cubic import Cubic
+from interpolated_kernels.interpolation.delaunay import Delaunay
 from interpolated_kernels.interpolation.dilated import Dilated
+from interpolated_kernels.interpolation.keys import Keys
 from interpolated_kernels.interpolation.polyharmonic import Polyharmonic
+from interpolated_kernels.interpolation.rbf import RBF
+from interpolated_kernels.interpolation.scattered import InverseDistance, Voronoi
 from interpolated_kernels.interpolation.tensor_product import Linear, Nearest, TensorProduct
 
 INTERPOLATORS: dict[str, type[Interpolator]] = {
+    "bspline": BSpline,
+    "cubic": Cubic,
+    "delaunay": Delaunay,
     "dilated": Dilated,
+    "inverse_distance": InverseDistance,
+    "keys": Keys,
     "linear": Linear,
     "nearest": Nearest,
     "polyharmonic": Polyharmonic,
+    "rbf": RBF,
+    "voronoi": Voronoi,
 }
 
 __all__ = [
     "INTERPOLATORS",
+    "RBF",
+    "BSpline",
+    "Cubic",
+    "Delaunay",
     "Dilated",
     "Interpolator",
+    "InverseDistance",
+    "Keys",
     "Linear",
     "Nearest",
     "Polyharmonic",
     "TensorProduct",
+    "Voronoi",
     "as_interpolator",
     "interpolators",
     "name_of",

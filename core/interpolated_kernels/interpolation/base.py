@@ -47,18 +47,56 @@ class Interpolator:
         """Return `A`: float64, `(prod(window), n)`, cells in C order."""
         raise NotImplementedError(f"{type(self).__name__} must define `matrix(positions, window, widths)`.")
 
+    def matrix_vjp(
+        self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return the gradients by positions and widths of a loss whose gradient by `matrix` is `grad_matrix`.
+
+        A class that names "positions" or "widths" in `differentiable_by` overrides it.
+
+        Parameters
+        ----------
+        grad_matrix : (prod(window), n) array of float64
+        positions, window, widths
+            As passed to `matrix`: positions `(n, d)`, widths `(n, d)`, `(n,)` or None.
+
+        Returns
+        -------
+        grad_positions : (n, d) array of float64
+        grad_widths : array of float64 in the shape of `widths`, or None
+            None where the interpolator has no widths.
+
+        Raises
+        ------
+        AnchorError
+            If the matrix has no derivative at these positions.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define `matrix_vjp(grad_matrix, positions, window, widths)` "
+            "to have gradients by positions or widths."
+        )
+
     def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray | None:
         """Return the window's mask of cells that some anchor can reach, or None where only the rows of `A` tell."""
         return None
 
 
+@functools.lru_cache(maxsize=4)
 def window_cells(window: tuple[int, ...]) -> FloatArray:
-    """Return the `(prod(window), d)` coordinates of a window's cells, in C order."""
-    return (
-        np.stack(np.meshgrid(*map(np.arange, window), indexing="ij"), axis=-1)
-        .reshape(-1, len(window))
-        .astype(np.float64)
-    )
+    """Return the `(prod(window), d)` coordinates of a window's cells, in C order, read-only."""
+    cells = np.stack(np.meshgrid(*map(np.arange, window), indexing="ij"), axis=-1)
+    cells = cells.reshape(-1, len(window)).astype(np.float64)
+    cells.flags.writeable = False
+    return cells
+
+
+def squared_distances(at: FloatArray, centres: FloatArray) -> FloatArray:
+    """Return the `(k, n)` squared distances of `(k, d)` points from `(n, d)` centres; infinity where they overflow."""
+    squared = np.zeros((len(at), len(centres)))
+    with np.errstate(over="ignore"):
+        for points, middles in zip(at.T, centres.T, strict=True):
+            squared += np.square(np.subtract.outer(points, middles))
+    return squared
 
 
 def kronecker(matrices: list[FloatArray]) -> FloatArray:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from interpolated_kernels.anchors import name_anchors
-from interpolated_kernels.arrays import BoolArray, FloatArray
+from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorError
-from interpolated_kernels.interpolation.base import Interpolator, window_cells
+from interpolated_kernels.interpolation.spline_system import (
+    Radial,
+    SplineInterpolator,
+    SplineSystem,
+    monomial_powers,
+)
 
 _MIN_SQUARED_DISTANCE = 1e-10
 _MIN_DEGREE_FOR_SMOOTHING = {1: 0, 2: 1, 3: 1, 4: 2, 5: 2}
 _SLOPE_LIMIT = 1e-8
-_CONDITION_LIMIT = 1e-4
 
 
 @dataclass(frozen=True)
-class Polyharmonic(Interpolator):
+class Polyharmonic(SplineInterpolator):
     r"""The polyharmonic spline through the anchors: `f(x) = sum_i c_i phi(|x - p_i|) + polynomial(x)`.
 
     With `s` the squared distance in cells and `m = max(s, 1e-10)`: `phi_1 = sqrt(m)`, `phi_2 = s ln(m) / 2`,
@@ -50,6 +52,13 @@ class Polyharmonic(Interpolator):
     ValueError
         For an option out of its range, or a degree too low for smoothing to be well defined (0, 1, 1, 2, 2 for orders 1
         to 5).
+
+    Examples
+    --------
+    >>> import numpy, interpolated_kernels as ik
+    >>> kernel = ik.InterpolatedKernel([[0], [1], [3]], 4, ik.Polyharmonic(order=3))
+    >>> ik.densify(numpy.array([0.0, 1.0, 0.0]), kernel).round(6) + 0.0
+    array([0.   , 1.   , 0.875, 0.   ])
     """
 
     order: int = 1
@@ -58,7 +67,7 @@ class Polyharmonic(Interpolator):
 
     exact: ClassVar[bool] = True
     constants: ClassVar[bool] = True
-    distinct: ClassVar[bool] = True
+    remedy: ClassVar[str] = "Move them apart, lower the order, or add `smoothing`."
 
     def __post_init__(self) -> None:
         if isinstance(self.order, bool) or not isinstance(self.order, (int, np.integer)) or self.order < 1:
@@ -77,59 +86,77 @@ class Polyharmonic(Interpolator):
         object.__setattr__(self, "constants", self.degree >= 0)
 
     def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
-        """Raise on coincident anchors; warn where the trend has no slope along some direction."""
+        """Raise on coincident anchors or fewer than the polynomial needs; warn where the trend loses a slope."""
         super().check(positions, window)
         kept, n_dims = _trend_axes(positions).shape[1], positions.shape[1]
+        required = len(monomial_powers(kept, self.degree))
+        if len(positions) < required:
+            raise AnchorError(
+                f"`positions` must hold at least {required} anchors for a polynomial of degree {self.degree} along "
+                f"{kept} directions, got {len(positions)}. Add some, or lower `degree`."
+            )
         if self.degree < 1 or kept == n_dims:
             return None
-        shape = ("a single anchor", "collinear anchors", "coplanar anchors", "anchors in a hyperplane")[kept]
         return (
-            f"{shape} (`positions` of shape {positions.shape}): the kernel's linear trend has no slope along "
+            f"{_shape(kept)} (`positions` of shape {positions.shape}): the kernel's linear trend has no slope along "
             f"{n_dims - kept} of {n_dims} directions. Move an anchor off, or add one, to give it one."
         )
 
-    def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
-        """Return `A`: the spline of every unit weight, at every cell.
+    def system(self, positions: FloatArray) -> SplineSystem:
+        """Return the spline's equations; the polynomial varies along the directions that the anchors span."""
+        axes = _trend_axes(positions) if self.degree >= 1 else np.eye(positions.shape[1])
+        powers = monomial_powers(axes.shape[1], self.degree)
+        return SplineSystem(positions, _radial(self.order), powers, axes, self._diagonal())
+
+    def matrix_vjp(
+        self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return the gradient by positions, by the adjoint of the linear solve; None for widths.
+
+        It is finite everywhere. The floor of `phi` is flat, as it is upstream: a pair closer than 1e-5 cells, such as
+        an anchor on a cell, adds nothing through `m`. For order 1, which has a kink there, that is the mean of the
+        one-sided derivatives.
 
         Raises
         ------
         AnchorError
-            If the condition estimate of the equilibrated system times 2^-53 is above 1e-4.
+            As `matrix` does, and for anchors whose trend has no slope along some direction: moving one out of their
+            line (plane) gives it one at once, so that the kernel is not continuous there.
         """
-        centre, axes = positions.mean(axis=0), _trend_axes(positions)
-        n = len(positions)
-        tail = _monomials((positions - centre) @ axes, self.degree)
-        system = np.zeros((n + tail.shape[1],) * 2)
-        system[:n, :n] = self._phi(positions, positions) + self._diagonal() * np.eye(n)
-        system[:n, n:] = tail
-        system[n:, :n] = tail.T
-        cells = window_cells(window)
-        right = np.concatenate([self._phi(cells, positions), _monomials((cells - centre) @ axes, self.degree)], axis=1)
-        solution, condition = solve_equilibrated(system, right.T)
-        if not condition * 2.0**-53 <= _CONDITION_LIMIT:
-            first, second = _nearest_pair(positions)
+        kept, n_dims = _trend_axes(positions).shape[1], positions.shape[1]
+        if self.degree >= 1 and kept < n_dims:
             raise AnchorError(
-                f"`positions` are too ill-conditioned for {self}: condition {condition:.1e}; the nearest pair is "
-                f"{name_anchors([first, second])}. Move them apart, lower the order, or add `smoothing`."
+                f"`positions` have no gradient here: {_shape(kept)} in {n_dims} dimensions, and the smallest step out "
+                "of their span changes the kernel's linear trend at once. Move an anchor off, add one, or use degree=0."
             )
-        return np.ascontiguousarray(solution[:n].T)
-
-    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray | None:
-        """Return the whole window where rows of `A` sum to one; without a polynomial a row may be zero."""
-        return np.ones(window, dtype=bool) if self.constants else None
+        return super().matrix_vjp(grad_matrix, positions, window, widths)
 
     def _diagonal(self) -> float:
         order = self.order
         sign = (-1) ** ((order + 1) // 2) if order % 2 else (-1) ** (order // 2 + 1)
         return self.smoothing * sign
 
-    def _phi(self, at: FloatArray, centres: FloatArray) -> FloatArray:
-        squared = np.square(at[:, None, :] - centres[None, :, :]).sum(axis=-1)
+
+def _radial(order: int) -> Radial:
+    """Return `phi_order`; orders 2 and 4 floor the logarithm alone, as upstream does."""
+    half = order // 2
+
+    def value(squared: FloatArray) -> FloatArray:
         floored = np.maximum(squared, _MIN_SQUARED_DISTANCE)
-        if self.order % 2:
-            return floored ** (self.order / 2)
-        power = {2: squared, 4: squared**2}.get(self.order)  # upstream floors only the logarithm in these two
-        return (floored ** (self.order // 2) if power is None else power) * np.log(floored) / 2
+        if order % 2:
+            return floored**half * np.sqrt(floored)
+        return (squared if order in (2, 4) else floored) ** half * np.log(floored) / 2
+
+    def slope(squared: FloatArray) -> FloatArray:
+        floored = np.maximum(squared, _MIN_SQUARED_DISTANCE)
+        above = squared >= _MIN_SQUARED_DISTANCE
+        if order % 2:
+            return order * floored**half / np.sqrt(floored) * above
+        if order in (2, 4):
+            return squared ** (half - 1) * (half * np.log(floored) + above)
+        return floored ** (half - 1) * (half * np.log(floored) + 1) * above
+
+    return Radial(value, slope)
 
 
 def _trend_axes(positions: FloatArray) -> FloatArray:
@@ -139,39 +166,5 @@ def _trend_axes(positions: FloatArray) -> FloatArray:
     return np.eye(positions.shape[1]) if kept.sum() == positions.shape[1] else vectors[kept].T
 
 
-def _monomials(points: FloatArray, degree: int) -> FloatArray:
-    """Return the columns of all monomials up to `degree` in the points' coordinates."""
-    columns = [
-        points[:, list(combination)].prod(axis=1)
-        for power in range(degree + 1)
-        for combination in itertools.combinations_with_replacement(range(points.shape[1]), power)
-    ]
-    return np.stack(columns, axis=1) if columns else np.zeros((len(points), 0))
-
-
-def _nearest_pair(positions: FloatArray) -> tuple[int, int]:
-    distances = np.square(positions[:, None] - positions[None]).sum(axis=-1)
-    np.fill_diagonal(distances, np.inf)
-    first, second = np.unravel_index(distances.argmin(), distances.shape)
-    return int(first), int(second)
-
-
-def solve_equilibrated(system: FloatArray, right: FloatArray) -> tuple[FloatArray, float]:
-    """Solve the symmetric `system` for every column of `right`; return the solution and the 1-norm condition estimate.
-
-    Rows and columns are scaled alike by powers of two until every row's largest entry is near one, which leaves the
-    solution as it is. A singular system gives condition infinity.
-    """
-    from scipy.linalg import lapack
-
-    scale = np.ones(len(system))
-    for _ in range(4):
-        largest = np.abs(system * scale[:, None] * scale[None, :]).max(axis=1)
-        scale *= 2.0 ** np.round(-np.log2(np.where(largest > 0, largest, 1.0)) / 2)
-    scaled = system * scale[:, None] * scale[None, :]
-    factors, pivots, info = lapack.dgetrf(scaled)
-    if info > 0:
-        return np.full(right.shape, np.nan), np.inf
-    reciprocal, _ = lapack.dgecon(factors, np.abs(scaled).sum(axis=0).max(), norm="1")
-    solution, _ = lapack.dgetrs(factors, pivots, right * scale[:, None])
-    return solution * scale[:, None], 1.0 / reciprocal if reciprocal > 0 else np.inf
+def _shape(n_directions: int) -> str:
+    return ("a single anchor", "collinear anchors", "coplanar anchors", "anchors in a hyperplane")[n_directions]

@@ -1,76 +1,96 @@
-"""Interpolators that fill a window axis by axis, from anchors on a rectilinear grid."""
+"""Interpolators that fill a window axis by axis, from anchors on a rectilinear grid: what they share, and two."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
-from interpolated_kernels.anchors import check_distinct
-from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
-from interpolated_kernels.errors import AnchorError
+from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.interpolation.base import Interpolator, kronecker
+from interpolated_kernels.interpolation.grid import Grid, check_uniform, find_grid, locate
+
+AxisMatrix: TypeAlias = FloatArray | tuple[FloatArray, FloatArray]
+"""What `axis_matrix` returns: `(cells, n)`, or a local basis `(cells, m)` and a transform `(m, n)`."""
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A full rectilinear grid: its sorted coordinates on every axis, and where each anchor stands in it."""
+class AxisProduct(NamedTuple):
+    """One axis's matrix, and the local basis and transform whose product it is, if it was given as one."""
 
-    coordinates: tuple[FloatArray, ...]
-    order: IntArray
-    """`(n,)` int array: `order[g]` is the anchor at grid node `g`, nodes in C order."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The number of coordinates on every axis."""
-        return tuple(len(axis) for axis in self.coordinates)
-
-
-def find_grid(positions: FloatArray) -> Grid:
-    """Return the grid that `(n, d)` positions fill, in whatever order they are listed.
-
-    Raises
-    ------
-    AnchorError
-        If two anchors coincide or a node has no anchor; the message says how many nodes the coordinates span.
-    """
-    check_distinct(positions)
-    pairs = [np.unique(column, return_inverse=True) for column in positions.T]
-    shape = tuple(len(values) for values, _ in pairs)
-    n_nodes = int(np.prod([float(count) for count in shape]))
-    if n_nodes != len(positions):
-        raise AnchorError(
-            f"`positions` must form a full rectilinear grid for this interpolator: {len(positions)} anchors span "
-            f"{' x '.join(map(str, shape))} = {n_nodes} nodes. Use `grid_positions`, "
-            "or an interpolator for scattered anchors."
-        )
-    nodes = np.ravel_multi_index(tuple(inverse.ravel() for _, inverse in pairs), shape)
-    return Grid(tuple(values for values, _ in pairs), np.argsort(nodes))
+    matrix: FloatArray
+    basis: FloatArray | None = None
+    transform: FloatArray | None = None
 
 
 class TensorProduct(Interpolator):
-    """An interpolator whose matrix is the product of one small matrix an axis."""
+    """An interpolator whose matrix is the product of one small matrix an axis.
+
+    A subclass overrides `axis_matrix`.
+
+    Attributes
+    ----------
+    needs_uniform_grid : bool
+        The coordinates of every axis must be evenly spaced.
+    """
 
     needs_grid: ClassVar[bool] = True
     distinct: ClassVar[bool] = True
+    needs_uniform_grid: ClassVar[bool] = False
 
-    def axis_matrix(self, coordinates: FloatArray, n_cells: int, axis: int) -> FloatArray:
-        """Return the 1-D matrix `(n_cells, len(coordinates))` for sorted, distinct coordinates."""
+    def axis_matrix(self, coordinates: FloatArray, n_cells: int, axis: int) -> AxisMatrix:
+        """Return the 1-D matrix for sorted, distinct coordinates.
+
+        Parameters
+        ----------
+        coordinates : (n,) array of float64, window cells
+        n_cells : int
+            The window's cells along the axis.
+        axis : int
+
+        Returns
+        -------
+        (n_cells, n) array, or a pair of arrays (n_cells, m) and (m, n)
+            The matrix; or, where its columns are long but combine few short functions, these functions and a small
+            transform, whose product is the matrix. The lattice path can then convolve with the functions.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define `axis_matrix(coordinates, n_cells, axis)`.")
 
     def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
-        """Raise unless the anchors form a full grid."""
-        find_grid(positions)
+        """Raise unless the anchors form a full grid, uniform where the class needs it."""
+        grid = find_grid(positions)
+        if self.needs_uniform_grid:
+            check_uniform(grid)
         return None
+
+    def axis_products(self, grid: Grid, window: tuple[int, ...]) -> list[AxisProduct]:
+        """Return the matrix of every axis, with its basis and transform where the class gives them.
+
+        Raises
+        ------
+        ValueError
+            If `axis_matrix` returned other shapes than it must.
+        """
+        return [
+            self._axis_product(coordinates, cells, axis)
+            for axis, (coordinates, cells) in enumerate(zip(grid.coordinates, window, strict=True))
+        ]
+
+    def _axis_product(self, coordinates: FloatArray, n_cells: int, axis: int) -> AxisProduct:
+        given = self.axis_matrix(coordinates, n_cells, axis)
+        parts = [np.asarray(part, dtype=np.float64) for part in (given if isinstance(given, tuple) else (given,))]
+        shapes, n, m = [part.shape for part in parts], len(coordinates), parts[-1].shape[:1]
+        if shapes != ([(n_cells, n)] if len(parts) == 1 else [(n_cells, *m), (*m, n)]):
+            raise ValueError(
+                f"`axis_matrix` of {type(self).__name__} must return an array of shape {(n_cells, n)}, or a pair of "
+                f"shapes ({n_cells}, m) and (m, {n}), on axis {axis}; got {' and '.join(map(str, shapes))}."
+            )
+        return AxisProduct(parts[0]) if len(parts) == 1 else AxisProduct(parts[0] @ parts[1], *parts)
 
     def axis_matrices(self, grid: Grid, window: tuple[int, ...]) -> list[FloatArray]:
         """Return the matrix of every axis."""
-        return [
-            self.axis_matrix(coordinates, cells, axis)
-            for axis, (coordinates, cells) in enumerate(zip(grid.coordinates, window, strict=True))
-        ]
+        return [product.matrix for product in self.axis_products(grid, window)]
 
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return `A`, the Kronecker product of the axes' matrices with its columns in the anchors' own order."""
@@ -120,9 +140,7 @@ class Linear(TensorProduct):
         count = len(coordinates)
         if count == 1:
             return np.ones((n_cells, 1))
-        cells = np.clip(np.arange(n_cells, dtype=np.float64), coordinates[0], coordinates[-1])
-        left = np.clip(np.searchsorted(coordinates, cells, side="right") - 1, 0, count - 2)
-        share = (cells - coordinates[left]) / (coordinates[left + 1] - coordinates[left])
+        left, share = locate(coordinates, n_cells)
         matrix = np.zeros((n_cells, count))
         rows = np.arange(n_cells)
         matrix[rows, left] = 1.0 - share

@@ -4,6 +4,7 @@ For a tensor product of 1-D interpolation matrices whose columns are shifts of a
 
     y[f] = sum over anchors a of weights[f, a] * (map of a's classes, shifted by a's position).
 
+Where an axis's columns have no profile in common but combine a few short functions, those take the anchors' place.
 Exact, not an approximation. The weights' gradient is dot products with the same maps; the gradient by x is the
 transpose: anchors' taps into maps, then the smoothing transposed.
 """
@@ -18,11 +19,17 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
-from interpolated_kernels.densify import apply_matrix
 from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.paths.common import Cost, Machine, no_parts, pad_transpose, tap_rate, traffic
 from interpolated_kernels.paths.lattice_axes import Axis
 from interpolated_kernels.paths.lattice_layout import Forward, active_nodes, axes_of, forward_layout, grid_of
+from interpolated_kernels.paths.lattice_nodes import (
+    amplification_of,
+    node_numbers,
+    node_values,
+    node_values_transpose,
+    transform_work,
+)
 from interpolated_kernels.paths.lattice_sizes import forward_sizes
 from interpolated_kernels.paths.lattice_transposed import Transposed, transposed_layout
 
@@ -51,25 +58,16 @@ class State:
     @functools.cached_property
     def packing(self) -> IntArray:
         """Which value of the nodes' bank stands where in the loops' weights."""
-        return _pack_weights(self._numbers()[:, :, self.nodes], self.problem.groups)
+        return _pack_weights(node_numbers(self.problem)[:, :, self.nodes], self.problem.groups)
 
     @functools.cached_property
     def transposed_packing(self) -> IntArray:
         """The same for the gradient by x."""
         problem, (planes, rows, columns) = self.problem, grid_of(self.problem)
-        by_group = self._numbers().reshape(
+        by_group = node_numbers(self.problem).reshape(
             problem.groups, problem.filters_per_group, problem.channels_per_group, planes * rows, columns
         )
         return self.transposed.pack(np.swapaxes(by_group, 1, 2))
-
-    def _numbers(self) -> IntArray:
-        """Return where each node's value stands: in the bank itself, or in the bank with its channels filled in."""
-        problem = self.problem
-        if problem.kernel.interpolates_channels:
-            shape = (problem.filters, problem.channels_per_group, int(np.prod(grid_of(problem))))
-            return np.arange(int(np.prod(shape))).reshape(shape)
-        shape = (problem.filters, problem.channels_per_group, problem.kernel.n_anchors)
-        return np.arange(int(np.prod(shape))).reshape(shape)[:, :, problem.kernel.factors().order]
 
     @functools.cached_property
     def transposed(self) -> Transposed:
@@ -83,7 +81,7 @@ def supports(problem: Problem) -> str | None:
         return f"its loops run on the CPU, and the arrays are on {problem.device}"
     factors = problem.kernel.structure.factors
     if factors is None:
-        return "the kernel is not a tensor product on shared positions: a grid with 'linear' or 'nearest' unlocks it"
+        return "the kernel is not a tensor product on shared positions: a grid with 'linear' or 'cubic' unlocks it"
     if not all(any(len(profile) for profile in axis.profiles) for axis in factors.axes):
         return "no anchor reaches a cell"
     if problem.kernel.interpolates_channels and not factors.axes[-1].matrix.any(axis=1).all():
@@ -102,6 +100,7 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     seconds = machine.call_seconds + taps * max(1.0, tile / columns) / tap_rate(problem, machine, shares_inputs=False)
     blocks = problem.channels * outputs / float(np.prod(sizes.counts))
     seconds += blocks * sizes.smoothing / (0.25 * machine.multiply_adds_per_second * 4 / itemsize)
+    seconds += transform_work(problem) / machine.mixed_per_second
     seconds += blocks * (1.5 + 0.03 * sizes.lines) * machine.task_seconds + traffic(problem, machine)
     return Cost(seconds, itemsize * sizes.values, f"componentwise, {problem.dtype}")
 
@@ -117,7 +116,7 @@ def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:
     from interpolated_kernels import loops
 
     problem, tables = state.problem, state.forward
-    values, spoilt = _node_values(problem, bank)
+    values, spoilt = node_values(problem, bank)
     y = np.empty(problem.y_shape, x.dtype)
     weights = values[state.packing]
     n_tasks = tables.n_items * problem.groups
@@ -132,7 +131,7 @@ def grad_x(state: State, grad_y: FloatArray, bank: FloatArray) -> FloatArray:
     from interpolated_kernels import loops
 
     problem, tables = state.problem, state.transposed
-    values, spoilt = _node_values(problem, bank)
+    values, spoilt = node_values(problem, bank)
     weights = values[state.transposed_packing]
     folds = problem.padding_mode != "zeros"
     shape = (problem.batch, problem.channels, *(problem.padded if folds else problem.spatial))
@@ -159,41 +158,20 @@ def grad_weights(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
     total = np.zeros((problem.filters, problem.channels_per_group, int(np.prod(grid_of(problem)))))
     total[:, :, state.nodes] = functools.reduce(np.add, grads).reshape(*total.shape[:2], -1)
     total[~np.isfinite(total).all(axis=-1)] = np.nan  # the definition multiplies every cell by every anchor's entry
-    return _node_bank_transpose(problem, total)
+    return node_values_transpose(problem, total)
 
 
 def _products_of_sum(state: State) -> int:
-    """Return how many products are summed before float64: a map's value may already be a sum of `mass` cells."""
+    """Return how many products are summed before float64: a map's value may already be a sum of `mass` cells.
+
+    Nodes that cancel add to the errors as more cells would.
+    """
     from interpolated_kernels import loops
 
     mass = float(np.prod([max(abs(part.coefficients).sum() for part in axis.maps) for axis in state.axes]))
+    mass *= amplification_of(state.problem)
     lanes = loops.lanes_of(state.problem.dtype)
     return int(max(lanes, min(_PRODUCTS_OF_SUM, lanes * _PRODUCTS_OF_SUM / mass)))
-
-
-def _node_values(problem: Problem, bank: FloatArray) -> tuple[FloatArray, BoolArray | None]:
-    """Return the flat bank, its channels filled in, and which kernels `(filters, channels)` a weight spoils, if any."""
-    spoilt: BoolArray | None = None
-    if not np.isfinite(bank).all():
-        spoilt = np.asarray(~np.isfinite(bank).all(axis=-1))
-        bank = np.where(spoilt[:, :, None], 0, bank).astype(bank.dtype)
-    if problem.kernel.interpolates_channels:
-        factors = problem.kernel.factors()
-        by_node = bank[:, :, factors.order].reshape(problem.filters, -1, factors.grid_shape[-1])
-        filled = np.swapaxes(apply_matrix(factors.axes[-1].matrix.T, by_node, 2), 1, 2)
-        bank = filled.astype(bank.dtype)
-        spoilt = None if spoilt is None else np.repeat(spoilt, problem.channels_per_group, axis=1)
-    return bank.reshape(-1), spoilt
-
-
-def _node_bank_transpose(problem: Problem, grad: FloatArray) -> FloatArray:
-    factors = problem.kernel.factors()
-    if problem.kernel.interpolates_channels:
-        by_node = apply_matrix(factors.axes[-1].matrix, np.swapaxes(grad, 1, 2), 2)
-        grad = by_node.reshape(problem.filters, 1, -1)
-    by_anchor = np.empty_like(grad)
-    by_anchor[:, :, factors.order] = grad
-    return by_anchor
 
 
 def _pack_weights(values: IntArray, groups: int) -> IntArray:

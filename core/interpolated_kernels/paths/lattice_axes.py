@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
-from interpolated_kernels.structure import AxisFactors
+from interpolated_kernels.structure import Columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,23 +192,23 @@ class Axis:
         return np.array(rows, np.int64).reshape(-1, 5)
 
 
-def axis_of(factor: AxisFactors, out: int, stride: int, dilation: int, splits: bool) -> Axis:
+def axis_of(columns: Columns, out: int, stride: int, dilation: int, splits: bool) -> Axis:
     """Return the axis of a 1-D matrix; `splits` it into problems without dilation."""
     common = math.gcd(stride, dilation) if splits else 1
     residues, unit = (dilation // common, dilation) if splits else (1, 1)
-    maps = _maps_of(factor, stride // common, 1 if splits else dilation)
-    return Axis(out, len(factor.matrix), stride // common, unit, residues, stride, maps)
+    maps = _maps_of(columns, stride // common, 1 if splits else dilation)
+    return Axis(out, len(columns.matrix), stride // common, unit, residues, stride, maps)
 
 
 @functools.lru_cache(maxsize=256)
-def _maps_of(factor: AxisFactors, stride: int, dilation: int) -> tuple[Map, ...]:
+def _maps_of(columns: Columns, stride: int, dilation: int) -> tuple[Map, ...]:
     maps = []
-    for index, profile in enumerate(factor.profiles):
+    for index, profile in enumerate(columns.profiles):
         cells = np.flatnonzero(profile)
         if not cells.size:
             continue
-        nodes = np.flatnonzero(factor.classes == index)
-        starts = factor.shifts[nodes] * dilation
+        nodes = np.flatnonzero(columns.classes == index)
+        starts = columns.shifts[nodes] * dilation
         for phase in sorted(set((starts % stride).tolist())):
             chosen = starts % stride == phase
             maps.append(Map(profile[cells], phase + cells * dilation, nodes[chosen], starts[chosen] // stride))

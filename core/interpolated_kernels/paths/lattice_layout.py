@@ -14,6 +14,7 @@ from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.paths import lattice_sizes
 from interpolated_kernels.paths.common import padding_of_three, three
 from interpolated_kernels.paths.lattice_axes import Axis, Lines, absent_axis, axis_of
+from interpolated_kernels.paths.lattice_nodes import node_shape, nodes_of
 
 SLACK = 256
 """Values behind a workspace that whole vectors may read beyond a line's end."""
@@ -30,12 +31,12 @@ class Forward:
 
 def axes_of(problem: Problem) -> tuple[Axis, Axis, Axis]:
     """Return the axes of planes, rows and columns."""
-    factors = problem.kernel.factors().axes[: problem.kernel.n_dims]
-    last = len(factors) - 1
+    nodes = nodes_of(problem)
+    last = len(nodes) - 1
     axes = [
-        axis_of(factor, out, stride, dilation, splits=index < last)
-        for index, (factor, out, stride, dilation) in enumerate(
-            zip(factors, problem.out_spatial, problem.stride, problem.dilation, strict=True)
+        axis_of(columns, out, stride, dilation, splits=index < last)
+        for index, (columns, out, stride, dilation) in enumerate(
+            zip(nodes, problem.out_spatial, problem.stride, problem.dilation, strict=True)
         )
     ]
     planes, rows, columns = [absent_axis()] * (3 - len(axes)) + axes
@@ -144,7 +145,7 @@ def arrays_of(problem: Problem, axes: Sequence[Axis], n_nodes: int, x_shape: tup
 
 def grid_of(problem: Problem) -> tuple[int, int, int]:
     """Return the nodes along planes, rows and columns."""
-    return three(problem.kernel.factors().grid_shape[: problem.kernel.n_dims], 1)
+    return three(node_shape(problem), 1)
 
 
 def _none(columns: int) -> IntArray:
