@@ -23,3 +23,11 @@ def threads():
     before = ik.get_num_threads()
     yield ik.set_num_threads
     ik.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def default_machine(monkeypatch):
+    """Plan with the default constants, whatever was measured on this machine."""
+    from interpolated_kernels import machine
+
+    monkeypatch.setattr(machine, "_current", machine.Machine())

@@ -15,7 +15,8 @@ import interpolated_kernels
 CORE = Path(interpolated_kernels.__file__).parent
 ORDER = [
     "errors", "arrays", "loops", "anchors", "interpolation", "caching", "structure", "kernel", "geometry", "densify",
-    "paths", "planning", "convolution", "initialization", "runtime", "plotting", "testing", "cli", "layers", "utils",
+    "machine", "paths", "planning", "convolution", "calibration", "initialization", "runtime", "plotting", "testing",
+    "cli", "layers", "utils",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}
 HEAVY = {"numba", "scipy", "matplotlib", "sklearn", "rich", "hypothesis", "pytest", *FRAMEWORKS}

@@ -1,6 +1,7 @@
 """Convolution kernels with a large dense window from a few anchor weights."""
 
 from interpolated_kernels.anchors import grid_positions
+from interpolated_kernels.calibration import calibrate
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.densify import Gradients, densify, densify_backward
 from interpolated_kernels.errors import AnchorError, AnchorWarning
@@ -47,6 +48,7 @@ __all__ = [
     "Polyharmonic",
     "TensorProduct",
     "Voronoi",
+    "calibrate",
     "conv",
     "conv_backward",
     "densify",

@@ -196,6 +196,12 @@ def _plan(
     return plan_problem(describe(x_shape, weights_shape, kernel, dtype, **options), path)
 
 
+def forget_plans() -> None:
+    """Plan anew from now on: the cost model's constants have changed."""
+    _plan.cache_clear()
+    plan_problem.cache_clear()
+
+
 def _frozen(option: Any) -> Any:
     """Return an option's lists and arrays as tuples, which a cache can hold."""
     if isinstance(option, (list, tuple, np.ndarray)):

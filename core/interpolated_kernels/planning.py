@@ -13,9 +13,8 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.densify import Gradients, check_wrt
 from interpolated_kernels.geometry import Problem, describe
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.paths import PATHS, Cost, Machine
-
-MACHINE = Machine()
+from interpolated_kernels.machine import Machine, current_machine
+from interpolated_kernels.paths import PATHS, Cost
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,15 @@ class Plan:
         Every path, cheapest first.
     asked_for : str
         "auto", or the name of the path that was forced.
+    machine : Machine
+        The constants of the cost model that chose.
     """
 
     problem: Problem
     path: str
     candidates: tuple[Candidate, ...] = field(repr=False)
     asked_for: str = "auto"
+    machine: Machine = field(default_factory=current_machine, repr=False)
 
     @functools.cached_property
     def _state(self) -> Any:
@@ -136,7 +138,7 @@ class Plan:
         return plan_problem, (self.problem, self.asked_for)
 
     def __str__(self) -> str:
-        lines = [repr(self.problem), f"path: {self.path}  (cost model: {MACHINE.name})"]
+        lines = [repr(self.problem), f"path: {self.path}  (cost model: {self.machine.name})"]
         for candidate in self.candidates:
             if candidate.cost is None:
                 lines.append(f"  {candidate.path:10} {candidate.why_not}")
@@ -200,7 +202,7 @@ def plan_problem(problem: Problem, path: str = "auto") -> Plan:
         chosen = min(served, key=lambda row: row.cost.seconds if row.cost else np.inf).path
     explained = [_explain(row, rows[chosen], forced=path != "auto") for row in rows.values()]
     explained.sort(key=lambda row: row.cost.seconds if row.cost else np.inf)
-    return Plan(problem, chosen, tuple(explained), path)
+    return Plan(problem, chosen, tuple(explained), path, current_machine())
 
 
 def _judge(name: str, problem: Problem) -> Candidate:
@@ -211,7 +213,7 @@ def _judge(name: str, problem: Problem) -> Candidate:
     if problem.accuracy == "componentwise" and path.ACCURACY != "componentwise":
         return Candidate(name, None, f"its error is bounded by norms: accuracy='{path.ACCURACY}' unlocks it")
     cost = path.cost(
-        problem.summed, MACHINE, lambda: tuple(plan_problem(part).cost for part in path.parts(problem.summed))
+        problem.summed, current_machine(), lambda: tuple(plan_problem(part).cost for part in path.parts(problem.summed))
     )
     if problem.max_memory is not None and cost.extra_bytes > problem.max_memory:
         limit = f"it needs {cost.extra_bytes} bytes and max_memory is {problem.max_memory}"

@@ -12,6 +12,7 @@ import numpy as np
 from interpolated_kernels.anchors import grid_positions
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.machine import current_machine
 
 
 def get_num_threads() -> int:
@@ -47,7 +48,7 @@ def warmup(dtypes: tuple[str, ...] = ("float32", "float64")) -> None:
 
 
 def info() -> dict[str, Any]:
-    """Return versions, threads, the cache folder and the GPU, for bug reports."""
+    """Return versions, threads, the cache folder, the cost model's constants and the GPU, for bug reports."""
     from interpolated_kernels import __version__, loops
 
     return {
@@ -58,5 +59,6 @@ def info() -> dict[str, Any]:
         "threads": loops.get_num_threads(),
         "threading_layer": loops.layer() or "not launched yet",
         "cache_folder": loops.cache_folder(),
+        "cost_model": current_machine().name,
         "gpu": None,
     }

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
+from interpolated_kernels import loops
 from interpolated_kernels.paths import lattice, lattice_sizes
 from interpolated_kernels.paths.lattice_axes import axis_of
 from interpolated_kernels.testing import assert_matches_reference
@@ -61,6 +62,14 @@ def test_bits_do_not_depend_on_blocks(dtype, options, monkeypatch):
     assert state.forward.n_items > plan._state.forward.n_items
     np.testing.assert_array_equal(lattice.forward(state, x, weights), y)
     np.testing.assert_array_equal(lattice.grad_x(state, y, weights), gradient)
+
+
+def test_planning_knows_the_loops_vectors():
+    """Planning loads no loops, and its idea of their vectors is theirs."""
+    assert [lattice_sizes.VECTOR_BYTES // np.dtype(dtype).itemsize for dtype in ("float32", "float64")] == [
+        loops.lanes_of("float32"), loops.lanes_of("float64"),
+    ]  # fmt: skip
+    assert lattice_sizes.VECTORS_OF_CHUNK == loops.VECTORS_OF_CHUNK
 
 
 @given(count=st.integers(1, 60))

@@ -21,8 +21,9 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths import basis, direct, fourier, lattice, reference
-from interpolated_kernels.paths.common import Cost, Machine
+from interpolated_kernels.paths.common import Cost
 
 PATHS: dict[str, ModuleType] = {
     "basis": basis,

@@ -22,7 +22,8 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorWarning
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.paths.common import Cost, Machine
+from interpolated_kernels.machine import Machine
+from interpolated_kernels.paths.common import Cost
 
 ACCURACY = "componentwise"
 SUMS_IN = None

@@ -1,4 +1,4 @@
-"""What all paths share: the machine's constants, a cost, and padding with its transpose."""
+"""What all paths share: a cost and its parts, and padding with its transpose."""
 
 from __future__ import annotations
 
@@ -9,20 +9,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Pairs, Problem, padded_index
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The constants of the cost model: one thread of one machine, float32."""
-
-    name: str = "defaults"
-    multiply_adds_per_second: float = 45e9
-    numpy_multiply_adds_per_second: float = 0.3e9
-    fft_flops_per_second: float = 6.5e9
-    mixed_per_second: float = 4e9
-    bytes_per_second: float = 8e9
-    call_seconds: float = 20e-6
-    task_seconds: float = 1.5e-6
+from interpolated_kernels.machine import Machine
 
 
 @dataclass(frozen=True)

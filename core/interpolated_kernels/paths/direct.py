@@ -15,16 +15,8 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.densify import dense_in, gather_bank
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.paths.common import (
-    Cost,
-    Machine,
-    densifying,
-    n_taps,
-    no_parts,
-    pad_transpose,
-    tap_rate,
-    traffic,
-)
+from interpolated_kernels.machine import Machine
+from interpolated_kernels.paths.common import Cost, densifying, n_taps, no_parts, pad_transpose, tap_rate, traffic
 from interpolated_kernels.paths.direct_layout import Buffer, Pass, State, axes_of, layout_of, samples_of_chunk
 from interpolated_kernels.paths.tap_blocks import TapBlocks
 

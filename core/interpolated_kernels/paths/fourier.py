@@ -24,7 +24,8 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.densify import dense_in
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.paths.common import Cost, Machine, densifying, traffic
+from interpolated_kernels.machine import Machine
+from interpolated_kernels.paths.common import Cost, densifying, traffic
 from interpolated_kernels.paths.fourier_gradients import InputGradient, Task, WeightsGradient, add_block, n_sums
 from interpolated_kernels.paths.fourier_spectra import cells_of, spectra_of
 from interpolated_kernels.paths.fourier_state import Kernels, State, in_threads, is_safe, kernels_of, size_of

@@ -20,7 +20,8 @@ import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.geometry import Problem, padded_index
-from interpolated_kernels.paths.common import Cost, Machine, no_parts, pad_transpose, tap_rate, traffic
+from interpolated_kernels.machine import Machine
+from interpolated_kernels.paths.common import Cost, no_parts, pad_transpose, tap_rate, traffic
 from interpolated_kernels.paths.lattice_axes import Axis
 from interpolated_kernels.paths.lattice_layout import Forward, active_nodes, axes_of, forward_layout, grid_of
 from interpolated_kernels.paths.lattice_nodes import (

@@ -12,6 +12,9 @@ from interpolated_kernels.geometry import Problem
 from interpolated_kernels.paths.common import three
 from interpolated_kernels.paths.lattice_axes import Axis, Growth, growth_of
 
+VECTOR_BYTES, VECTORS_OF_CHUNK = 32, 12
+"""As the loops have them, which planning must not load."""
+
 FILTERS_OF_CHUNK = 32
 """Filters whose rows of y's gradient stay in the nearest cache while all anchors pass."""
 
@@ -55,12 +58,10 @@ class Sizes:
 
 def forward_sizes(problem: Problem, axes: Sequence[Axis]) -> Sizes:
     """Return the block of outputs that costs least; maps that outgrow a core's cache count more."""
-    from interpolated_kernels import loops
-
     growth = [growth_of(axis.maps, axis.stride, False) for axis in axes]
-    whole = loops.VECTORS_OF_CHUNK * loops.lanes_of(problem.dtype)
+    whole = VECTORS_OF_CHUNK * _lanes(problem)
     counts = _candidates([max(axis.outputs_of(0), 1) for axis in axes], _FORWARD, whole)
-    smoothing, values = _smoothing(problem, growth, counts, _vector(problem))
+    smoothing, values = _smoothing(problem, growth, counts, _lanes(problem))
     return _choose(problem, growth, counts, smoothing, smoothing, values, _FORWARD_ROOM)
 
 
@@ -72,7 +73,7 @@ def transposed_sizes(problem: Problem, axes: Sequence[Axis]) -> Sizes:
         [-(-size // (axis.unit * axis.stride)) + 1 for size, axis in zip(cells, axes, strict=True)], _TRANSPOSED
     )
     channels = channels_of_task(problem, axes)
-    line = VECTORS_OF_LINE * _vector(problem) * (1 + (channels == axes[1].n_nodes == 1))
+    line = VECTORS_OF_LINE * _lanes(problem) * (1 + (channels == axes[1].n_nodes == 1))
     smoothing, values = _smoothing(problem, growth, counts, line)
     taps = growth[0].taps(counts[0]) * _tiled_taps(axes[1], counts[1]) * growth[2].taps(counts[2], line)
     work = smoothing + 1.0 * taps * problem.filters_per_group
@@ -126,10 +127,8 @@ def _split(extent: int, n: int, multiple: int) -> int:
     return min(extent, -(-share // multiple) * multiple)
 
 
-def _vector(problem: Problem) -> int:
-    from interpolated_kernels import loops
-
-    return loops.lanes_of(problem.dtype)
+def _lanes(problem: Problem) -> int:
+    return VECTOR_BYTES // np.dtype(problem.dtype).itemsize
 
 
 def _smoothing(

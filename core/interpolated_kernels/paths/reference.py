@@ -13,7 +13,8 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.paths.common import Cost, Machine, densifying, n_taps, no_parts, pad, pad_transpose, traffic
+from interpolated_kernels.machine import Machine
+from interpolated_kernels.paths.common import Cost, densifying, n_taps, no_parts, pad, pad_transpose, traffic
 
 ACCURACY = "componentwise"
 SUMS_IN = "float64"

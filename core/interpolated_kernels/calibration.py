@@ -1,0 +1,146 @@
+"""`calibrate`: the cost model's constants, measured on this machine in about two seconds."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.anchors import grid_positions
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.convolution import forget_plans
+from interpolated_kernels.densify import densify_bank
+from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.machine import Machine, keep_machine, processor
+from interpolated_kernels.paths import PATHS
+from interpolated_kernels.paths.common import densifying
+from interpolated_kernels.planning import Plan, plan
+
+_SECONDS_A_PROBE = 0.2
+_WIDEST_CHANGE = 30.0
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """A convolution whose time one constant decides."""
+
+    constant: str
+    path: str
+    x_shape: tuple[int, ...]
+    weights: tuple[int, int]
+    window: tuple[int, ...]
+    spacing: int
+    groups: int = 1
+
+    def plan(self) -> Plan:
+        """Return the plan of this path."""
+        kernel = InterpolatedKernel(grid_positions(self.window, self.spacing), self.window, "linear")
+        shape = (*self.weights, kernel.n_anchors)
+        return plan(self.x_shape, shape, kernel, path=self.path, accuracy="normwise", groups=self.groups)
+
+
+_PROBES = (
+    _Probe("call_seconds", "lattice", (1, 1, 12, 12), (1, 1), (3, 3), 2),
+    _Probe("multiply_adds_per_second", "direct", (1, 1, 160, 160), (16, 1), (21, 21), 4),
+    _Probe("task_seconds", "lattice", (1, 64, 20, 20), (64, 1), (5, 5), 2, 64),
+    _Probe("fft_flops_per_second", "fourier", (1, 4, 256, 256), (4, 4), (31, 31), 5),
+    _Probe("numpy_multiply_adds_per_second", "reference", (1, 1, 200, 200), (2, 1), (7, 7), 3),
+)
+"""In this order: a later probe's other parts are known by the earlier ones."""
+
+
+def calibrate() -> Machine:
+    """Measure the cost model's constants on this machine, use them, and keep them in the user's cache folder.
+
+    It takes about two seconds once loops are compiled (see `warmup`), on one thread, and wants an otherwise idle
+    machine. Plans that are made afterwards use the new constants, in this process and in later ones on this processor;
+    `print(plan)` says which were used. They are kept as `machine.json`, in `INTERPOLATED_KERNELS_CACHE_DIR` if that is
+    set; delete the file to return to the defaults.
+
+    Returns
+    -------
+    Machine
+        The constants.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    from interpolated_kernels import loops
+
+    n_threads = loops.get_num_threads()
+    loops.set_num_threads(1)
+    try:
+        machine = replace(_measure(), name=f"calibrated {date.today().isoformat()} on {processor()}")
+    finally:
+        loops.set_num_threads(n_threads)
+    forget_plans()
+    keep_machine(machine)
+    return machine
+
+
+def _measure() -> Machine:
+    machine = replace(Machine(), bytes_per_second=_bytes_per_second())
+    machine = replace(machine, mixed_per_second=_mixed_per_second(machine))
+    for probe in _PROBES:
+        held = probe.plan()
+        generator = np.random.default_rng(0)
+        x, weights = (
+            generator.standard_normal(shape, np.float32) for shape in (held.problem.x_shape, held.problem.weights_shape)
+        )
+        seconds = _best_seconds(functools.partial(held.forward, x, weights))
+        machine = _solve(machine, probe.constant, functools.partial(_predict, held), seconds)
+    return machine
+
+
+def _predict(held: Plan, machine: Machine) -> float:
+    return float(PATHS[held.path].cost(held.problem, machine, tuple).seconds)
+
+
+def _solve(machine: Machine, constant: str, predict: Callable[[Machine], float], seconds: float) -> Machine:
+    """Return the machine with the constant at which the prediction is what was measured.
+
+    A prediction is `a + b * constant`, or `a + b / constant` for a rate. What other parts take may exceed what was
+    measured by noise: a constant changes by a factor of thirty at most.
+    """
+    present = getattr(machine, constant)
+    is_rate = constant.endswith("_per_second")
+    whole = predict(machine)
+    own = 2 * (whole - predict(replace(machine, **{constant: present * 2 if is_rate else present / 2})))
+    change = (seconds - (whole - own)) / own
+    change = min(max(change, 1 / _WIDEST_CHANGE), _WIDEST_CHANGE)
+    return replace(machine, **{constant: present / change if is_rate else present * change})
+
+
+def _bytes_per_second() -> float:
+    """Return the bytes a second, counted twice, at which memory that the system has to clear first is written."""
+    size = 32 * 2**20
+    return 2 * size / _best_seconds(lambda: np.empty(size, np.uint8).fill(1))
+
+
+def _mixed_per_second(machine: Machine) -> float:
+    """Return the multiply-adds of densifying a second."""
+    kernel = InterpolatedKernel(grid_positions((31, 31), 5), (31, 31), "linear")
+    problem = plan((1, 1, 64, 64), (64, 1, 49), kernel, path="direct").problem
+    bank: FloatArray = np.ones(problem.weights_shape)
+    seconds = _best_seconds(lambda: densify_bank(bank, kernel))
+    return _solve(
+        machine, "mixed_per_second", lambda candidate: densifying(problem, candidate), seconds
+    ).mixed_per_second
+
+
+def _best_seconds(run: Callable[[], Any]) -> float:
+    """Return the seconds of the fastest of several runs: what disturbs a run makes it slower alone."""
+    run()
+    best, end = np.inf, time.perf_counter() + _SECONDS_A_PROBE
+    while best == np.inf or time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - start)
+    return float(best)
