@@ -36,9 +36,8 @@ class Columns:
 class LocalBasis(Columns):
     """The short functions that an axis's matrix combines, as columns: the axis's matrix is `matrix @ transform`.
 
-    Convolving with the functions, after the weights went through the transform, is the same and cheaper: the functions
-    are the nodes then. It costs digits, where a sum of functions cancels, so it serves the lattice path only where
-    `keeps_the_bound`.
+    Convolving with the functions, after the weights went through the transform, gives the same for less. It costs
+    digits where functions cancel, so it serves the lattice path only where `keeps_the_bound`.
     """
 
     transform: FloatArray
@@ -58,12 +57,13 @@ class LocalBasis(Columns):
 
     @functools.cached_property
     def keeps_the_bound(self) -> bool:
-        """Whether errors stay within the bound for one tap a cell: amplification times columns are at most the cells.
+        """Whether errors stay within the bound of one tap a cell.
 
-        It depends on positions and window alone.
+        That is, half the columns times the amplification are at most the cells: a product meets half of its sum's
+        roundings on average. Positions and window alone decide it.
         """
         n_reaching = int(np.count_nonzero(self.matrix.any(axis=0)))
-        return self.amplification * n_reaching <= len(self.matrix)
+        return self.amplification * n_reaching <= 2 * len(self.matrix)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ from interpolated_kernels.densify import apply_matrix
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.structure import Columns, Factors, LocalBasis
 
-_SMOOTHING = 3.0
-"""How many anchors' taps one multiply-add of the smoothing is worth."""
+_SMOOTHING = 2.0
+"""How many taps of nodes take as long as one multiply-add of the smoothing."""
 
 
 def nodes_of(problem: Problem) -> tuple[Columns, ...]:
