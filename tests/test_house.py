@@ -14,7 +14,8 @@ import interpolated_kernels
 
 CORE = Path(interpolated_kernels.__file__).parent
 ORDER = [
-    "errors", "arrays", "loops", "anchors", "interpolation", "caching", "structure", "kernel", "geometry", "densify",
+    "errors", "arrays", "loops", "anchors", "interpolation", "caching", "structure", "kernel", "geometry", "splatting",
+    "anchor_gradients", "densify",
     "machine", "paths", "planning", "convolution", "calibration", "initialization", "runtime", "plotting", "testing",
     "cli", "layers", "utils",
 ]  # fmt: skip

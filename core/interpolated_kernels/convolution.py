@@ -133,7 +133,8 @@ def conv_backward(
     Returns
     -------
     Gradients
-        `x` and `weights` in the shape and dtype of the argument; None for what was not asked for.
+        `x` and `weights` in the shape and dtype of the argument; `positions` and `widths` in the shapes that the kernel
+        was given, float64; None for what was not asked for.
 
     Raises
     ------
@@ -143,7 +144,8 @@ def conv_backward(
     Notes
     -----
     `conv` is linear in x and in the weights; these are its transposes. Products of the weights' gradient are summed in
-    blocks of at most 4096 in the compute dtype, the blocks in float64 and in order.
+    blocks of at most 4096 in the compute dtype, the blocks in float64 and in order. The gradients by positions and
+    widths go through that by the dense kernel, of every cell of the window.
     """
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
     dtype = result_dtype(x, weights, grad_y)
