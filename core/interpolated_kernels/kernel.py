@@ -206,6 +206,8 @@ class InterpolatedKernel:
     def resized(self, window: int | Sequence[int]) -> InterpolatedKernel:
         """Return the same anchors in another window: positions and widths scale by `(new - 1) / (old - 1)`.
 
+        Radii of cones are shares of the window already, and stay.
+
         Raises
         ------
         ValueError
@@ -217,11 +219,9 @@ class InterpolatedKernel:
                 f"`window` cannot grow from {self.window} to {tuple(new)}: an axis of one cell has no spacing to scale."
             )
         scale = np.where(old == 1, 1.0, (new - 1) / np.maximum(old - 1, 1))
-        widths = (
-            self.widths
-            if self.widths is None
-            else self.widths * (scale if self.widths.ndim == self.positions.ndim else scale.mean())
-        )
+        widths = self.widths
+        if widths is not None and self.interpolator.width_axes == 1:
+            widths = widths * scale
         return self.replace(positions=self.positions * scale, window=tuple(map(int, new)), widths=widths)
 
     def to_dict(self) -> dict[str, Any]:
