@@ -30,6 +30,7 @@ from interpolated_kernels.interpolation import (
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.planning import Plan, plan
 from interpolated_kernels.runtime import get_num_threads, info, set_num_threads, warmup
+from interpolated_kernels.transposed import conv_transpose, conv_transpose_backward
 
 __version__ = "0.1.0"
 
@@ -59,6 +60,8 @@ __all__ = [
     "calibrate",
     "conv",
     "conv_backward",
+    "conv_transpose",
+    "conv_transpose_backward",
     "densify",
     "densify_backward",
     "get_num_threads",

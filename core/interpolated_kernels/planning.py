@@ -112,13 +112,27 @@ class Plan:
             )
         return replace(by_anchors, **{"weights": None, **grads})
 
-    def _linear(self, grad_y: FloatArray, x: FloatArray, bank: FloatArray, wrt: Sequence[str]) -> dict[str, Any]:
+    def transpose(self, y: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return the transpose of `forward`: from y of the planned shape and dtype to what has x's.
+
+        Raises
+        ------
+        ValueError
+            If a shape differs from the plan's.
+        """
+        weights = self._as_planned("weights", weights, self.problem.weights_shape)
+        bank = weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
+        y = self._as_planned("y", y, self.problem.y_shape)
+        grad_x = np.asarray(self._linear(y, None, bank, ("x",))["x"])
+        return self._spread_channels(grad_x.astype(self.problem.dtype, copy=False))
+
+    def _linear(self, grad_y: FloatArray, x: FloatArray | None, bank: FloatArray, wrt: Sequence[str]) -> dict[str, Any]:
         """Return the gradients by x (of a group's summed channels) and the bank, in what the path sums them in."""
         if not wrt:
             return {}
         path = PATHS[self.path]
         gradients = getattr(path, "gradients", functools.partial(_each_gradient, path))
-        summed = self._sum_channels(x) if "weights" in wrt else x
+        summed = x if x is None or "weights" not in wrt else self._sum_channels(x)
         return dict(gradients(self._state, grad_y, summed, bank, wrt))
 
     def _grad_dense(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
@@ -189,7 +203,7 @@ class Plan:
 
 
 def _each_gradient(
-    path: Any, state: Any, grad_y: FloatArray, x: FloatArray, bank: FloatArray, wrt: Sequence[str]
+    path: Any, state: Any, grad_y: FloatArray, x: FloatArray | None, bank: FloatArray, wrt: Sequence[str]
 ) -> dict[str, FloatArray]:
     """Return the gradients that `wrt` names, one after another, for a path whose gradients share no work."""
     found = {}
