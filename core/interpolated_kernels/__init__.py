@@ -5,6 +5,7 @@ from interpolated_kernels.calibration import calibrate
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.densify import Gradients, densify, densify_backward
 from interpolated_kernels.errors import AnchorError, AnchorWarning
+from interpolated_kernels.fitting import Fit, fit, from_dense
 from interpolated_kernels.initialization import initial_weights
 from interpolated_kernels.interpolation import (
     RBF,
@@ -44,6 +45,7 @@ __all__ = [
     "Cubic",
     "Delaunay",
     "Dilated",
+    "Fit",
     "Gaussian",
     "Gradients",
     "InterpolatedKernel",
@@ -64,6 +66,8 @@ __all__ = [
     "conv_transpose_backward",
     "densify",
     "densify_backward",
+    "fit",
+    "from_dense",
     "get_num_threads",
     "grid_positions",
     "info",
