@@ -14,7 +14,7 @@ TORCH = ("torch", "torch, padded first")
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table: shapes, a kernel, options and the peers that serve them."""
+    """One row of the table: shapes, a kernel, options, the peers that serve them, and what gradients are taken by."""
 
     name: str
     x_shape: tuple[int, ...]
@@ -23,6 +23,12 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     peers: tuple[str, ...] = ("torch",)
     backward: bool = True
+    wrt: tuple[str, ...] = ("x", "weights")
+
+    @property
+    def moves(self) -> bool:
+        """Whether anchors are learned: then every run has a new kernel."""
+        return "positions" in self.wrt
 
     @property
     def groups(self) -> int:
@@ -51,6 +57,13 @@ def scattered(window: tuple[int, int], count: int, seed: int = 0) -> ik.Interpol
     return ik.InterpolatedKernel(np.stack(np.unravel_index(cells, window), axis=-1), window)
 
 
+def splats(channels: int, window: tuple[int, int], count: int, seed: int = 0) -> ik.InterpolatedKernel:
+    """Return Gaussian splats with positions and widths of their own for every channel, as dcls draws them."""
+    rng, middle = np.random.default_rng(seed), np.array(window) // 2
+    positions = np.clip(rng.normal(middle, 0.5 * middle, (channels, 1, count, 2)), 0, np.array(window) - 1)
+    return ik.InterpolatedKernel(positions, window, "gaussian", widths=np.full(positions.shape, 0.23))
+
+
 def standard_cases() -> list[Case]:
     """Return the cases that the project's own figures are for."""
     a = linear_grid((31, 31), 5)
@@ -65,6 +78,15 @@ def standard_cases() -> list[Case]:
         Case("E scattered", (1, 1, 1024, 1024), 16, scattered((31, 31), 49), {"accuracy": "normwise"}),
         Case("F channels", (4, 16, 256, 256), 16, a),
         Case("G volume", (1, 1, 96, 96, 96), 4, linear_grid((16, 16, 16), 5)),
+        Case(
+            "H splats",
+            (4, 96, 56, 56),
+            96,
+            splats(96, (17, 17), 34),
+            {"padding": "same", "groups": 96, "accuracy": "normwise"},
+            ("dcls",),
+            wrt=("x", "weights", "positions", "widths"),
+        ),
     ]
 
 

@@ -47,6 +47,8 @@ FIGURES = {
     ("F", "torch", BOTH): Figure(15, 25),
     ("G", "torch", FORWARD): Figure(15),
     ("G", "torch", BOTH): Figure(50),
+    ("H", "dcls", FORWARD): Figure(15),
+    ("H", "dcls", BOTH): Figure(15),
     ("I", "window 31", FORWARD): Figure(1.2, at_most=True),
     ("I", "window 31", BOTH): Figure(1.25, at_most=True),
     ("J", "sgemm", FORWARD): Figure(0.9),

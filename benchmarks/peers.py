@@ -14,7 +14,8 @@ import interpolated_kernels as ik
 
 Run = Callable[[], Any]
 MODULES = {
-    "torch": "torch", "torch, padded first": "torch", "opencv": "cv2", "scipy": "scipy", "tensorflow": "tensorflow",
+    "dcls": "DCLS", "torch": "torch", "torch, padded first": "torch",
+    "opencv": "cv2", "scipy": "scipy", "tensorflow": "tensorflow",
 }  # fmt: skip
 
 
@@ -116,7 +117,41 @@ def tensorflow_runs(case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.nda
     return forward, forward_backward
 
 
+def dcls_runs(case: Case, x: np.ndarray, dense: np.ndarray, grad_y: np.ndarray, threads: int) -> tuple[Run, Run]:
+    """`Dcls2d` of version "gauss", which constructs its dense kernel in every run; its P and SIG are centred."""
+    import torch
+    from DCLS.construct.modules import Dcls2d
+
+    torch.set_num_threads(threads)
+    (filters, _, count), window = case.weights_shape, case.kernel.window
+    before = [pair[0] for pair in same_or_valid(case)]
+    layer = Dcls2d(
+        case.x_shape[1], filters, count, padding=before, dilated_kernel_size=window, groups=case.groups, bias=False,
+        version="gauss",
+    )  # fmt: skip
+    assert case.kernel.widths is not None
+    centred = case.kernel.positions - np.array(window) // 2
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(case.arrays()[1]))
+        layer.P.copy_(torch.from_numpy(np.moveaxis(centred[..., ::-1], -1, 0).astype(np.float32)))
+        layer.SIG.copy_(torch.from_numpy(np.moveaxis(case.kernel.widths[..., ::-1], -1, 0).astype(np.float32)))
+    image, gradient = torch.from_numpy(x), torch.from_numpy(grad_y)
+
+    def forward() -> np.ndarray:
+        with torch.no_grad():
+            return layer(image).numpy()
+
+    def forward_backward() -> Any:
+        leaf = image.detach().requires_grad_()
+        layer.zero_grad()
+        layer(leaf).backward(gradient)
+        return leaf.grad.numpy(), layer.weight.grad.numpy()
+
+    return forward, forward_backward
+
+
 RUNS: dict[str, Callable[..., tuple[Run, Run | None]]] = {
+    "dcls": dcls_runs,
     "torch": torch_runs,
     "torch, padded first": functools.partial(torch_runs, pad_first=True),
     "opencv": opencv_runs,

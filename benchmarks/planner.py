@@ -93,7 +93,7 @@ def measure(trial: Trial) -> Result:
 
 def planning_seconds(repeat: int = 200) -> tuple[float, float]:
     """Return how long `conv` takes to find the plan of a problem that it has met, and of one that it has not."""
-    from interpolated_kernels.convolution import _plan_for  # what a call pays before it computes
+    from interpolated_kernels.convolution import plan_for  # what a call pays before it computes
 
     kernel = ik.InterpolatedKernel(ik.grid_positions((31, 31), 5), (31, 31), "linear")
     weights = np.zeros((4, 1, kernel.n_anchors), np.float32)
@@ -103,8 +103,8 @@ def planning_seconds(repeat: int = 200) -> tuple[float, float]:
     }  # fmt: skip
 
     def plan(side: int) -> float:
-        x = np.broadcast_to(np.float32(0), (1, 1, side, side))
-        return seconds_of(lambda: _plan_for(x, weights, kernel, x.dtype, "auto", **options))
+        shape, dtype = (1, 1, side, side), np.dtype(np.float32)
+        return seconds_of(lambda: plan_for(shape, weights.shape, kernel, dtype, "auto", **options))
 
     uncached = [plan(64 + index) for index in range(repeat)][1:]  # the first one also finds the kernel's structure
     cached = [plan(64 + repeat - 1) for _ in range(repeat)]

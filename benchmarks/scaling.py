@@ -21,11 +21,16 @@ def runs_of(case: Case, path: str) -> dict[str, Run]:
     y = check(case, x, weights, path)
     grad_y = np.random.default_rng(1).standard_normal(y.shape).astype(y.dtype)
 
+    def kernel() -> ik.InterpolatedKernel:
+        return case.kernel.replace() if case.moves else case.kernel
+
     def forward() -> object:
-        return ik.conv(x, weights, case.kernel, **options)
+        return ik.conv(x, weights, kernel(), **options)
 
     def both() -> object:
-        return forward(), ik.conv_backward(grad_y, x, weights, case.kernel, **options)
+        moved = kernel()
+        y = ik.conv(x, weights, moved, **options)
+        return y, ik.conv_backward(grad_y, x, weights, moved, wrt=case.wrt, **options)
 
     both()
     return {FORWARD: forward, BOTH: both}

@@ -5,13 +5,17 @@ from interpolated_kernels.calibration import calibrate
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.densify import Gradients, densify, densify_backward
 from interpolated_kernels.errors import AnchorError, AnchorWarning
+from interpolated_kernels.fitting import Fit, fit, from_dense
 from interpolated_kernels.initialization import initial_weights
 from interpolated_kernels.interpolation import (
     RBF,
+    Bilinear,
     BSpline,
+    Cone,
     Cubic,
     Delaunay,
     Dilated,
+    Gaussian,
     Interpolator,
     InverseDistance,
     Keys,
@@ -19,6 +23,7 @@ from interpolated_kernels.interpolation import (
     Nearest,
     Polyharmonic,
     TensorProduct,
+    Triangle,
     Voronoi,
     interpolators,
     register,
@@ -26,6 +31,7 @@ from interpolated_kernels.interpolation import (
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.planning import Plan, plan
 from interpolated_kernels.runtime import get_num_threads, info, set_num_threads, warmup
+from interpolated_kernels.transposed import conv_transpose, conv_transpose_backward
 
 __version__ = "0.1.0"
 
@@ -34,9 +40,13 @@ __all__ = [
     "AnchorError",
     "AnchorWarning",
     "BSpline",
+    "Bilinear",
+    "Cone",
     "Cubic",
     "Delaunay",
     "Dilated",
+    "Fit",
+    "Gaussian",
     "Gradients",
     "InterpolatedKernel",
     "Interpolator",
@@ -47,12 +57,17 @@ __all__ = [
     "Plan",
     "Polyharmonic",
     "TensorProduct",
+    "Triangle",
     "Voronoi",
     "calibrate",
     "conv",
     "conv_backward",
+    "conv_transpose",
+    "conv_transpose_backward",
     "densify",
     "densify_backward",
+    "fit",
+    "from_dense",
     "get_num_threads",
     "grid_positions",
     "info",

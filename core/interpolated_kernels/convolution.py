@@ -90,9 +90,9 @@ def conv(
     """
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = result_dtype(x, weights)
-    plan = _plan_for(
-        x, weights, kernel, dtype, path, stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation,
-        groups=groups, accuracy=accuracy, max_memory=max_memory,
+    plan = plan_for(
+        x.shape, weights.shape, kernel, dtype, path, stride=stride, padding=padding, padding_mode=padding_mode,
+        dilation=dilation, groups=groups, accuracy=accuracy, max_memory=max_memory,
     )  # fmt: skip
     shape = _y_shape(x, weights, plan)
     check_out(out, shape, dtype, x, weights)
@@ -133,7 +133,8 @@ def conv_backward(
     Returns
     -------
     Gradients
-        `x` and `weights` in the shape and dtype of the argument; None for what was not asked for.
+        `x` and `weights` in the shape and dtype of the argument; `positions` and `widths` in the shapes that the kernel
+        was given, float64; None for what was not asked for.
 
     Raises
     ------
@@ -143,13 +144,14 @@ def conv_backward(
     Notes
     -----
     `conv` is linear in x and in the weights; these are its transposes. Products of the weights' gradient are summed in
-    blocks of at most 4096 in the compute dtype, the blocks in float64 and in order.
+    blocks of at most 4096 in the compute dtype, the blocks in float64 and in order. The gradients by positions and
+    widths go through that by the dense kernel, of every cell of the window.
     """
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
     dtype = result_dtype(x, weights, grad_y)
-    plan = _plan_for(
-        x, weights, kernel, dtype, path, stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation,
-        groups=groups, accuracy=accuracy, max_memory=max_memory,
+    plan = plan_for(
+        x.shape, weights.shape, kernel, dtype, path, stride=stride, padding=padding, padding_mode=padding_mode,
+        dilation=dilation, groups=groups, accuracy=accuracy, max_memory=max_memory,
     )  # fmt: skip
     check_wrt(wrt, kernel, ("x", "weights"))
     if grad_y.shape != (expected := _y_shape(x, weights, plan)):
@@ -166,18 +168,23 @@ def conv_backward(
     )
 
 
-def _plan_for(
-    x: FloatArray, weights: FloatArray, kernel: InterpolatedKernel, dtype: np.dtype[Any], path: str, **options: Any
+def plan_for(
+    x_shape: tuple[int, ...],
+    weights_shape: tuple[int, ...],
+    kernel: InterpolatedKernel,
+    dtype: np.dtype[Any],
+    path: str,
+    **options: Any,
 ) -> Plan:
-    """Return the plan of these arrays' shapes; equal shapes and options meet the same plan."""
+    """Return the plan of arrays' shapes and result dtype; equal shapes and options meet the same plan."""
     if not isinstance(kernel, InterpolatedKernel):
         raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
     name = _NAMES.get(dtype) or compute_dtype(dtype).name
     if not _KEY_TYPES.issuperset(map(type, options.values())) or type(path) is not str:
         options = {option: _frozen(value) for option, value in options.items()}
         if not all(map(_is_key, (path, *options.values()))):  # True and 1.0 equal 1, and must not meet its plan
-            return _plan.__wrapped__(x.shape, weights.shape, kernel, name, path, **options)
-    return _plan(x.shape, weights.shape, kernel, name, path, **options)
+            return _plan.__wrapped__(x_shape, weights_shape, kernel, name, path, **options)
+    return _plan(x_shape, weights_shape, kernel, name, path, **options)
 
 
 _NAMES = {np.dtype(name): name for name in ("float32", "float64")}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.anchor_gradients import anchor_gradients
 from interpolated_kernels.arrays import FloatArray, as_floats, compute_dtype, result_dtype
 from interpolated_kernels.geometry import check_kernel_filters
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.splatting import gather_splats, profile_of, spread_splats
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +83,15 @@ def densify_backward(
     Returns
     -------
     Gradients
-        `weights` in the weights' shape and dtype: `A^T grad_dense`.
+        `weights` in the weights' shape and dtype: `A^T grad_dense`. `positions` and `widths` in the shapes that the
+        kernel was given, float64: position sets that are equal have gradients of their own.
 
     Raises
     ------
     ValueError
         For a shape that does not fit, or a name in `wrt` that the interpolator has no derivative by.
+    AnchorError
+        Where a matrix has no derivative by positions: collinear anchors of a spline with a linear trend.
     """
     weights, grad_dense = as_floats("weights", weights), as_floats("grad_dense", grad_dense)
     check_wrt(wrt, kernel, ("weights",))
@@ -96,10 +101,26 @@ def densify_backward(
     expected = kernel.window if weights.ndim == 1 else bank_shape
     if grad_dense.shape != expected:
         raise ValueError(f"`grad_dense` must have the dense kernel's shape {expected}, got {grad_dense.shape}.")
-    if "weights" not in wrt:
-        return Gradients()
-    grad = gather_bank(grad_dense.reshape(bank_shape).astype(np.float64, copy=False), kernel)
-    return Gradients(weights=grad.reshape(weights.shape).astype(result_dtype(weights), copy=False))
+    found = bank_gradients(grad_dense.reshape(bank_shape), bank, kernel, wrt)
+    if found.weights is None:
+        return found
+    grad = found.weights.reshape(weights.shape).astype(result_dtype(weights), copy=False)
+    return replace(found, weights=grad)
+
+
+def bank_gradients(
+    grad_dense: FloatArray, bank: FloatArray, kernel: InterpolatedKernel, wrt: Sequence[str]
+) -> Gradients:
+    """Return the gradients by a bank `(filters, channels, n)`, positions and widths, all float64."""
+    grad_dense, bank = (np.asarray(array, dtype=np.float64) for array in (grad_dense, bank))
+    grads: dict[str, FloatArray | None] = {}
+    if "weights" in wrt:
+        grads["weights"] = gather_bank(grad_dense, kernel)
+    if "positions" in wrt or "widths" in wrt:
+        by_window = np.moveaxis(grad_dense, 1, -1)[:, None] if kernel.interpolates_channels else grad_dense
+        by_positions, by_widths = anchor_gradients(by_window, bank, kernel)
+        grads |= {name: by for name, by in (("positions", by_positions), ("widths", by_widths)) if name in wrt}
+    return Gradients(**grads)
 
 
 def check_wrt(wrt: Sequence[str], kernel: InterpolatedKernel, always: tuple[str, ...]) -> None:
@@ -108,6 +129,8 @@ def check_wrt(wrt: Sequence[str], kernel: InterpolatedKernel, always: tuple[str,
     unknown = [name for name in ([wrt] if isinstance(wrt, str) else wrt) if name not in allowed]
     if unknown or isinstance(wrt, str):
         raise ValueError(f"`wrt` must be a tuple of names from {allowed} for {kernel.interpolator}, got {wrt!r}.")
+    if "widths" in wrt and kernel.widths is None:
+        raise ValueError("`wrt` names 'widths' and the kernel has none: pass `widths` to it, such as the default's.")
 
 
 def as_bank(weights: FloatArray, kernel: InterpolatedKernel) -> FloatArray:
@@ -144,6 +167,9 @@ def densify_bank(bank: FloatArray, kernel: InterpolatedKernel) -> FloatArray:
             dense = apply_matrix(factor.matrix.T, dense, axis + 1)
     elif kernel.shares_positions:
         dense = apply_matrix(kernel.matrix.T, bank.reshape(-1, n), 1)
+    elif profile_of(kernel) is not None:
+        sets = kernel.position_sets
+        dense = spread_splats(bank.reshape(len(sets), -1, n), sets, kernel.width_sets, kernel)
     else:
         dense = np.stack([apply_matrix(matrix.T, rows, 1) for matrix, rows in _matrices_and_rows(bank, kernel)])
     dense = dense.reshape(filters, channels, *kernel.window)
@@ -169,6 +195,11 @@ def gather_bank(grad_dense: FloatArray, kernel: InterpolatedKernel) -> FloatArra
     if kernel.shares_positions:
         return apply_matrix(kernel.matrix, grad_dense.reshape(filters * channels, -1), 1).reshape(filters, channels, -1)
     cells = grad_dense.reshape(filters, channels, -1)
+    if profile_of(kernel) is not None:
+        sets = kernel.position_sets
+        by_set = cells.reshape(len(sets), -1, cells.shape[-1])
+        weights = np.zeros((*by_set.shape[:2], kernel.n_anchors))
+        return gather_splats(by_set, weights, sets, kernel.width_sets, kernel)[0].reshape(filters, channels, -1)
     parts = [apply_matrix(matrix, rows, 1) for matrix, rows in _matrices_and_rows(cells, kernel)]
     return np.stack(parts).reshape(filters, channels, -1)
 

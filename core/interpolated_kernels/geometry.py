@@ -142,15 +142,15 @@ def describe(
     batch, channels, spatial = _split_x_shape(x_shape, weights_shape, kernel)
     filters = 1 if len(weights_shape) == 1 else weights_shape[0]
     groups = _as_int("groups", groups, minimum=1)
-    strides = _per_axis("stride", stride, d, minimum=1)
-    dilations = _per_axis("dilation", dilation, d, minimum=1)
+    strides = per_axis("stride", stride, d, minimum=1)
+    dilations = per_axis("dilation", dilation, d, minimum=1)
     _choose("padding_mode", padding_mode, PADDING_MODES)
     _choose("accuracy", accuracy, ACCURACIES)
     if max_memory is not None:
         max_memory = _as_int("max_memory", max_memory, minimum=0)
     problem = Problem(
         kernel, batch, channels, filters, groups, spatial, strides, dilations,
-        _as_padding(padding, spatial, kernel.spatial_window, strides, dilations),
+        as_padding(padding, spatial, kernel.spatial_window, strides, dilations),
         padding_mode, dtype, device, accuracy, max_memory,
     )  # fmt: skip
     _check_groups(problem)
@@ -247,16 +247,30 @@ def _as_int(name: str, value: Any, minimum: int) -> int:
     return int(value)
 
 
-def _per_axis(name: str, value: Any, d: int, minimum: int) -> tuple[int, ...]:
+def per_axis(name: str, value: Any, d: int, minimum: int) -> tuple[int, ...]:
+    """Return an option as one int a spatial axis; an int stands for all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not an int or below the minimum, or another number of entries.
+    """
     entries = tuple(value) if np.iterable(value) and not isinstance(value, str) else (value,) * d
     if len(entries) != d:
         raise ValueError(f"`{name}` must be an int or have {d} entries, one a spatial axis, got {value!r}.")
     return tuple(_as_int(name, entry, minimum) for entry in entries)
 
 
-def _as_padding(
+def as_padding(
     padding: Any, spatial: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
 ) -> Pairs:
+    """Return padding as (before, after) pairs, one a spatial axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what `conv` does not take.
+    """
     d = len(window)
     reaches = [(cells - 1) * step for cells, step in zip(window, dilation, strict=True)]
     if isinstance(padding, str):
@@ -273,11 +287,11 @@ def _as_padding(
         ]
         return tuple((total // 2, total - total // 2) for total in totals)
     if np.iterable(padding) and any(np.iterable(entry) for entry in padding):
-        pairs = tuple(_per_axis("padding", entry, 2, 0) for entry in padding)
+        pairs = tuple(per_axis("padding", entry, 2, 0) for entry in padding)
         if len(pairs) != d:
             raise ValueError(f"`padding` must have {d} (before, after) pairs, one a spatial axis, got {padding!r}.")
         return tuple((before, after) for before, after in pairs)
-    return tuple((entry, entry) for entry in _per_axis("padding", padding, d, 0))
+    return tuple((entry, entry) for entry in per_axis("padding", padding, d, 0))
 
 
 def padded_index(size: int, before: int, after: int, mode: str) -> IntArray:

@@ -39,7 +39,7 @@ class InterpolatedKernel:
         `(filters, n)`. "interpolated": the last column of positions and the last entry of window are the channel axis,
         weights `(filters, n)`.
     widths : array_like, optional
-        One a position and axis, in the positions' shape, for interpolators that have widths.
+        For interpolators that have them: in the positions' shape for "gaussian" and "triangle", `(..., n)` for "cone".
 
     Raises
     ------
@@ -81,7 +81,7 @@ class InterpolatedKernel:
             raise ValueError(f"`channel_mode` must be one of {', '.join(CHANNEL_MODES)}, got {channel_mode!r}.")
         fields["channel_mode"] = channel_mode
         fields["window"] = as_window(window, fields["positions"].shape[-1])
-        fields["widths"] = None if widths is None else _as_widths(widths, fields["positions"])
+        fields["widths"] = None if widths is None else _as_widths(widths, fields["positions"], fields["interpolator"])
         for name, value in fields.items():
             object.__setattr__(self, name, value)
         self._check_dimensions()
@@ -140,24 +140,22 @@ class InterpolatedKernel:
     @functools.cached_property
     def shares_positions(self) -> bool:
         """Whether all filters and channels have the same positions (and widths), listed once or repeated."""
-        lists = [self._as_sets(values) for values in (self.positions, self.widths) if values is not None]
+        lists = [self.sets_of(values) for values in (self.positions, self.widths) if values is not None]
         return all(bool((values == values[:1]).all()) for values in lists)
 
     @functools.cached_property
     def position_sets(self) -> FloatArray:
         """The `(sets, n, d)` position sets: one where shared, else one a filter, or a filter and channel."""
-        sets = self._as_sets(self.positions)
+        sets = self.sets_of(self.positions)
         return sets[:1] if self.shares_positions else sets
 
     @functools.cached_property
-    def width_sets(self) -> Sequence[FloatArray | None]:
-        """The widths of every position set, `(n, d)` or `(n,)`, or None for each."""
-        if self.widths is None:
-            return [None] * len(self.position_sets)
-        return list(self._as_sets(self.widths)[: len(self.position_sets)])
+    def width_sets(self) -> FloatArray | None:
+        """The widths of every position set, `(sets, n, d)` or `(sets, n)`, or None."""
+        return None if self.widths is None else self.sets_of(self.widths)[: len(self.position_sets)]
 
-    def _as_sets(self, values: FloatArray) -> FloatArray:
-        """Collapse the axes before the anchors' axis into one."""
+    def sets_of(self, values: FloatArray) -> FloatArray:
+        """Return positions or widths `(sets, n, ...)`: the axes before the anchors' collapsed into one."""
         return values.reshape(-1, *values.shape[self.positions.ndim - 2 :])
 
     @property
@@ -184,11 +182,9 @@ class InterpolatedKernel:
         return Structure(self.shares_positions, factors, support[:1] if same else support)
 
     def _support(self) -> BoolArray:
-        sets = zip(self.position_sets, self.width_sets, strict=True)
-        masks = [self.interpolator.support(positions, self.window, widths) for positions, widths in sets]
-        known = [mask for mask in masks if mask is not None]
-        if len(known) == len(masks):
-            return np.stack(known)
+        masks = self.interpolator.supports(self.position_sets, self.window, self.width_sets)
+        if masks is not None:
+            return masks
         return _matrices(self).any(axis=-1).reshape(-1, *self.window)
 
     def factors(self) -> Factors:
@@ -210,6 +206,8 @@ class InterpolatedKernel:
     def resized(self, window: int | Sequence[int]) -> InterpolatedKernel:
         """Return the same anchors in another window: positions and widths scale by `(new - 1) / (old - 1)`.
 
+        Radii of cones are shares of the window already, and stay.
+
         Raises
         ------
         ValueError
@@ -221,11 +219,9 @@ class InterpolatedKernel:
                 f"`window` cannot grow from {self.window} to {tuple(new)}: an axis of one cell has no spacing to scale."
             )
         scale = np.where(old == 1, 1.0, (new - 1) / np.maximum(old - 1, 1))
-        widths = (
-            self.widths
-            if self.widths is None
-            else self.widths * (scale if self.widths.ndim == self.positions.ndim else scale.mean())
-        )
+        widths = self.widths
+        if widths is not None and self.interpolator.width_axes == 1:
+            widths = widths * scale
         return self.replace(positions=self.positions * scale, window=tuple(map(int, new)), widths=widths)
 
     def to_dict(self) -> dict[str, Any]:
@@ -293,7 +289,7 @@ class InterpolatedKernel:
         return _rebuild, (self._arguments(),)
 
     def __repr__(self) -> str:
-        sets = "" if self.positions.ndim == 2 else f" x {len(self._as_sets(self.positions))} sets"
+        sets = "" if self.positions.ndim == 2 else f" x {len(self.sets_of(self.positions))} sets"
         mode = "" if self.channel_mode == "separate" else f", channels {self.channel_mode}"
         window = "x".join(map(str, self.window))
         return f"InterpolatedKernel({self.n_anchors} anchors{sets}, window {window}, {self.interpolator}{mode})"
@@ -305,17 +301,23 @@ def _rebuild(arguments: dict[str, Any]) -> InterpolatedKernel:
         return InterpolatedKernel(**arguments)
 
 
-def _as_widths(widths: Any, positions: FloatArray) -> FloatArray:
-    array = np.array(widths, dtype=np.float64, order="C") + 0.0
-    if array.shape not in (positions.shape, positions.shape[:-1]):
-        raise ValueError(
-            f"`widths` must have the positions' shape {positions.shape}, or one a position, got {array.shape}."
-        )
+def _as_widths(widths: Any, positions: FloatArray, interpolator: Interpolator) -> FloatArray:
+    if interpolator.width_axes is None:
+        raise ValueError(f"`widths` must be None for {interpolator}, which has none, got {type(widths).__name__}.")
+    array = np.asarray(widths)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"`widths` must be real numbers, got dtype {array.dtype}.")
+    expected = positions.shape[: positions.ndim - 1 + interpolator.width_axes]
+    if array.shape != expected:
+        one = "a position and axis" if interpolator.width_axes else "an anchor"
+        raise ValueError(f"`widths` must have shape {expected}, one {one}, for {interpolator}, got {array.shape}.")
+    array = np.array(array, dtype=np.float64, order="C") + 0.0
     anchor_axis = positions.ndim - 2
     others = tuple(axis for axis in range(array.ndim) if axis != anchor_axis)
     bad = np.flatnonzero(~np.isfinite(array).all(axis=others))
     if bad.size:
         raise AnchorError(f"`widths` must be finite, got NaN or infinity at {name_anchors(bad)}.")
+    interpolator.check_widths(array)
     array.flags.writeable = False
     return array
 
@@ -323,7 +325,10 @@ def _as_widths(widths: Any, positions: FloatArray) -> FloatArray:
 @keep_by_bytes(256 * 2**20)
 def _matrices(kernel: InterpolatedKernel) -> FloatArray:
     """Return the stack of interpolation matrices, one a position set: `(sets, cells, n)`."""
-    sets = zip(kernel.position_sets, kernel.width_sets, strict=True)
-    stack = np.stack([kernel.interpolator.matrix(positions, kernel.window, widths) for positions, widths in sets])
+    widths = kernel.width_sets
+    stack = np.stack([
+        kernel.interpolator.matrix(positions, kernel.window, None if widths is None else widths[index])
+        for index, positions in enumerate(kernel.position_sets)
+    ])  # fmt: skip
     stack.flags.writeable = False
     return stack

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.densify import Gradients, check_wrt
+from interpolated_kernels.densify import Gradients, bank_gradients, check_wrt
 from interpolated_kernels.geometry import Problem, describe
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine, current_machine
@@ -95,17 +95,63 @@ class Plan:
         x, weights = self._inputs(x, weights)
         bank = weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
         grad_y = self._as_planned("grad_y", grad_y, self.problem.y_shape)
-        path, dtype = PATHS[self.path], self.problem.dtype
-        gradients = getattr(path, "gradients", functools.partial(_each_gradient, path))
-        summed = self._sum_channels(x) if "weights" in wrt else x
-        found = gradients(self._state, grad_y, summed, bank, wrt)
+        moves = "positions" in wrt or "widths" in wrt
+        found = self._linear(
+            grad_y, x, bank, [name for name in wrt if name == "x" or (name == "weights" and not moves)]
+        )
+        by_anchors = Gradients()
+        if moves:
+            by_anchors = bank_gradients(self._grad_dense(grad_y, x), bank, self.problem.kernel, wrt)
+            found["weights"] = by_anchors.weights
         grads: dict[str, FloatArray] = {}
         if "x" in wrt:
-            grads["x"] = self._spread_channels(np.asarray(found["x"]).astype(dtype, copy=False))
+            grads["x"] = self._spread_channels(found["x"].astype(self.problem.dtype, copy=False))
         if "weights" in wrt:
-            grad_bank = np.asarray(found["weights"]).reshape(self.problem.weights_shape)
-            grads["weights"] = grad_bank.astype(dtype, copy=False)
-        return Gradients(**grads)
+            grads["weights"] = (
+                found["weights"].reshape(self.problem.weights_shape).astype(self.problem.dtype, copy=False)
+            )
+        return replace(by_anchors, **{"weights": None, **grads})
+
+    def transpose(self, y: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return the transpose of `forward`: from y of the planned shape and dtype to what has x's.
+
+        Raises
+        ------
+        ValueError
+            If a shape differs from the plan's.
+        """
+        weights = self._as_planned("weights", weights, self.problem.weights_shape)
+        bank = weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
+        y = self._as_planned("y", y, self.problem.y_shape)
+        grad_x = np.asarray(self._linear(y, None, bank, ("x",))["x"])
+        return self._spread_channels(grad_x.astype(self.problem.dtype, copy=False))
+
+    def _linear(self, grad_y: FloatArray, x: FloatArray | None, bank: FloatArray, wrt: Sequence[str]) -> dict[str, Any]:
+        """Return the gradients by x (of a group's summed channels) and the bank, in what the path sums them in."""
+        if not wrt:
+            return {}
+        path = PATHS[self.path]
+        gradients = getattr(path, "gradients", functools.partial(_each_gradient, path))
+        summed = x if x is None or "weights" not in wrt else self._sum_channels(x)
+        return dict(gradients(self._state, grad_y, summed, bank, wrt))
+
+    def _grad_dense(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the gradient by the dense kernel, `(filters, channels, *spatial_window)`, every cell of it."""
+        plan, filters = self._of_cells, self.problem.filters
+        cells = np.zeros(plan.problem.weights_shape, plan.problem.dtype).reshape(
+            filters, -1, plan.problem.kernel.n_anchors
+        )
+        grad = plan._linear(grad_y, x, cells, ("weights",))["weights"]
+        return np.asarray(grad).reshape(filters, -1, *self.problem.kernel.spatial_window)
+
+    @functools.cached_property
+    def _of_cells(self) -> Plan:
+        """The plan for the kernel whose anchors are all cells of the window."""
+        kernel = self.problem.kernel
+        cells = np.indices(kernel.spatial_window).reshape(kernel.n_dims, -1).T
+        mode = "separate" if kernel.interpolates_channels else kernel.channel_mode
+        every = InterpolatedKernel(cells, kernel.spatial_window, "dilated", channel_mode=mode)
+        return plan_problem(replace(self.problem, kernel=every))
 
     def _inputs(self, x: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         x = self._as_planned("x", x, self.problem.x_shape)
@@ -157,7 +203,7 @@ class Plan:
 
 
 def _each_gradient(
-    path: Any, state: Any, grad_y: FloatArray, x: FloatArray, bank: FloatArray, wrt: Sequence[str]
+    path: Any, state: Any, grad_y: FloatArray, x: FloatArray | None, bank: FloatArray, wrt: Sequence[str]
 ) -> dict[str, FloatArray]:
     """Return the gradients that `wrt` names, one after another, for a path whose gradients share no work."""
     found = {}

@@ -51,13 +51,16 @@ def test_round_trips(kernel):
         {"window": (5, 6)},
         {"interpolator": "nearest"},
         {"channel_mode": "tied"},
-        {"widths": np.ones_like(GRID)},
+        {"interpolator": "gaussian"},
+        {"interpolator": "gaussian", "widths": np.ones_like(GRID)},
     ],
     ids=str,
 )
 def test_different_kernels_differ(linear, changes):
     """Every argument takes part in equality."""
     assert linear.replace(**changes) != linear
+    if "widths" in changes:
+        assert linear.replace(**changes) != linear.replace(interpolator="gaussian")
     assert linear != "linear"
 
 
@@ -157,11 +160,14 @@ def test_factors_are_the_matrix(kernel):
 
 def test_resized():
     """Positions and widths scale by (new - 1) / (old - 1), and the kernel is the same picture at another size."""
-    kernel = ik.InterpolatedKernel(GRID, (5, 5), "linear", widths=np.full_like(GRID, 0.5))
+    splats = ik.InterpolatedKernel(GRID, (5, 5), "gaussian", widths=np.full_like(GRID, 0.5)).resized((9, 17))
+    np.testing.assert_array_equal(splats.widths, np.full_like(GRID, 0.5) * [2, 4])
+    cones = ik.InterpolatedKernel(GRID, (5, 5), "cone", widths=np.full(len(GRID), 0.5))
+    np.testing.assert_array_equal(cones.resized((9, 17)).widths, cones.widths)
+    kernel = ik.InterpolatedKernel(GRID, (5, 5), "linear")
     larger = kernel.resized((9, 17))
     assert larger.window == (9, 17)
     np.testing.assert_array_equal(larger.positions, GRID * [2, 4])
-    np.testing.assert_array_equal(larger.widths, np.full_like(GRID, 0.5) * [2, 4])
     weights = np.random.default_rng(0).standard_normal(9)
     np.testing.assert_array_equal(ik.densify(weights, larger)[::4, ::8], ik.densify(weights, kernel)[::2, ::2])
     assert larger.resized((5, 5)) == kernel
@@ -250,8 +256,8 @@ Kernel = ik.InterpolatedKernel
         (lambda: Kernel([[0]], 3, 1), TypeError, "`interpolator` must be a name or an instance"),
         (lambda: Kernel([[0]], 3, "nearest", channel_mode="mixed"), ValueError, "`channel_mode` must be one of"),
         (lambda: Kernel(np.zeros((2, 3, 1, 1)), 3, channel_mode="tied"), ValueError, "channel_mode='separate'"),
-        (lambda: Kernel([[0]], 3, "nearest", widths=[1, 2, 3]), ValueError, "`widths` must have the positions' shape"),
-        (lambda: Kernel([[0]], 3, "nearest", widths=[[np.nan]]), ik.AnchorError, "`widths` must be finite"),
+        (lambda: Kernel([[0]], 3, "triangle", widths=[1, 2, 3]), ValueError, "`widths` must have shape"),
+        (lambda: Kernel([[0]], 3, "triangle", widths=[[np.nan]]), ik.AnchorError, "`widths` must be finite"),
         (lambda: P(order=0), ValueError, "`order` must be an integer of at least 1"),
         (lambda: P(order=1.5), ValueError, "`order` must be an integer"),
         (lambda: P(order=True), ValueError, "`order` must be an integer"),

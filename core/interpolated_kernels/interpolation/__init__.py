@@ -6,6 +6,7 @@ from typing import Any
 
 from interpolated_kernels.interpolation.base import Interpolator
 from interpolated_kernels.interpolation.bspline import BSpline
+from interpolated_kernels.interpolation.cone import Cone
 from interpolated_kernels.interpolation.cubic import Cubic
 from interpolated_kernels.interpolation.delaunay import Delaunay
 from interpolated_kernels.interpolation.dilated import Dilated
@@ -13,19 +14,24 @@ from interpolated_kernels.interpolation.keys import Keys
 from interpolated_kernels.interpolation.polyharmonic import Polyharmonic
 from interpolated_kernels.interpolation.rbf import RBF
 from interpolated_kernels.interpolation.scattered import InverseDistance, Voronoi
+from interpolated_kernels.interpolation.splats import Bilinear, Gaussian, Splat, Triangle
 from interpolated_kernels.interpolation.tensor_product import Linear, Nearest, TensorProduct
 
 INTERPOLATORS: dict[str, type[Interpolator]] = {
+    "bilinear": Bilinear,
     "bspline": BSpline,
+    "cone": Cone,
     "cubic": Cubic,
     "delaunay": Delaunay,
     "dilated": Dilated,
+    "gaussian": Gaussian,
     "inverse_distance": InverseDistance,
     "keys": Keys,
     "linear": Linear,
     "nearest": Nearest,
     "polyharmonic": Polyharmonic,
     "rbf": RBF,
+    "triangle": Triangle,
     "voronoi": Voronoi,
 }
 
@@ -33,16 +39,21 @@ __all__ = [
     "INTERPOLATORS",
     "RBF",
     "BSpline",
+    "Bilinear",
+    "Cone",
     "Cubic",
     "Delaunay",
     "Dilated",
+    "Gaussian",
     "Interpolator",
     "InverseDistance",
     "Keys",
     "Linear",
     "Nearest",
     "Polyharmonic",
+    "Splat",
     "TensorProduct",
+    "Triangle",
     "Voronoi",
     "as_interpolator",
     "interpolators",

@@ -29,6 +29,8 @@ class Interpolator:
         Coincident anchors have no solution and raise.
     differentiable_by : tuple of str
         What the matrix has a derivative by, beyond the weights: "positions", "widths".
+    width_axes : int or None
+        1 where widths are shaped as positions, 0 where an anchor has one, None for an interpolator without widths.
     """
 
     exact: ClassVar[bool] = False
@@ -36,11 +38,16 @@ class Interpolator:
     needs_grid: ClassVar[bool] = False
     distinct: ClassVar[bool] = False
     differentiable_by: ClassVar[tuple[str, ...]] = ()
+    width_axes: ClassVar[int | None] = None
 
     def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
         """Raise `AnchorError` where `(n, d)` positions cannot be served; return a text to warn with, or None."""
         if self.distinct:
             check_distinct(positions)
+        return None
+
+    def check_widths(self, widths: FloatArray) -> None:
+        """Raise `AnchorError` where finite widths `(..., n, d)` or `(..., n)` cannot be served."""
         return None
 
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
@@ -79,6 +86,14 @@ class Interpolator:
     def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray | None:
         """Return the window's mask of cells that some anchor can reach, or None where only the rows of `A` tell."""
         return None
+
+    def supports(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray | None:
+        """Return the supports of many position sets `(sets, n, d)`, one where all have the same, or None."""
+        masks = [
+            self.support(own, window, None if widths is None else widths[index]) for index, own in enumerate(positions)
+        ]
+        known = [mask for mask in masks if mask is not None]
+        return np.stack(known) if len(known) == len(masks) else None
 
 
 @functools.lru_cache(maxsize=4)

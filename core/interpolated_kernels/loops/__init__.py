@@ -16,6 +16,8 @@ from interpolated_kernels.loops.cpu_lattice_gradient import lattice_grad_weights
 from interpolated_kernels.loops.cpu_lines import ROWS, AxisTable, Stage
 from interpolated_kernels.loops.cpu_mix import mix
 from interpolated_kernels.loops.cpu_spectra import add_correlations, convolve_spectra, correlate_spectra
+from interpolated_kernels.loops.cpu_splats import SPLATS
+from interpolated_kernels.loops.cpu_splats import Layout as SplatLayout
 from interpolated_kernels.loops.cpu_tiles import lanes_of
 from interpolated_kernels.loops.jit import cache_folder
 from interpolated_kernels.loops.threads import get_num_threads, layer, set_num_threads
@@ -23,6 +25,7 @@ from interpolated_kernels.loops.threads import get_num_threads, layer, set_num_t
 __all__ = [
     "ROWS",
     "ROWS_OF_TILE",
+    "SPLATS",
     "VECTORS_OF_CHUNK",
     "AxisTable",
     "Gathering",
@@ -31,6 +34,7 @@ __all__ = [
     "LatticeTables",
     "LatticeTaps",
     "Layout",
+    "SplatLayout",
     "Stage",
     "add_correlations",
     "cache_folder",

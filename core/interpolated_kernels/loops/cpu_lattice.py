@@ -27,7 +27,7 @@ from interpolated_kernels.loops.cpu_lines import (
 from interpolated_kernels.loops.cpu_runs import clear_values
 from interpolated_kernels.loops.cpu_tiles import lanes_in
 from interpolated_kernels.loops.jit import jit, load_apart
-from interpolated_kernels.loops.threads import launch, max_threads, thread_id
+from interpolated_kernels.loops.threads import launch, thread_id, workspace
 
 VECTORS_OF_CHUNK = 12
 """Vectors of outputs whose maps stay in the nearest cache while all filters pass: a multiple of the widest tile's."""
@@ -179,11 +179,6 @@ def lattice_forward(x: Any, weights: Any, job: Job, block_size: int, n_tasks: in
     launch(
         _forward_parallel, _forward_serial, is_worth_it, x, weights, *job, n_tasks, workspace(block_size, x.dtype), y
     )
-
-
-def workspace(size: int, dtype: Any) -> Any:
-    """Return a row of scratch memory for every thread; rows of threads that do not come are never touched."""
-    return np.empty((max_threads(), size), dtype)
 
 
 @jit(inner=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 from numba import prange
 
-from interpolated_kernels.loops.cpu_lattice import Job, block_of, make_maps, open_job, workspace
+from interpolated_kernels.loops.cpu_lattice import Job, block_of, make_maps, open_job
 from interpolated_kernels.loops.cpu_lines import tile_width
 from interpolated_kernels.loops.cpu_tiles import add_products, add_some_products, lane_sums, lanes_in, with_item, zeros
 from interpolated_kernels.loops.jit import apart, jit, load_apart
-from interpolated_kernels.loops.threads import launch, thread_id
+from interpolated_kernels.loops.threads import launch, thread_id, workspace
 
 
 def lattice_grad_weights(

@@ -20,6 +20,10 @@ def lanes_in(like: Any) -> int:
     return lanes_of(like.dtype)
 
 
+def power_of_two(shifted: float) -> float:
+    return float(2.0 ** (shifted - 1.5 * 2.0**52))
+
+
 def with_item(items: Any, index: int, item: Any) -> Any:
     return (*items[:index], item, *items[index + 1 :])
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 from numba.np.ufunc.parallel import get_thread_id
 
 _lock = threading.Lock()
@@ -52,6 +53,11 @@ thread_id = (lambda: 0) if numba.config.DISABLE_JIT else get_thread_id
 def max_threads() -> int:
     """Return the number of threads that numba started with: a loop's thread has a number below it."""
     return int(numba.config.NUMBA_NUM_THREADS)
+
+
+def workspace(size: int, dtype: Any) -> Any:
+    """Return a row of scratch memory for every thread; rows of threads that do not come are never touched."""
+    return np.empty((max_threads(), size), dtype)
 
 
 def layer() -> str | None:

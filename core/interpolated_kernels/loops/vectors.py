@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.core.datamodel import models
-from numba.extending import register_model
+from numba.extending import intrinsic, register_model
 
 from interpolated_kernels.loops import numpy_tiles
 
@@ -29,6 +29,18 @@ class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: VectorType) -> None:
         element = manager.lookup(vector.dtype).get_value_type()
         super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
+
+
+@intrinsic
+def power_of_two(typing_context, shifted):
+    """Return `2 ** k` for `shifted = 1.5 * 2 ** 52 + k`, whose last bits are those of the whole number k."""
+
+    def generate(context, builder, signature, arguments):
+        whole = ir.IntType(64)
+        bits = builder.add(builder.bitcast(arguments[0], whole), whole(1023))
+        return builder.bitcast(builder.shl(bits, whole(52)), ir.DoubleType())
+
+    return types.float64(shifted), generate
 
 
 def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
@@ -114,3 +126,7 @@ def add_weighted(builder: Any, vector: Any, tile: Any, wanted: Any, weights: Any
             new = builder.call(_multiply_add(builder, vector), [weight, cell, builder.extract_value(tile, index)])
             tile = builder.insert_value(tile, new, index)
     return tile
+
+
+if config.DISABLE_JIT:
+    power_of_two = numpy_tiles.power_of_two

@@ -171,4 +171,5 @@ def _separate(kernel: InterpolatedKernel) -> InterpolatedKernel:
         return kernel
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AnchorWarning)  # the kernel's maker was warned
-        return kernel.replace(positions=kernel.position_sets[0], widths=kernel.width_sets[0], channel_mode="separate")
+        widths = None if kernel.width_sets is None else kernel.width_sets[0]
+        return kernel.replace(positions=kernel.position_sets[0], widths=widths, channel_mode="separate")

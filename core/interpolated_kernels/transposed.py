@@ -1,0 +1,230 @@
+"""`conv_transpose`: the transpose of `conv`, which deep learning calls transposed convolution, and its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray, as_floats, check_out, compute_dtype, for_loops, result_dtype
+from interpolated_kernels.convolution import plan_for
+from interpolated_kernels.densify import Gradients, check_wrt
+from interpolated_kernels.geometry import as_padding, per_axis
+from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.planning import Plan
+
+
+def conv_transpose(
+    x: Any,
+    weights: Any,
+    kernel: InterpolatedKernel,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: str | int | Sequence[Any] = "valid",
+    padding_mode: str = "zeros",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    output_padding: int | Sequence[int] = 0,
+    path: str = "auto",
+    accuracy: str = "componentwise",
+    max_memory: int | None = None,
+    out: FloatArray | None = None,
+) -> FloatArray:
+    """Apply the transpose of `conv`, from y's side to x's: what frameworks call transposed convolution.
+
+    Parameters
+    ----------
+    x : array of float
+        `(batch, filters, *spatial)`, or without the batch axis; `(..., *spatial)` where weights are `(n,)`.
+    weights, kernel
+        As for `conv`, whose transpose this is: weights `(filters, channels_per_group, n)`, as torch has them here.
+    stride, padding, padding_mode, dilation, groups, path, accuracy, max_memory, out
+        As for `conv`. With "same" the result has `spatial * stride` cells, as TensorFlow's; torch knows no padding mode
+        but "zeros" here.
+    output_padding : int or tuple of int, cells
+        Makes the result longer at its end, to choose among the sizes that `conv` maps to one; below the stride or the
+        dilation, and 0 for "same".
+
+    Returns
+    -------
+    array
+        `(batch, channels, *out_spatial)` with `out = (in - 1) * stride - before - after + (window - 1) * dilation + 1 +
+        output_padding`; without the batch axis if x has none; `(..., *out_spatial)` for plain weights. Where channels
+        are tied, one stands for all of its group. The dtype is that of x and weights together, as NumPy promotes.
+
+    Raises
+    ------
+    TypeError, ValueError, AnchorError
+        As `conv`; and for an `output_padding` that is too large, or an empty result.
+
+    Notes
+    -----
+    `y[b, c, q]` is the sum of `x[b, f, o] * densify(weights)[f, c, t]` over f, o and t with
+    `o * stride + t * dilation - before = q`. Error bounds are those of `conv`'s gradient by x.
+
+    Examples
+    --------
+    >>> import numpy, interpolated_kernels as ik
+    >>> kernel = ik.InterpolatedKernel([[0], [2]], 3, "linear")
+    >>> ik.conv_transpose(numpy.array([1.0, 10.0]), numpy.array([1.0, 3.0]), kernel, stride=2)
+    array([ 1.,  2., 13., 20., 30.])
+    """
+    x, weights = as_floats("x", x), as_floats("weights", weights)
+    dtype = result_dtype(x, weights)
+    plan = _plan_of(
+        x.shape, weights.shape, kernel, dtype, path, output_padding, stride=stride, padding=padding,
+        padding_mode=padding_mode, dilation=dilation, groups=groups, accuracy=accuracy, max_memory=max_memory,
+    )  # fmt: skip
+    shape = _shape_of(x.shape, weights.shape, plan)
+    check_out(out, shape, dtype, x, weights)
+    y = plan.transpose(_as_planned(x, plan, dtype), _as_weights(weights, plan, dtype))
+    y = y.reshape(shape).astype(dtype, copy=False)
+    if out is None:
+        return y
+    out[...] = y
+    return out
+
+
+def conv_transpose_backward(
+    grad_y: Any,
+    x: Any,
+    weights: Any,
+    kernel: InterpolatedKernel,
+    *,
+    stride: int | Sequence[int] = 1,
+    padding: str | int | Sequence[Any] = "valid",
+    padding_mode: str = "zeros",
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    output_padding: int | Sequence[int] = 0,
+    path: str = "auto",
+    accuracy: str = "componentwise",
+    max_memory: int | None = None,
+    wrt: Sequence[str] = ("x", "weights"),
+) -> Gradients:
+    """Return the gradients of a loss whose gradient by `conv_transpose`'s result is `grad_y`.
+
+    Parameters
+    ----------
+    grad_y : array of float
+        In the shape that `conv_transpose` returns.
+    x, weights, kernel, stride, padding, padding_mode, dilation, groups, output_padding, path, accuracy, max_memory
+        As passed to `conv_transpose`.
+    wrt : sequence of str
+        Of "x", "weights", and what the interpolator is differentiable by.
+
+    Returns
+    -------
+    Gradients
+        As `conv_backward` gives them. The gradient by x is `conv` of `grad_y`; in the others x and `grad_y` change
+        places.
+
+    Raises
+    ------
+    TypeError, ValueError, AnchorError
+        As `conv_transpose`; and for a `grad_y` of another shape or a name in `wrt` that has no derivative.
+    """
+    x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
+    dtype = result_dtype(x, weights, grad_y)
+    plan = _plan_of(
+        x.shape, weights.shape, kernel, dtype, path, output_padding, stride=stride, padding=padding,
+        padding_mode=padding_mode, dilation=dilation, groups=groups, accuracy=accuracy, max_memory=max_memory,
+    )  # fmt: skip
+    check_wrt(wrt, kernel, ("x", "weights"))
+    if grad_y.shape != (expected := _shape_of(x.shape, weights.shape, plan)):
+        raise ValueError(f"`grad_y` must have the shape of `conv_transpose`'s result, {expected}, got {grad_y.shape}.")
+    planned = for_loops(grad_y, compute_dtype(dtype)).reshape(plan.problem.x_shape)
+    bank, others = _as_weights(weights, plan, dtype), tuple(name for name in wrt if name != "x")
+    grads = plan.backward(_as_planned(x, plan, dtype), planned, bank, others)
+    by_x = None
+    if "x" in wrt:
+        inside = (slice(None), slice(None), *map(slice, x.shape[x.ndim - kernel.n_dims :]))
+        by_x = plan.forward(planned, bank)[inside].reshape(x.shape).astype(result_dtype(x), copy=False)
+    by_weights = grads.weights
+    if by_weights is not None:
+        by_weights = by_weights.reshape(weights.shape).astype(result_dtype(weights), copy=False)
+    return Gradients(by_x, by_weights, grads.positions, grads.widths)
+
+
+def _plan_of(
+    x_shape: tuple[int, ...],
+    weights_shape: tuple[int, ...],
+    kernel: InterpolatedKernel,
+    dtype: np.dtype[Any],
+    path: str,
+    output_padding: int | Sequence[int],
+    **options: Any,
+) -> Plan:
+    """Return the plan of the convolution that this is the transpose of."""
+    if not isinstance(kernel, InterpolatedKernel):
+        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
+    d = kernel.n_dims
+    lead, spatial = _split(x_shape, weights_shape, kernel, options["groups"])
+    strides, dilations = (per_axis(name, options[name], d, minimum=1) for name in ("stride", "dilation"))
+    more = per_axis("output_padding", output_padding, d, minimum=0)
+    window, padding = kernel.spatial_window, options["padding"]
+    if padding == "same":
+        if any(more):
+            raise ValueError(f"`output_padding` must be 0 with padding='same', got {output_padding!r}.")
+        sizes = tuple(size * step for size, step in zip(spatial, strides, strict=True))
+    else:
+        for axis, (extra, step, spread) in enumerate(zip(more, strides, dilations, strict=True)):
+            if extra >= max(step, spread):
+                raise ValueError(
+                    f"`output_padding` must be below the stride or the dilation, on spatial axis {axis} "
+                    f"{max(step, spread)}, got {extra}."
+                )
+        pairs = as_padding(padding, spatial, window, strides, dilations)
+        sizes = tuple(
+            (size - 1) * step - sum(pair) + (cells - 1) * spread + 1 + extra
+            for size, step, pair, cells, spread, extra in zip(
+                spatial, strides, pairs, window, dilations, more, strict=True
+            )
+        )
+    if min(*spatial, *sizes) < 1:
+        raise ValueError(f"`x` of spatial shape {spatial} gives a result of spatial shape {sizes}: use less padding.")
+    return plan_for((*lead, *sizes), weights_shape, kernel, dtype, path, **options)
+
+
+def _split(
+    x_shape: tuple[int, ...], weights_shape: tuple[int, ...], kernel: InterpolatedKernel, groups: Any
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the leading axes of the result, channels in the place of filters, and the spatial axes of x."""
+    d = kernel.n_dims
+    if len(weights_shape) < 2:
+        if len(x_shape) < d:
+            raise ValueError(f"`x` must have at least the kernel's {d} spatial axes, got shape {x_shape}.")
+        return x_shape[: len(x_shape) - d], x_shape[len(x_shape) - d :]
+    filters = weights_shape[0]
+    if len(x_shape) not in (d + 1, d + 2) or x_shape[-d - 1] != filters:
+        raise ValueError(
+            f"`x` must have shape (batch, filters, *spatial), or lack the batch axis, with {filters} filters and {d} "
+            f"spatial axes, got {x_shape}."
+        )
+    of_group = weights_shape[1] if kernel.channel_mode == "separate" else kernel.window[-1]
+    if kernel.channel_mode == "tied":
+        of_group = 1  # each channel of a group has the same gradient: one stands for all
+    return (*x_shape[: -d - 1], of_group * (groups if isinstance(groups, int) else 1)), x_shape[-d:]
+
+
+def _shape_of(x_shape: tuple[int, ...], weights_shape: tuple[int, ...], plan: Plan) -> tuple[int, ...]:
+    """Return the result's shape, with the leading axes that x has."""
+    problem = plan.problem
+    lead = len(x_shape) - problem.kernel.n_dims
+    if len(weights_shape) == 1:
+        return (*x_shape[:lead], *problem.spatial)
+    return problem.x_shape if lead == 2 else problem.x_shape[1:]
+
+
+def _as_planned(x: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
+    """Return x as y of the planned convolution; what output padding beyond a stride adds to that is zero."""
+    problem = plan.problem
+    spatial = x.shape[x.ndim - problem.kernel.n_dims :]
+    planned = for_loops(x, compute_dtype(dtype)).reshape(problem.batch, problem.filters, *spatial)
+    more = [(0, out - size) for out, size in zip(problem.out_spatial, spatial, strict=True)]
+    return np.pad(planned, [(0, 0), (0, 0), *more]) if any(after for _, after in more) else planned
+
+
+def _as_weights(weights: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
+    return for_loops(weights, compute_dtype(dtype)).reshape(plan.problem.weights_shape)
