@@ -14,9 +14,9 @@ import interpolated_kernels
 
 CORE = Path(interpolated_kernels.__file__).parent
 ORDER = [
-    "errors", "arrays", "loops", "anchors", "interpolation", "caching", "structure", "kernel", "geometry", "splatting",
-    "anchor_gradients", "densify", "machine", "paths", "planning", "convolution", "transposed", "fitting", "calibration",
-    "initialization", "runtime", "plotting", "testing", "cli", "layers", "utils",
+    "errors", "arrays", "loops", "anchors", "layouts", "interpolation", "caching", "structure", "kernel", "geometry",
+    "splatting", "anchor_gradients", "densify", "machine", "paths", "planning", "convolution", "transposed", "report",
+    "fitting", "files", "calibration", "initialization", "runtime", "plotting", "testing", "cli", "layers", "utils",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}
 HEAVY = {"numba", "scipy", "matplotlib", "sklearn", "rich", "hypothesis", "pytest", *FRAMEWORKS}

@@ -5,6 +5,7 @@ from interpolated_kernels.calibration import calibrate
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.densify import Gradients, densify, densify_backward
 from interpolated_kernels.errors import AnchorError, AnchorWarning
+from interpolated_kernels.files import Saved, from_checkpoint, from_dcls, load, save
 from interpolated_kernels.fitting import Fit, fit, from_dense
 from interpolated_kernels.initialization import initial_weights
 from interpolated_kernels.interpolation import (
@@ -29,7 +30,9 @@ from interpolated_kernels.interpolation import (
     register,
 )
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.layouts import peripheral_positions, random_positions, ring_positions
 from interpolated_kernels.planning import Plan, plan
+from interpolated_kernels.report import Report, report
 from interpolated_kernels.runtime import get_num_threads, info, set_num_threads, warmup
 from interpolated_kernels.transposed import conv_transpose, conv_transpose_backward
 
@@ -56,6 +59,8 @@ __all__ = [
     "Nearest",
     "Plan",
     "Polyharmonic",
+    "Report",
+    "Saved",
     "TensorProduct",
     "Triangle",
     "Voronoi",
@@ -67,14 +72,22 @@ __all__ = [
     "densify",
     "densify_backward",
     "fit",
+    "from_checkpoint",
+    "from_dcls",
     "from_dense",
     "get_num_threads",
     "grid_positions",
     "info",
     "initial_weights",
     "interpolators",
+    "load",
+    "peripheral_positions",
     "plan",
+    "random_positions",
     "register",
+    "report",
+    "ring_positions",
+    "save",
     "set_num_threads",
     "warmup",
 ]

@@ -143,7 +143,7 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
         _solve(matrix.T @ matrix, own, 0.0)
         for matrix, own in zip(matrices, right.reshape(len(matrices), rows, -1), strict=True)
     ]
-    weights = np.stack([own.weights for own in solved]).reshape(right.shape)
+    weights: FloatArray = np.stack([own.weights for own in solved]).reshape(right.shape)
     left = densify_bank(weights, kernel) - bank
     squares = np.square(left).reshape(len(left), -1).sum(axis=1)
     n_cells, n_weights = left[0].size, right[0].size
@@ -153,7 +153,7 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
     if is_plain:
         return Fit(weights.reshape(-1), float(residual[0]), errors.reshape(-1))
     shape = weights.shape if kernel.channel_mode == "separate" else (len(weights), weights.shape[-1])
-    return Fit(weights.reshape(shape), residual, errors.reshape(shape))
+    return Fit(np.reshape(weights, shape), residual, np.reshape(errors, shape))
 
 
 @dataclass(frozen=True)
@@ -183,12 +183,8 @@ class _Part:
                 positions=self.kernel.position_sets[0],
                 widths=None if self.kernel.width_sets is None else self.kernel.width_sets[0],
             )
-        repeat = [
-            np.repeat(values, count, axis=0)
-            for values in (self.kernel.positions, self.kernel.widths)
-            if values is not None
-        ]
-        return self.kernel.replace(positions=repeat[0], widths=repeat[1] if len(repeat) > 1 else None)
+        widths = None if self.kernel.widths is None else np.repeat(self.kernel.widths, count, axis=0)
+        return self.kernel.replace(positions=np.repeat(self.kernel.positions, count, axis=0), widths=widths)
 
 
 def _problem_of(x: FloatArray, y: FloatArray, kernel: InterpolatedKernel, options: dict[str, Any]) -> Problem:
@@ -208,7 +204,8 @@ def _problem_of(x: FloatArray, y: FloatArray, kernel: InterpolatedKernel, option
         channels = x.shape[-d - 1] // groups if isinstance(groups, int) and groups > 0 else 1
         shape = (y.shape[-d - 1], channels, n) if kernel.channel_mode == "separate" else (y.shape[-d - 1], n)
     problem = describe(x.shape, shape, kernel, "float64", **options)
-    expected = problem.y_shape[problem.x_shape.__len__() - x.ndim :]
+    lead = len(problem.y_shape) - x.ndim
+    expected = problem.y_shape[lead:]
     if y.shape != expected:
         raise ValueError(f"`y` must have the shape of `conv`'s result, {expected}, got {y.shape}.")
     return problem
@@ -268,8 +265,9 @@ def _normal_equations(part: _Part, images: FloatArray, targets: FloatArray) -> t
     nothing = np.zeros((targets.shape[1], *part.row_shape))
     for x, y in _bands(part, images, targets, n):
         maps = conv(x, unit, basis, **_options(part))
-        gram += conv_backward(maps, x, unit, basis, wrt=("weights",), **_options(part)).weights.reshape(n, n)
-        right += conv_backward(y, x, nothing, filters, wrt=("weights",), **_options(part)).weights.reshape(-1, n)
+        for total, values, weights, kernel in ((gram, maps, unit, basis), (right, y, nothing, filters)):
+            grads = conv_backward(values, x, weights, kernel, wrt=("weights",), **_options(part))
+            total += np.asarray(grads.weights).reshape(-1, n)
     return (gram + gram.T) / 2, right
 
 

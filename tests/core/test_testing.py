@@ -230,7 +230,7 @@ def test_strategies_reach_every_kind():
     """Over some hundred draws every interpolator, channel mode, padding, mode and dimension occurs."""
     seen = set()
 
-    @hypothesis.settings(max_examples=300, database=None, phases=[hypothesis.Phase.generate], derandomize=True)
+    @hypothesis.settings(max_examples=700, database=None, phases=[hypothesis.Phase.generate], derandomize=True)
     @hypothesis.given(cases())
     def draw(case):
         options = case.options
@@ -248,7 +248,8 @@ def test_strategies_reach_every_kind():
 
     draw()
     expected = [
-        "Dilated Linear Nearest Polyharmonic separate tied interpolated zeros reflect replicate circular symmetric",
+        "BSpline Bilinear Cone Cubic Delaunay Dilated Gaussian InverseDistance Keys Linear Nearest Polyharmonic RBF",
+        "Triangle Voronoi separate tied interpolated zeros reflect replicate circular symmetric",
         "valid same causal 1-D 2-D 3-D plain bank float32 float64",
     ]
     counted = [f"{n} entries" for n in range(3)] + [f"{n} axes of positions" for n in (2, 3, 4)]

@@ -151,6 +151,10 @@ class SplineInterpolator(Interpolator):
         self._check_condition(condition, positions)
         return grad, None
 
+    def condition(self, positions: FloatArray, window: tuple[int, ...]) -> float:
+        """Return the condition estimate of the equilibrated system, in the 1-norm; infinity where it is singular."""
+        return self.system(positions).matrix(window_cells(window)[:1])[1]
+
     def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray | None:
         """Return the whole window where rows of `A` sum to one; without a polynomial a row may be zero."""
         return np.ones(window, dtype=bool) if self.constants else None

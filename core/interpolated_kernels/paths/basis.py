@@ -49,6 +49,8 @@ def supports(problem: Problem) -> str | None:
         return "its kernels are interpolated through channels"
     if problem.filters_per_group <= kernel.n_anchors:
         return f"more filters a group than anchors unlock it, and there are {problem.filters_per_group}"
+    if not problem.support.any():
+        return "no anchor reaches a cell"
     if np.prod(problem.window) == 1:
         return "a window of one cell has nothing to share"
     if kernel.n_anchors > np.prod(problem.window):

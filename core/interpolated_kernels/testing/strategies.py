@@ -15,7 +15,14 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.errors import AnchorError, AnchorWarning
 from interpolated_kernels.geometry import PADDING_MODES
-from interpolated_kernels.interpolation import Dilated, Interpolator, Polyharmonic, as_interpolator, interpolators
+from interpolated_kernels.interpolation import (
+    INTERPOLATORS,
+    Dilated,
+    Interpolator,
+    Polyharmonic,
+    as_interpolator,
+    interpolators,
+)
 from interpolated_kernels.kernel import CHANNEL_MODES, InterpolatedKernel
 from interpolated_kernels.testing.comparison import assert_matches_reference
 from interpolated_kernels.testing.oracle import problem_of, y_shape_of
@@ -79,10 +86,23 @@ def windows(draw: st.DrawFn, n_dims: int) -> tuple[int, ...]:
     return tuple(draw(st.permutations(window)))
 
 
+_OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "bilinear": [{}, {"normalized": False}],
+    "bspline": [{"degree": degree} for degree in (0, 1, 2, 3, 5)],
+    "cone": [{"radius": radius} for radius in (0.2, 1.0)],
+    "gaussian": [{}, {"normalized": False}],
+    "inverse_distance": [{"power": power} for power in (1.0, 2.0, 3.5)],
+    "rbf": [{"function": name} for name in ("linear", "thin_plate_spline", "cubic", "gaussian", "inverse_quadratic")],
+    "triangle": [{}, {"normalized": False}],
+}
+
+
 @st.composite
 def interpolator_instances(draw: st.DrawFn, names: Sequence[str] | None = None) -> Interpolator:
     """All registered interpolators, with drawn options where these are known here."""
     name = draw(st.sampled_from(sorted(interpolators() if names is None else names)))
+    if name in _OPTIONS:
+        return INTERPOLATORS[name](**draw(st.sampled_from(_OPTIONS[name])))
     if name != "polyharmonic":
         return as_interpolator(name)
     order = draw(st.integers(1, 5))
@@ -97,7 +117,8 @@ def anchors(
     """Distinct anchors that the interpolator takes, in any order: a grid of shape `n`, or `n` scattered ones."""
     if interpolator.needs_grid:
         assert not isinstance(n, int)
-        axes = [draw(_coordinates(cells, count, dyadic)) for cells, count in zip(window, n, strict=True)]
+        is_uniform = getattr(interpolator, "needs_uniform_grid", False)
+        axes = [draw(_coordinates(cells, count, dyadic, is_uniform)) for cells, count in zip(window, n, strict=True)]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(window))
         return grid[draw(st.permutations(range(len(grid))))]
     assert isinstance(n, int)
@@ -108,8 +129,10 @@ def anchors(
 
 
 @st.composite
-def _coordinates(draw: st.DrawFn, cells: int, count: int, dyadic: bool) -> FloatArray:
-    """Sorted coordinates of one axis; dyadic ones are whole and a power of two apart."""
+def _coordinates(draw: st.DrawFn, cells: int, count: int, dyadic: bool, is_uniform: bool) -> FloatArray:
+    """Sorted coordinates of one axis, thirds of cells; dyadic ones are whole and a power of two apart."""
+    if is_uniform:
+        return (draw(st.integers(-2, 3 * cells)) + draw(st.integers(1, 6)) * np.arange(count)) / 3.0
     if dyadic:
         gaps = draw(st.lists(st.sampled_from([1, 2, 4]), min_size=count - 1, max_size=count - 1))
         return draw(st.integers(-1, 1)) + np.concatenate([[0.0], np.cumsum(gaps)])

@@ -1,0 +1,187 @@
+"""Layouts beside the regular grid: blue noise, rings, and grids that widen outwards."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.anchors import as_window
+from interpolated_kernels.arrays import FloatArray
+
+_CANDIDATES_OF_POINT = 6
+_SHARPNESS = 8
+
+
+def random_positions(window: int | Sequence[int], n: int, *, rng: Any) -> FloatArray:
+    """Return n random positions that keep their distance, blue noise: `(n, d)` positions in window cells.
+
+    Parameters
+    ----------
+    window : int or tuple of int
+        The dense kernel's shape; an int is one axis. Positions lie between the centres of its border cells.
+    n : int
+        At least 1.
+    rng : numpy.random.Generator or int
+        Decides the positions; an int is a seed.
+
+    Raises
+    ------
+    TypeError
+        If `n` is not an int.
+    ValueError
+        If `n` is below 1, or above 1 where the window is a single cell.
+
+    Notes
+    -----
+    Of six times as many uniform points, the most crowded one is taken away until n are left: weighted sample
+    elimination. Source: Yuksel, "Sample Elimination for Generating Poisson Disk Sample Sets", 2015, section 3.
+
+    Examples
+    --------
+    >>> random_positions((9, 9), 5, rng=0).shape
+    (5, 2)
+    """
+    window = as_window(window)
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"`n` must be an int, got {n!r}.")
+    if n < 1:
+        raise ValueError(f"`n` must be at least 1, got {n}.")
+    extent = np.array(window, dtype=np.float64) - 1
+    if n > 1 and not extent.any():
+        raise ValueError(f"`n` must be 1 in a window of a single cell, {window}: more anchors would coincide, got {n}.")
+    points = np.random.default_rng(rng).uniform(0, 1, (_CANDIDATES_OF_POINT * n, len(window))) * extent
+    return points[_spread_out(points, int(n), extent[extent > 0])]
+
+
+def _spread_out(points: FloatArray, n: int, extent: FloatArray) -> list[int]:
+    """Return which n points are left when the most crowded ones are taken away, one after another."""
+    from scipy.spatial import cKDTree
+
+    d, volume = len(extent), float(np.prod(extent))
+    packed = {0: 1.0, 1: 2.0, 2: 2 * np.sqrt(3), 3: 4 * np.sqrt(2)}[d]  # n disks of this radius fill the volume
+    reach = 2 * (volume / (packed * n)) ** (1 / max(d, 1))
+    pairs = cKDTree(points).query_pairs(reach, output_type="ndarray")
+    distances = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
+    crowding = (1 - distances / reach) ** _SHARPNESS
+    weights = np.zeros(len(points))
+    neighbours: list[list[tuple[int, float]]] = [[] for _ in points]
+    for (one, other), weight in zip(pairs.tolist(), crowding.tolist(), strict=True):
+        for here, there in ((one, other), (other, one)):
+            weights[here] += weight
+            neighbours[here].append((there, weight))
+    left = set(range(len(points)))
+    heap = [(-weight, index) for index, weight in enumerate(weights.tolist())]
+    heapq.heapify(heap)
+    while len(left) > n:
+        weight, index = heapq.heappop(heap)
+        if index not in left or -weight != weights[index]:
+            continue  # its weight has changed since, and stands further down
+        left.remove(index)
+        for other, share in neighbours[index]:
+            if other in left:
+                weights[other] -= share
+                heapq.heappush(heap, (-float(weights[other]), other))
+    return sorted(left)
+
+
+def ring_positions(window: Sequence[int], radii: Sequence[float], counts: Sequence[int]) -> FloatArray:
+    """Return positions on rings around the window's centre, ring by ring: `(n, 2)` positions in window cells.
+
+    Parameters
+    ----------
+    window : tuple of two ints
+        The dense kernel's shape.
+    radii : sequence of float, cells
+        At least 0; a ring of radius 0 is the centre.
+    counts : sequence of int
+        How many anchors each ring has; 1 for radius 0.
+
+    Returns
+    -------
+    array
+        A ring's anchors start on the column axis and turn towards the rows; every second ring starts half a step
+        further, so that neighbours interleave. Rings wider than the window reach beyond it.
+
+    Raises
+    ------
+    ValueError
+        For a window that is not 2-D, lists of different lengths, a negative radius, a count below 1, or more than one
+        anchor at the centre.
+
+    Examples
+    --------
+    >>> ring_positions((5, 5), [0, 2], [1, 4]).round(1).tolist()
+    [[2.0, 2.0], [3.4, 3.4], [3.4, 0.6], [0.6, 0.6], [0.6, 3.4]]
+    """
+    window = as_window(window)
+    if len(window) != 2:
+        raise ValueError(f"`window` must have two axes for rings, got {window}.")
+    if len(radii) != len(counts) or len(radii) == 0:
+        raise ValueError(f"`radii` and `counts` must be as many, at least one, got {len(radii)} and {len(counts)}.")
+    centre, rings = (np.array(window) - 1) / 2, []
+    for index, (radius, count) in enumerate(zip(radii, counts, strict=True)):
+        if not (np.isfinite(radius) and radius >= 0):
+            raise ValueError(f"`radii` must be finite and at least 0, got {radius!r}.")
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+            raise ValueError(f"`counts` must be integers of at least 1, got {count!r}.")
+        if radius == 0 and count > 1:
+            raise ValueError(f"`counts` must be 1 for a ring of radius 0, got {count}: its anchors would coincide.")
+        angles = 2 * np.pi * (np.arange(count) + index % 2 / 2) / count
+        rings.append(centre + radius * np.stack([np.sin(angles), np.cos(angles)], axis=1))
+    return np.concatenate(rings)
+
+
+def peripheral_positions(window: int | Sequence[int], core: int = 2, ratio: float = 2) -> FloatArray:
+    """Return a grid that is dense at the centre and widens outwards, row by row: `(n, d)` positions in window cells.
+
+    Parameters
+    ----------
+    window : int or tuple of int
+        The dense kernel's shape; an int is one axis.
+    core : int, default 2
+        Along every axis the cells up to so many steps from the centre have an anchor each.
+    ratio : float, default 2
+        Beyond the core each gap is `ratio` times the one before; the last anchor stands on the border.
+
+    Returns
+    -------
+    array
+        A full grid, symmetric about the window's centre, which every interpolator takes that needs one; the uneven
+        gaps leave out "keys" and "bspline".
+
+    Raises
+    ------
+    ValueError
+        If `core` is not an int of at least 0, or `ratio` is below 1.
+
+    Notes
+    -----
+    With "nearest" weights are shared as in a peripheral convolution. Source: Chen et al., "PeLK: Parameter-efficient
+    Large Kernel ConvNets with Peripheral Convolution", 2024, section 3.2.
+
+    Examples
+    --------
+    >>> peripheral_positions(15, core=1).ravel().tolist()
+    [0.0, 4.0, 6.0, 7.0, 8.0, 10.0, 14.0]
+    """
+    window = as_window(window)
+    if isinstance(core, bool) or not isinstance(core, (int, np.integer)) or core < 0:
+        raise ValueError(f"`core` must be an int of at least 0, got {core!r}.")
+    if not (np.isfinite(ratio) and ratio >= 1):
+        raise ValueError(f"`ratio` must be finite and at least 1, got {ratio!r}.")
+    axes = [_widening(cells, int(core), float(ratio)) for cells in window]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(window))
+
+
+def _widening(cells: int, core: int, ratio: float) -> FloatArray:
+    """Return one axis' coordinates."""
+    half = (cells - 1) / 2
+    offsets, gap = [half % 1 + step for step in range(core + 1)], ratio
+    while offsets[-1] < half:
+        offsets.append(offsets[-1] + gap)
+        gap *= ratio
+    away = np.unique(np.minimum(offsets, half))
+    return half + np.concatenate([-away[::-1], away[away > 0]])
