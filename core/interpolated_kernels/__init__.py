@@ -23,11 +23,13 @@ from interpolated_kernels.interpolation import (
     Linear,
     Nearest,
     Polyharmonic,
+    Symmetric,
     TensorProduct,
     Triangle,
     Voronoi,
     interpolators,
     register,
+    symmetric_positions,
 )
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.layouts import peripheral_positions, random_positions, ring_positions
@@ -61,6 +63,7 @@ __all__ = [
     "Polyharmonic",
     "Report",
     "Saved",
+    "Symmetric",
     "TensorProduct",
     "Triangle",
     "Voronoi",
@@ -89,5 +92,6 @@ __all__ = [
     "ring_positions",
     "save",
     "set_num_threads",
+    "symmetric_positions",
     "warmup",
 ]

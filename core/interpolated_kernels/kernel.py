@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from interpolated_kernels.anchors import as_positions, as_window, name_anchors
 from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.caching import keep_by_bytes
 from interpolated_kernels.errors import AnchorError, AnchorWarning
-from interpolated_kernels.interpolation import INTERPOLATORS, Interpolator, as_interpolator, name_of
+from interpolated_kernels.interpolation import Interpolator, as_interpolator, name_of, of_document
 from interpolated_kernels.structure import Factors, Structure, find_factors
 
 CHANNEL_MODES = ("separate", "tied", "interpolated")
@@ -229,7 +229,7 @@ class InterpolatedKernel:
         return {
             "positions": self.positions.tolist(),
             "window": list(self.window),
-            "interpolator": {"name": name_of(self.interpolator), **asdict(self.interpolator)},  # type: ignore[call-overload]
+            "interpolator": {"name": name_of(self.interpolator), **self.interpolator.options()},
             "channel_mode": self.channel_mode,
             "widths": None if self.widths is None else self.widths.tolist(),
         }
@@ -246,14 +246,10 @@ class InterpolatedKernel:
         expected = {"positions", "window", "interpolator", "channel_mode", "widths"}
         if set(spec) != expected:
             raise ValueError(f"`spec` must have the keys {sorted(expected)}, got {sorted(spec)}.")
-        options = dict(spec["interpolator"])
-        name = options.pop("name", None)
-        if name not in INTERPOLATORS:
-            raise ValueError(f"`spec` names the unknown interpolator {name!r}: register its class first.")
         return cls(
             spec["positions"],
             tuple(spec["window"]),
-            INTERPOLATORS[name](**options),
+            of_document(spec["interpolator"]),
             channel_mode=spec["channel_mode"],
             widths=spec["widths"],
         )

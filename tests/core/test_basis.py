@@ -87,7 +87,7 @@ def _with_more_filters(case):
 
 def _serves(case):
     bank = case.weights.ndim > 1 and case.kernel.channel_mode != "interpolated"
-    return bank and 1 < np.prod(case.kernel.window) >= case.kernel.n_anchors
+    return case.kernel.structure.support.any() and bank and 1 < np.prod(case.kernel.window) >= case.kernel.n_anchors
 
 
 MANY_FILTERS = cases().filter(_serves).map(_with_more_filters)

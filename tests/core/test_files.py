@@ -13,6 +13,7 @@ from interpolated_kernels.testing.strategies import kernels
 GRID = ik.grid_positions((7, 5), 2)
 
 
+@pytest.mark.filterwarnings("ignore::interpolated_kernels.AnchorWarning")  # as for any kernel that is made anew
 @hypothesis.given(kernel=kernels(filters=2, channels=3))
 @hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 def test_every_kernel_comes_back(kernel, tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
+from interpolated_kernels.loops.jit import _CacheFile
 from interpolated_kernels.testing import assert_matches_reference
 
 KERNEL = ik.InterpolatedKernel(ik.grid_positions((9, 9), 2), (9, 9), "linear")
@@ -28,6 +29,25 @@ def _run(code: str, **environment: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
+
+
+def test_cached_code_is_never_taken_for_anothers(tmp_path):
+    """Writers that do not see each other's entries, and older sources, leave no name under which other code stands."""
+    first, second = (_CacheFile(str(tmp_path), "loop", "stamp") for _ in range(2))
+    first.save("float32", "code of float32")
+    indices = [first._load_index(), {}]  # the second writer read the index before the first wrote it
+    second._load_index = lambda: indices.pop()
+    second.save("float64", "code of float64")
+    del second._load_index
+    found = {key: _CacheFile(str(tmp_path), "loop", "stamp").load(key) for key in ("float32", "float64")}
+    assert found["float64"] == "code of float64"
+    assert found["float32"] in ("code of float32", None)
+    newer = _CacheFile(str(tmp_path), "loop", "newer")
+    assert newer.load("float64") is None
+    newer.save("float64", "newer code")
+    assert newer.load("float64") == "newer code"
+    assert _CacheFile(str(tmp_path), "loop", "stamp").load("float64") is None
+    assert len(list(tmp_path.glob("*.nbc"))) == 1
 
 
 def test_a_truncated_cache_is_compiled_again(tmp_path):

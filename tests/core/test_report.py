@@ -52,9 +52,8 @@ def test_coincident_anchors_are_told():
 
 def test_an_ill_conditioned_spline_is_reported_and_not_raised():
     """Where the matrix raises, the report holds its condition and the reason."""
-    kernel = ik.InterpolatedKernel(
-        [[0, 0], [0, 1e-7], [4, 0], [0, 4], [3, 3]], (5, 5), ik.Polyharmonic(order=5, degree=2)
-    )
+    positions = [[0, 0], [0, 1e-7], [4, 0], [0, 4], [3, 3], [1, 2], [4, 2]]
+    kernel = ik.InterpolatedKernel(positions, (5, 5), ik.Polyharmonic(order=5, degree=2))
     found = ik.report(kernel)
     with pytest.raises(ik.AnchorError):
         kernel.matrix  # noqa: B018  # it is computed when asked for

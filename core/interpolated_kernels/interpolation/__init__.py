@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from interpolated_kernels.interpolation.base import Interpolator
@@ -15,6 +16,7 @@ from interpolated_kernels.interpolation.polyharmonic import Polyharmonic
 from interpolated_kernels.interpolation.rbf import RBF
 from interpolated_kernels.interpolation.scattered import InverseDistance, Voronoi
 from interpolated_kernels.interpolation.splats import Bilinear, Gaussian, Splat, Triangle
+from interpolated_kernels.interpolation.symmetric import Symmetric, symmetric_positions
 from interpolated_kernels.interpolation.tensor_product import Linear, Nearest, TensorProduct
 
 INTERPOLATORS: dict[str, type[Interpolator]] = {
@@ -35,9 +37,13 @@ INTERPOLATORS: dict[str, type[Interpolator]] = {
     "voronoi": Voronoi,
 }
 
+WRAPPERS: dict[str, type[Interpolator]] = {"symmetric": Symmetric}
+"""Interpolators around another one: documents name them, and they have no defaults to be asked for by name."""
+
 __all__ = [
     "INTERPOLATORS",
     "RBF",
+    "WRAPPERS",
     "BSpline",
     "Bilinear",
     "Cone",
@@ -52,13 +58,16 @@ __all__ = [
     "Nearest",
     "Polyharmonic",
     "Splat",
+    "Symmetric",
     "TensorProduct",
     "Triangle",
     "Voronoi",
     "as_interpolator",
     "interpolators",
     "name_of",
+    "of_document",
     "register",
+    "symmetric_positions",
 ]
 
 
@@ -106,6 +115,22 @@ def as_interpolator(interpolator: Any) -> Interpolator:
     )
 
 
+def of_document(document: Mapping[str, Any]) -> Interpolator:
+    """Return the interpolator of a document: its name, and its options beside.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    options = dict(document)
+    name = options.pop("name", None)
+    known = {**INTERPOLATORS, **WRAPPERS}
+    if name not in known:
+        raise ValueError(f"`spec` names the unknown interpolator {name!r}: register its class first.")
+    return known[name](**options)
+
+
 def name_of(interpolator: Interpolator) -> str:
     """Return the name under which an interpolator's class stands in the table.
 
@@ -114,7 +139,7 @@ def name_of(interpolator: Interpolator) -> str:
     ValueError
         If the class was never registered.
     """
-    for name, cls in INTERPOLATORS.items():
+    for name, cls in {**INTERPOLATORS, **WRAPPERS}.items():
         if cls is type(interpolator):
             return name
     raise ValueError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import ClassVar
+from dataclasses import asdict
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,6 +40,10 @@ class Interpolator:
     distinct: ClassVar[bool] = False
     differentiable_by: ClassVar[tuple[str, ...]] = ()
     width_axes: ClassVar[int | None] = None
+
+    def options(self) -> dict[str, Any]:
+        """Return the options as plain values, which the class takes again and a document can hold."""
+        return asdict(self)  # type: ignore[call-overload]
 
     def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
         """Raise `AnchorError` where `(n, d)` positions cannot be served; return a text to warn with, or None."""

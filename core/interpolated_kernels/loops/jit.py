@@ -8,10 +8,12 @@ an edit anywhere in it recompiles its callers.
 from __future__ import annotations
 
 import functools
+import glob
 import hashlib
 import logging
 import os
 import pickle
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,7 +162,12 @@ def _stamp() -> str:
 
 
 class _CacheFile(IndexDataCacheFile):
-    """A cache entry that a truncated file or a full disk cannot turn into an error: it compiles again."""
+    """A cache entry that a truncated file or a full disk cannot turn into an error: it compiles again.
+
+    numba numbers data files, and names one in the index before it is there: a process that reads meanwhile, or compiles
+    another signature, can meet the code of another signature or an older source under that name, and run it. Here every
+    data file has a name of its own, and stands there before the index names it.
+    """
 
     def load(self, key: Any) -> Any:
         try:
@@ -175,9 +182,20 @@ class _CacheFile(IndexDataCacheFile):
 
     def save(self, key: Any, data: Any) -> None:
         try:
-            super().save(key, data)
+            self._save_once(key, data)
         except _BROKEN as error:
             _LOG.warning("a compiled loop could not be kept in %s (%s)", self._cache_path, error)
+
+    def _save_once(self, key: Any, data: Any) -> None:
+        base = self._index_name.removesuffix(".nbi")
+        name = f"{base}.{uuid.uuid4().hex[:16]}.nbc"
+        self._save_data(name, data)
+        overloads = self._load_index()
+        if not overloads:  # a first entry, or the first of this source: what else there is belongs to older ones
+            for path in Path(self._cache_path).glob(f"{glob.escape(base)}.*.nbc"):
+                if path.name != name:
+                    path.unlink(missing_ok=True)
+        self._save_index({**overloads, key: name})
 
     def _discard(self) -> None:
         Path(self._index_path).unlink(missing_ok=True)
