@@ -78,7 +78,8 @@ def _with_more_filters(case):
     times = case.kernel.n_anchors + 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ik.AnchorWarning)
-        kernel = case.kernel.replace(positions=case.kernel.position_sets[0])
+        widths = None if case.kernel.width_sets is None else case.kernel.width_sets[0]
+        kernel = case.kernel.replace(positions=case.kernel.position_sets[0], widths=widths)
     weights = np.repeat(case.weights, times, axis=0)
     shape = ik.plan(case.x.shape, weights.shape, kernel, **case.options).problem.y_shape
     y_shape = shape[1:] if case.x.ndim == kernel.n_dims + 1 else shape

@@ -46,7 +46,8 @@ def test_permuted_anchors_give_the_same_kernel(kernel, random):
     hypothesis.assume(not (isinstance(kernel.interpolator, ik.Voronoi) and _has_ties(kernel)))
     order = list(range(kernel.n_anchors))
     random.shuffle(order)
-    permuted = kernel.replace(positions=kernel.positions[order])
+    widths = None if kernel.widths is None else kernel.widths[order]
+    permuted = kernel.replace(positions=kernel.positions[order], widths=widths)
     np.testing.assert_allclose(permuted.matrix, kernel.matrix[:, order], rtol=0, atol=_tolerance(kernel))
 
 

@@ -169,10 +169,15 @@ def kernels(
         n = draw(st.integers(1, min(6, int(np.prod(window)))))
     sets = [draw(anchors(interpolator, window, n, dyadic)) for _ in range(int(np.prod(lead)))]
     positions = np.array(sets).reshape(*lead, *sets[0].shape)
+    widths = None
+    if interpolator.width_axes is not None and draw(st.booleans()):
+        shape = positions.shape[: positions.ndim - 1 + interpolator.width_axes]
+        quarters = st.lists(st.integers(1, 6), min_size=int(np.prod(shape)), max_size=int(np.prod(shape)))
+        widths = np.reshape(draw(quarters), shape) / 4
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AnchorWarning)
-            kernel = InterpolatedKernel(positions, window, interpolator, channel_mode=channel_mode)
+            kernel = InterpolatedKernel(positions, window, interpolator, channel_mode=channel_mode, widths=widths)
         assert np.isfinite(kernel.matrix).all()
     except AnchorError:
         reject()  # too ill-conditioned for this order
