@@ -26,6 +26,10 @@ def conv(x: Any, weights: Any, plan: ik.Plan, padding: str) -> Any:
     """
     problem, kernel, d = plan.problem, plan.problem.kernel, plan.problem.kernel.n_dims
     padding = "same" if padding == "same" and None in x.shape[1:-1] else "valid"
+    n_samples = ops.shape(x)[0]
+    if x.shape[0] is None or x.shape[0] == 0:
+        # A backend's own convolution of no samples may have wrong shapes: one of zeros stands for them.
+        x = ops.pad(x, [(0, ops.maximum(1 - n_samples, 0)), *((0, 0),) * (d + 1)])
     if padding == "valid":
         x = ops.pad(x, [(0, 0), *problem.padding, (0, 0)])
     groups = problem.groups
@@ -43,7 +47,7 @@ def conv(x: Any, weights: Any, plan: ik.Plan, padding: str) -> Any:
         )
         for part, part_kernel in zip(ops.split(x, n_calls, axis=-1), ops.split(dense, n_calls, axis=-1), strict=True)
     ]  # fmt: skip
-    return ops.concatenate(y, axis=-1)
+    return ops.concatenate(y, axis=-1)[:n_samples]
 
 
 def dense_kernel(weights: Any, kernel: ik.InterpolatedKernel, dilation: tuple[int, ...]) -> Any:

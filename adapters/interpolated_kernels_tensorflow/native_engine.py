@@ -38,7 +38,11 @@ def conv(x: Any, weights: Any, plan: ik.Plan, options: dict[str, Any], y_shape: 
     shape, plain = tf.shape(x), weights.shape.rank == 1
     lead = shape[:-d] if plain else shape[: -d - 1]
     spatial = shape[-d:] if plain else shape[-d - 1 : -1]
-    x = tf.reshape(x, tf.concat([[tf.reduce_prod(lead)], spatial, [problem.channels]], 0))
+    n_samples = tf.reduce_prod(lead)
+    x = tf.reshape(x, tf.concat([[n_samples], spatial, [problem.channels]], 0))
+    if x.shape[0] is None or x.shape[0] == 0:
+        # TensorFlow's own convolution of no samples has wrong shapes on some processors: one of zeros stands for them.
+        x = tf.pad(x, [(0, tf.maximum(1 - n_samples, 0)), *((0, 0),) * (d + 1)])
     x = _pad(x, _padding(x, plan, options, spatial), problem.padding_mode)
     parts = tf.split(x, problem.groups, -1)
     if problem.sums_channels:
@@ -54,7 +58,7 @@ def conv(x: Any, weights: Any, plan: ik.Plan, options: dict[str, Any], y_shape: 
     # One convolution a group: on the CPU, grouped ones have no gradient.
     y = tf.concat(
         [tf.nn.convolution(part, k, padding="VALID", **how) for part, k in zip(parts, kernels, strict=True)], -1
-    )
+    )[:n_samples]
     tail = tf.shape(y)[1 : -1 if plain else None]
     return tf.cast(tf.reshape(y, tf.concat([lead, tail], 0)), dtype)
 

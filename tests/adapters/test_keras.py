@@ -42,6 +42,28 @@ def _core_options(layer):
     return {"stride": layer.strides, "padding": layer.padding, "dilation": layer.dilation_rate, "groups": layer.groups}
 
 
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_an_empty_batch_gives_an_empty_result(case, engine, traced):
+    """No sample gives no result of the right shape and zeros by `kernel`, eagerly and traced for any batch."""
+    kernel, (channels, *spatial), options = case
+    layer = LAYERS[kernel.n_dims](4, kernel, use_bias=False, engine=engine, **options)
+    x = tf.zeros((0, *spatial, channels))
+    layer.build(x.shape)
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            y = layer(x)
+        return y, tape.gradient(y, layer.kernel)
+
+    if traced:
+        step = tf.function(step, input_signature=[tf.TensorSpec((None, *x.shape[1:]))])
+    y, grad = step(x)
+    assert y.shape == layer.compute_output_shape(x.shape)
+    np.testing.assert_array_equal(grad, np.zeros(layer.kernel.shape))
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

@@ -154,6 +154,22 @@ def test_an_empty_batch_gives_an_empty_result(engine):
     np.testing.assert_array_equal(grad_weights, np.zeros(weights.shape))
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_traced_function_takes_an_empty_batch(compiled):
+    """A function that was traced for any batch gives an empty one its result, under XLA too."""
+    weights, kernel = tf.ones([6, 2, 9]), _kernel((5, 5))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4, 9, 8])], jit_compile=compiled)
+    def step(x):
+        y = interpolated_conv(x, weights, kernel, groups=2, engine="native")
+        return y, *tf.gradients(y, [x, weights])
+
+    for samples in (0, 2):
+        y, grad_x, grad_weights = step(tf.ones([samples, 4, 9, 8]))
+        assert (y.shape, grad_x.shape) == ((samples, 6, 5, 4), (samples, 4, 9, 8))
+        assert (tf.reduce_max(grad_weights) > 0) == (samples > 0)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_dtypes_come_back_as_they_came(dtype, engine):

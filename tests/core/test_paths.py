@@ -15,7 +15,8 @@ DTYPE = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 def _serves(path, case, refuse=hypothesis.reject):
     """Return the option that forces a path, or give the case up where the path says that it cannot serve it."""
-    problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, **case.options).problem
+    dtype = "float64" if case.x.dtype == np.float64 else "float32"
+    problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, dtype=dtype, **case.options).problem
     if PATHS[path].supports(problem.summed) is not None:
         refuse()
     return {"path": path}

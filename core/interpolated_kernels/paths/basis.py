@@ -55,7 +55,16 @@ def supports(problem: Problem) -> str | None:
         return "a window of one cell has nothing to share"
     if kernel.n_anchors > np.prod(problem.window):
         return "it has more anchors than cells"
+    if _smallest_share(kernel) < np.finfo(problem.dtype).tiny:
+        return f"some anchor's share of a cell is too small for {problem.dtype}: its digits would be lost"
     return None
+
+
+def _smallest_share(kernel: InterpolatedKernel) -> float:
+    """Return the smallest entry of the interpolation matrix but 0: what a map's kernel holds beside larger ones."""
+    factors = kernel.structure.factors
+    matrices = [kernel.matrix] if factors is None else [axis.matrix for axis in factors.axes]
+    return float(np.prod([np.min(np.abs(matrix), where=matrix != 0, initial=np.inf) for matrix in matrices]))
 
 
 def parts(problem: Problem) -> tuple[Problem, ...]:
