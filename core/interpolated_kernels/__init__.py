@@ -1,6 +1,7 @@
 """Convolution kernels with a large dense window from a few anchor weights."""
 
 from interpolated_kernels.anchors import grid_positions
+from interpolated_kernels.caching import clear_caches
 from interpolated_kernels.calibration import calibrate
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.densify import Gradients, densify, densify_backward
@@ -68,6 +69,7 @@ __all__ = [
     "Triangle",
     "Voronoi",
     "calibrate",
+    "clear_caches",
     "conv",
     "conv_backward",
     "conv_transpose",

@@ -13,13 +13,11 @@ import numpy as np
 
 from interpolated_kernels.anchors import grid_positions
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.convolution import forget_plans
-from interpolated_kernels.densify import densify_bank
+from interpolated_kernels.filling import filling_of
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine, keep_machine, processor
-from interpolated_kernels.paths import PATHS
-from interpolated_kernels.paths.common import densifying
-from interpolated_kernels.planning import Plan, plan
+from interpolated_kernels.paths.common import n_kernels
+from interpolated_kernels.planning import Plan, cost_of, plan
 
 _SECONDS_A_PROBE = 0.2
 _WIDEST_CHANGE = 30.0
@@ -80,7 +78,6 @@ def calibrate() -> Machine:
         machine = replace(_measure(), name=f"calibrated {date.today().isoformat()} on {processor()}")
     finally:
         loops.set_num_threads(n_threads)
-    forget_plans()
     keep_machine(machine)
     return machine
 
@@ -100,7 +97,7 @@ def _measure() -> Machine:
 
 
 def _predict(held: Plan, machine: Machine) -> float:
-    return float(PATHS[held.path].cost(held.problem, machine, tuple).seconds)
+    return cost_of(held.path, held.problem, machine).seconds
 
 
 def _solve(machine: Machine, constant: str, predict: Callable[[Machine], float], seconds: float) -> Machine:
@@ -129,9 +126,10 @@ def _mixed_per_second(machine: Machine) -> float:
     kernel = InterpolatedKernel(grid_positions((31, 31), 5), (31, 31), "linear")
     problem = plan((1, 1, 64, 64), (64, 1, 49), kernel, path="direct").problem
     bank: FloatArray = np.ones(problem.weights_shape)
-    seconds = _best_seconds(lambda: densify_bank(bank, kernel))
+    filling, count = filling_of(kernel), n_kernels(problem)
+    seconds = _best_seconds(lambda: filling.apply(bank))
     return _solve(
-        machine, "mixed_per_second", lambda candidate: densifying(problem, candidate), seconds
+        machine, "mixed_per_second", lambda candidate: filling.seconds(count, problem.dtype, candidate), seconds
     ).mixed_per_second
 
 

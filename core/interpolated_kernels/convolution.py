@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, as_floats, check_out, compute_dtype, for_loops, result_dtype
+from interpolated_kernels.arrays import (
+    FloatArray,
+    as_floats,
+    as_result,
+    check_out,
+    compute_dtype,
+    for_loops,
+    give_back,
+    result_dtype,
+)
+from interpolated_kernels.caching import Cache
 from interpolated_kernels.densify import Gradients, check_wrt
 from interpolated_kernels.geometry import describe
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.planning import Plan, plan_problem
+from interpolated_kernels.machine import current_machine
+from interpolated_kernels.planning import Plan, bytes_of_plan, plan_problem
 
 
 def conv(
@@ -96,11 +106,9 @@ def conv(
     )  # fmt: skip
     shape = _y_shape(x, weights, plan)
     check_out(out, shape, dtype, x, weights)
-    y = plan.convolve(_as_x(x, plan, dtype), _as_weights(weights, plan, dtype)).reshape(shape).astype(dtype, copy=False)
-    if out is None:
-        return y
-    out[...] = y
-    return out
+    given = as_result(out, plan.problem.y_shape, plan.problem.dtype)
+    y = plan.convolve(_as_x(x, plan, dtype), _as_weights(weights, plan, dtype), given)
+    return give_back(y, out, given, shape, dtype)
 
 
 def conv_backward(
@@ -183,30 +191,17 @@ def plan_for(
     if not _KEY_TYPES.issuperset(map(type, options.values())) or type(path) is not str:
         options = {option: _frozen(value) for option, value in options.items()}
         if not all(map(_is_key, (path, *options.values()))):  # True and 1.0 equal 1, and must not meet its plan
-            return _plan.__wrapped__(x_shape, weights_shape, kernel, name, path, **options)
-    return _plan(x_shape, weights_shape, kernel, name, path, **options)
+            return plan_problem(describe(x_shape, weights_shape, kernel, name, **options), path)
+    key = (x_shape, weights_shape, kernel, name, path, *options.values(), current_machine())
+    return _PLANS.get(key, lambda: plan_problem(describe(x_shape, weights_shape, kernel, name, **options), path))
 
 
 _NAMES = {np.dtype(name): name for name in ("float32", "float64")}
 _KEY_TYPES = {int, str, type(None)}
 
 
-@functools.lru_cache(maxsize=512)
-def _plan(
-    x_shape: tuple[int, ...],
-    weights_shape: tuple[int, ...],
-    kernel: InterpolatedKernel,
-    dtype: str,
-    path: str,
-    **options: Any,
-) -> Plan:
-    return plan_problem(describe(x_shape, weights_shape, kernel, dtype, **options), path)
-
-
-def forget_plans() -> None:
-    """Plan anew from now on: the cost model's constants have changed."""
-    _plan.cache_clear()
-    plan_problem.cache_clear()
+_PLANS: Cache[tuple[Any, ...], Plan] = Cache(512, 64 * 2**20, bytes_of_plan)
+"""By shapes and options as they are written: what is asked for again is not described again."""
 
 
 def _frozen(option: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, as_floats
 from interpolated_kernels.convolution import conv, conv_backward
-from interpolated_kernels.densify import densify_bank, gather_bank
+from interpolated_kernels.filling import filling_of
 from interpolated_kernels.geometry import Problem, describe
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.paths.common import pad
@@ -136,7 +136,7 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
     if not np.isfinite(dense).all():
         raise ValueError("`dense` must be finite.")
     bank = dense.reshape(1, 1, *kernel.window) if is_plain else dense
-    right = gather_bank(bank, kernel)
+    right = filling_of(kernel).transpose(bank)
     matrices = kernel.matrix.reshape(-1, *kernel.matrix.shape[-2:])
     rows = right.shape[0] * right.shape[1] // len(matrices)
     solved = [
@@ -144,7 +144,7 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
         for matrix, own in zip(matrices, right.reshape(len(matrices), rows, -1), strict=True)
     ]
     weights: FloatArray = np.stack([own.weights for own in solved]).reshape(right.shape)
-    left = densify_bank(weights, kernel) - bank
+    left = filling_of(kernel).apply(weights) - bank
     squares = np.square(left).reshape(len(left), -1).sum(axis=1)
     n_cells, n_weights = left[0].size, right[0].size
     spread = np.stack([np.broadcast_to(own.spread, (rows, right.shape[-1])) for own in solved]).reshape(right.shape)

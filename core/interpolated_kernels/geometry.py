@@ -36,6 +36,8 @@ class Problem:
     device: str = "cpu"
     accuracy: str = "componentwise"
     max_memory: int | None = None
+    every_cell: bool = False
+    """Whether cells that no anchor reaches are taps too: a derivative by positions may look at them."""
 
     @functools.cached_property
     def window(self) -> tuple[int, ...]:
@@ -58,33 +60,33 @@ class Problem:
         triples = zip(self.padded, self.extent, self.stride, strict=True)
         return tuple((size - reach) // step + 1 for size, reach, step in triples)
 
-    @property
+    @functools.cached_property
     def channels_per_group(self) -> int:
         """Channels that one filter sees."""
         return self.channels // self.groups
 
-    @property
+    @functools.cached_property
     def filters_per_group(self) -> int:
         """Filters that one channel reaches."""
         return self.filters // self.groups
 
-    @property
+    @functools.cached_property
     def x_shape(self) -> tuple[int, ...]:
         """`(batch, channels, *spatial)`."""
         return (self.batch, self.channels, *self.spatial)
 
-    @property
+    @functools.cached_property
     def y_shape(self) -> tuple[int, ...]:
         """`(batch, filters, *out_spatial)`."""
         return (self.batch, self.filters, *self.out_spatial)
 
-    @property
+    @functools.cached_property
     def weights_shape(self) -> tuple[int, ...]:
         """The weights as a bank: `(filters, channels_per_group, n)`, or `(filters, n)` where channels share them."""
         channels = (self.channels_per_group,) if self.kernel.channel_mode == "separate" else ()
         return (self.filters, *channels, self.kernel.n_anchors)
 
-    @property
+    @functools.cached_property
     def sums_channels(self) -> bool:
         """Whether the channels of a group are summed before the convolution (tied weights)."""
         return self.kernel.channel_mode == "tied"
@@ -97,6 +99,8 @@ class Problem:
     @functools.cached_property
     def support(self) -> BoolArray:
         """The taps: bool `(1 or filters, 1 or channels_per_group, *window)`, 1 where all have the same."""
+        if self.every_cell:
+            return np.ones((1, 1, *self.window), dtype=bool)
         mask = self.kernel.structure.support
         if self.kernel.interpolates_channels:
             return np.moveaxis(mask, -1, 1)

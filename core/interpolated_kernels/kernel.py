@@ -12,7 +12,7 @@ import numpy as np
 
 from interpolated_kernels.anchors import as_positions, as_window, name_anchors
 from interpolated_kernels.arrays import BoolArray, FloatArray
-from interpolated_kernels.caching import keep_by_bytes
+from interpolated_kernels.caching import Cache
 from interpolated_kernels.errors import AnchorError, AnchorWarning
 from interpolated_kernels.interpolation import Interpolator, as_interpolator, name_of, of_document
 from interpolated_kernels.structure import Factors, Structure, find_factors
@@ -170,8 +170,18 @@ class InterpolatedKernel:
         AnchorError
             If the anchors are too ill-conditioned for the interpolator.
         """
-        stack = _matrices(self)
+        stack = self.matrices
         return stack[0] if self.shares_positions else stack.reshape(*self.positions.shape[:-2], *stack.shape[1:])
+
+    @property
+    def matrices(self) -> FloatArray:
+        """The stack of interpolation matrices, one a position set: `(sets, cells, n)`, read-only."""
+        return _MATRICES.get(self, lambda: _make_matrices(self))
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of positions and widths."""
+        return self.positions.nbytes + (0 if self.widths is None else self.widths.nbytes)
 
     @functools.cached_property
     def structure(self) -> Structure:
@@ -185,7 +195,7 @@ class InterpolatedKernel:
         masks = self.interpolator.supports(self.position_sets, self.window, self.width_sets)
         if masks is not None:
             return masks
-        return _matrices(self).any(axis=-1).reshape(-1, *self.window)
+        return self.matrices.any(axis=-1).reshape(-1, *self.window)
 
     def factors(self) -> Factors:
         """Return, per axis, the classes of the 1-D matrix's columns: profiles, and per node a class and a shift.
@@ -318,9 +328,12 @@ def _as_widths(widths: Any, positions: FloatArray, interpolator: Interpolator) -
     return array
 
 
-@keep_by_bytes(256 * 2**20)
-def _matrices(kernel: InterpolatedKernel) -> FloatArray:
-    """Return the stack of interpolation matrices, one a position set: `(sets, cells, n)`."""
+_MATRICES: Cache[InterpolatedKernel, FloatArray] = Cache(
+    512, 256 * 2**20, lambda kernel, matrices: kernel.nbytes + matrices.nbytes
+)
+
+
+def _make_matrices(kernel: InterpolatedKernel) -> FloatArray:
     widths = kernel.width_sets
     stack = np.stack([
         kernel.interpolator.matrix(positions, kernel.window, None if widths is None else widths[index])

@@ -28,6 +28,13 @@ class Machine:
     call_seconds: float = 20e-6
     task_seconds: float = 1.5e-6
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, field.name) for field in fields(self)))
+
 
 def current_machine() -> Machine:
     """Return the constants that were measured on this processor and kept, else the defaults."""

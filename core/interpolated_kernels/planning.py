@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.densify import Gradients, bank_gradients, check_wrt
+from interpolated_kernels.caching import Cache, bytes_held
+from interpolated_kernels.densify import Gradients, check_wrt, pull_back
+from interpolated_kernels.filling import Filling, filling_for
 from interpolated_kernels.geometry import Problem, describe
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine, current_machine
-from interpolated_kernels.paths import PATHS, Cost
+from interpolated_kernels.paths import ENGINES, PATHS, Cost
+from interpolated_kernels.paths.common import n_kernels
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,30 @@ class Plan:
     machine: Machine = field(default_factory=current_machine, repr=False)
 
     @functools.cached_property
-    def _state(self) -> Any:
-        problem = self.problem.summed
-        return PATHS[self.path].prepare(problem, tuple(map(plan_problem, PATHS[self.path].parts(problem))))
-
-    @functools.cached_property
     def _module(self) -> Any:
         return PATHS[self.path]
+
+    @functools.cached_property
+    def _key(self) -> object:
+        """What the plan's state is kept by."""
+        return object()
+
+    def _run(self, function: str, *operands: Any) -> Any:
+        """Call one of the path's functions with the plan's state, and weigh the state if it grew."""
+        state = self._state
+        held = len(vars(state))
+        found = getattr(self._module, function)(state, *operands)
+        if len(vars(state)) != held:
+            _STATES.charge(self._key)
+        return found
+
+    @property
+    def _state(self) -> Any:
+        return _STATES.get(self._key, self._prepare)
+
+    def _prepare(self) -> Any:
+        problem, path = self.problem.summed, self._module
+        return path.prepare(problem, tuple(map(plan_engine, path.parts(problem))))
 
     @property
     def cost(self) -> Cost:
@@ -72,14 +92,31 @@ class Plan:
         ValueError
             If a shape differs from the plan's.
         """
-        return self.convolve(*self._inputs(x, weights))
+        x = self._as_planned("x", x, self.problem.x_shape)
+        return self.convolve(x, self._as_planned("weights", weights, self.problem.weights_shape))
 
-    def convolve(self, x: FloatArray, weights: FloatArray) -> FloatArray:
-        """Return y for arrays that are already as planned: C-contiguous, of the planned shapes and compute dtype."""
-        problem = self.problem
-        bank = weights.reshape(problem.filters, -1, problem.kernel.n_anchors)
-        y: FloatArray = self._module.forward(self._state, self._sum_channels(x), bank)
-        return y if y.dtype == x.dtype else y.astype(x.dtype)
+    def convolve(self, x: FloatArray, weights: FloatArray, out: FloatArray | None = None) -> FloatArray:
+        """Return y for arrays that are already as planned: C-contiguous, of the planned shapes and compute dtype.
+
+        It is written into `out`, which is as planned too, where it is given.
+        """
+        return self.run_forward(self._sum_channels(x), self._kernels(weights), out)
+
+    def run_forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray | None = None) -> FloatArray:
+        """Return y for what the path takes: a group's summed channels where tied, and dense kernels or the bank."""
+        y = np.empty(self.problem.y_shape, self.problem.dtype) if out is None else out
+        self._run("forward", x, kernels, y)
+        return y
+
+    def run_grad_x(self, grad_y: FloatArray, kernels: FloatArray, out: FloatArray | None = None) -> FloatArray:
+        """Return the gradient by x, of a group's summed channels where tied, for what the path takes."""
+        grad = np.empty(self.problem.summed.x_shape, self.problem.dtype) if out is None else out
+        self._run("grad_x", grad_y, kernels, grad)
+        return grad
+
+    def run_grad_dense(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+        """Return an engine's gradient by the dense kernels, for a group's summed channels where tied."""
+        return np.asarray(self._run("grad_dense", grad_y, x))
 
     def backward(
         self, grad_y: FloatArray, x: FloatArray, weights: FloatArray, wrt: Sequence[str] = ("x", "weights")
@@ -92,27 +129,31 @@ class Plan:
             If a shape differs from the plan's, or `wrt` names what there is no derivative by.
         """
         check_wrt(wrt, self.problem.kernel, ("x", "weights"))
-        x, weights = self._inputs(x, weights)
-        bank = weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
+        weights = self._as_planned("weights", weights, self.problem.weights_shape)
         grad_y = self._as_planned("grad_y", grad_y, self.problem.y_shape)
+        x = self._as_planned("x", x, self.problem.x_shape)
         moves = "positions" in wrt or "widths" in wrt
-        found = self._linear(
-            grad_y, x, bank, [name for name in wrt if name == "x" or (name == "weights" and not moves)]
-        )
-        by_anchors = Gradients()
-        if moves:
-            by_anchors = bank_gradients(self._grad_dense(grad_y, x), bank, self.problem.kernel, wrt)
-            found["weights"] = by_anchors.weights
-        grads: dict[str, FloatArray] = {}
-        if "x" in wrt:
-            grads["x"] = self._spread_channels(found["x"].astype(self.problem.dtype, copy=False))
-        if "weights" in wrt:
-            grads["weights"] = (
-                found["weights"].reshape(self.problem.weights_shape).astype(self.problem.dtype, copy=False)
-            )
-        return replace(by_anchors, **{"weights": None, **grads})
+        by_x: FloatArray | None
+        by_dense: FloatArray | None
+        by_weights, by_anchors = None, Gradients()
+        if moves and (self._module.TAKES == "bank" or not self.problem.kernel.structure.reaches_all):
+            plan = plan_engine(replace(self.problem, every_cell=True))
+            by_x, _ = self._linear(grad_y, None, weights if "x" in wrt else None)
+            by_dense = plan.run_grad_dense(grad_y, plan._sum_channels(x))
+        else:
+            summed = self._sum_channels(x) if moves or "weights" in wrt else None
+            by_x, by_kernels = self._linear(grad_y, summed, weights if "x" in wrt else None)
+            by_dense = by_kernels if self._module.TAKES == "dense" else None
+            by_weights = by_kernels if self._module.TAKES == "bank" else None
+        if by_dense is not None:
+            by_anchors = self._pull_back(by_dense, weights, wrt)
+            by_weights = by_anchors.weights
+        if by_weights is not None:
+            by_weights = by_weights.reshape(self.problem.weights_shape).astype(self.problem.dtype, copy=False)
+        by_x = None if by_x is None else self._spread_channels(by_x)
+        return replace(by_anchors, x=by_x, weights=by_weights)
 
-    def transpose(self, y: FloatArray, weights: FloatArray) -> FloatArray:
+    def transpose(self, y: FloatArray, weights: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return the transpose of `forward`: from y of the planned shape and dtype to what has x's.
 
         Raises
@@ -121,41 +162,45 @@ class Plan:
             If a shape differs from the plan's.
         """
         weights = self._as_planned("weights", weights, self.problem.weights_shape)
-        bank = weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
         y = self._as_planned("y", y, self.problem.y_shape)
-        grad_x = np.asarray(self._linear(y, None, bank, ("x",))["x"])
-        return self._spread_channels(grad_x.astype(self.problem.dtype, copy=False))
+        in_place = out is not None and self.problem.summed is self.problem
+        grad = self._spread_channels(self.run_grad_x(y, self._kernels(weights), out if in_place else None))
+        if out is None or in_place:
+            return grad
+        out[...] = grad
+        return out
 
-    def _linear(self, grad_y: FloatArray, x: FloatArray | None, bank: FloatArray, wrt: Sequence[str]) -> dict[str, Any]:
-        """Return the gradients by x (of a group's summed channels) and the bank, in what the path sums them in."""
-        if not wrt:
-            return {}
-        path = PATHS[self.path]
-        gradients = getattr(path, "gradients", functools.partial(_each_gradient, path))
-        summed = x if x is None or "weights" not in wrt else self._sum_channels(x)
-        return dict(gradients(self._state, grad_y, summed, bank, wrt))
-
-    def _grad_dense(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
-        """Return the gradient by the dense kernel, `(filters, channels, *spatial_window)`, every cell of it."""
-        plan, filters = self._of_cells, self.problem.filters
-        cells = np.zeros(plan.problem.weights_shape, plan.problem.dtype).reshape(
-            filters, -1, plan.problem.kernel.n_anchors
-        )
-        grad = plan._linear(grad_y, x, cells, ("weights",))["weights"]
-        return np.asarray(grad).reshape(filters, -1, *self.problem.kernel.spatial_window)
+    def _kernels(self, weights: FloatArray) -> FloatArray:
+        """Return what the path takes: the weights as a bank `(filters, channels, n)`, or its dense kernels."""
+        problem, path = self.problem, self._module
+        bank = weights.reshape(problem.filters, -1, problem.kernel.n_anchors)
+        if path.TAKES == "bank":
+            return bank
+        return self._filling.apply(bank, path.SUMS_IN or problem.dtype)
 
     @functools.cached_property
-    def _of_cells(self) -> Plan:
-        """The plan for the kernel whose anchors are all cells of the window."""
-        kernel = self.problem.kernel
-        cells = np.indices(kernel.spatial_window).reshape(kernel.n_dims, -1).T
-        mode = "separate" if kernel.interpolates_channels else kernel.channel_mode
-        every = InterpolatedKernel(cells, kernel.spatial_window, "dilated", channel_mode=mode)
-        return plan_problem(replace(self.problem, kernel=every))
+    def _filling(self) -> Filling:
+        return filling_for(self.problem.kernel, self.path)
 
-    def _inputs(self, x: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        x = self._as_planned("x", x, self.problem.x_shape)
-        return x, self._as_planned("weights", weights, self.problem.weights_shape)
+    def _linear(
+        self, grad_y: FloatArray, x: FloatArray | None, weights: FloatArray | None
+    ) -> tuple[FloatArray | None, FloatArray | None]:
+        """Return the gradients by x, given weights, and by what the path takes, given x with its channels summed."""
+        kernels, by_x, by_kernels = None, None, None
+        if weights is not None:
+            kernels, by_x = self._kernels(weights), np.empty(self.problem.summed.x_shape, self.problem.dtype)
+        if hasattr(self._module, "gradients"):
+            return by_x, self._run("gradients", grad_y, x, kernels, by_x)
+        if by_x is not None:
+            self._run("grad_x", grad_y, kernels, by_x)
+        if x is not None:
+            by_kernels = self._run(f"grad_{self._module.TAKES}", grad_y, x)
+        return by_x, by_kernels
+
+    def _pull_back(self, by_dense: FloatArray, weights: FloatArray, wrt: Sequence[str]) -> Gradients:
+        """Return the gradients by weights, positions and widths from the one by the dense kernels, in float64."""
+        bank = weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
+        return pull_back(self._filling, by_dense, bank, self.problem.dtype, wrt)
 
     def _as_planned(self, name: str, array: FloatArray, shape: tuple[int, ...]) -> FloatArray:
         if array.shape != shape:
@@ -184,7 +229,14 @@ class Plan:
         return plan_problem, (self.problem, self.asked_for)
 
     def __str__(self) -> str:
-        lines = [repr(self.problem), f"path: {self.path}  (cost model: {self.machine.name})"]
+        filling, count = self._filling, n_kernels(self.problem)
+        own = _seconds(filling.seconds(count, self.problem.dtype, self.machine))
+        lines = [
+            repr(self.problem),
+            f"path: {self.path}  (cost model: {self.machine.name})",
+            f"A: {filling.name}, {own} a call where dense kernels are made, "
+            f"{filling.peak_bytes(count) / 2**20:.1f} MiB, of it {filling.nbytes / 2**20:.1f} MiB kept",
+        ]
         for candidate in self.candidates:
             if candidate.cost is None:
                 lines.append(f"  {candidate.path:10} {candidate.why_not}")
@@ -202,18 +254,6 @@ class Plan:
         return "\n".join(lines)
 
 
-def _each_gradient(
-    path: Any, state: Any, grad_y: FloatArray, x: FloatArray | None, bank: FloatArray, wrt: Sequence[str]
-) -> dict[str, FloatArray]:
-    """Return the gradients that `wrt` names, one after another, for a path whose gradients share no work."""
-    found = {}
-    if "x" in wrt:
-        found["x"] = path.grad_x(state, grad_y, bank)
-    if "weights" in wrt:
-        found["weights"] = path.grad_weights(state, grad_y, x)
-    return found
-
-
 def _seconds(value: float) -> str:
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if value >= scale:
@@ -221,7 +261,6 @@ def _seconds(value: float) -> str:
     return f"{value / 1e-9:.3g} ns"
 
 
-@functools.lru_cache(maxsize=512)
 def plan_problem(problem: Problem, path: str = "auto") -> Plan:
     """Return the plan of a problem: the cheapest path that meets its accuracy and memory, or the one named.
 
@@ -235,7 +274,35 @@ def plan_problem(problem: Problem, path: str = "auto") -> Plan:
     """
     if path != "auto" and path not in PATHS:
         raise ValueError(f"`path` must be 'auto' or one of {', '.join(sorted(PATHS))}, got {path!r}.")
-    rows = {name: _judge(name, problem) for name in PATHS}
+    machine = current_machine()
+    return _PLANS.get((problem, path, machine), lambda: _make_plan(problem, path, tuple(PATHS), machine))
+
+
+def plan_engine(problem: Problem) -> Plan:
+    """Return the plan of a problem whose dense kernels are given: the cheapest path that takes these.
+
+    Raises
+    ------
+    ValueError
+        If no engine can serve.
+    """
+    machine = current_machine()
+    return _PLANS.get((problem, "engine", machine), lambda: _make_plan(problem, "auto", ENGINES, machine))
+
+
+def bytes_of_plan(key: object, plan: Plan) -> int:
+    """Return the bytes that a plan holds beside its state."""
+    kernel = plan.problem.kernel
+    return 4096 + kernel.nbytes + kernel.structure.support.nbytes
+
+
+_PLANS: Cache[tuple[Problem, str, Machine], Plan] = Cache(512, 64 * 2**20, bytes_of_plan)
+_STATES: Cache[object, Any] = Cache(512, 256 * 2**20, lambda key, state: bytes_held(state))
+"""What plans keep between calls: tables, by plan."""
+
+
+def _make_plan(problem: Problem, path: str, names: tuple[str, ...], machine: Machine) -> Plan:
+    rows = {name: _judge(name, problem, machine) for name in names}
     if path != "auto":
         if rows[path].why_not is not None:
             raise ValueError(f"`path`={path!r} cannot serve this problem: {rows[path].why_not}.")
@@ -248,19 +315,28 @@ def plan_problem(problem: Problem, path: str = "auto") -> Plan:
         chosen = min(served, key=lambda row: row.cost.seconds if row.cost else np.inf).path
     explained = [_explain(row, rows[chosen], forced=path != "auto") for row in rows.values()]
     explained.sort(key=lambda row: row.cost.seconds if row.cost else np.inf)
-    return Plan(problem, chosen, tuple(explained), path, current_machine())
+    return Plan(problem, chosen, tuple(explained), path, machine)
 
 
-def _judge(name: str, problem: Problem) -> Candidate:
+def cost_of(path: str, problem: Problem, machine: Machine) -> Cost:
+    """Return the predicted cost of a path, with that of the dense kernels that it takes."""
+    module, summed = PATHS[path], problem.summed
+    cost = module.cost(summed, machine, lambda: tuple(plan_engine(part).cost for part in module.parts(summed)))
+    if module.TAKES == "bank":
+        return cost
+    filling, count = filling_for(problem.kernel, path), n_kernels(problem)
+    seconds = cost.seconds + filling.seconds(count, problem.dtype, machine)
+    return Cost(seconds, cost.extra_bytes + filling.peak_bytes(count), cost.error)
+
+
+def _judge(name: str, problem: Problem, machine: Machine) -> Candidate:
     path = PATHS[name]
     why_not = path.supports(problem.summed)
     if why_not is not None:
         return Candidate(name, None, why_not)
     if problem.accuracy == "componentwise" and path.ACCURACY != "componentwise":
         return Candidate(name, None, f"its error is bounded by norms: accuracy='{path.ACCURACY}' unlocks it")
-    cost = path.cost(
-        problem.summed, current_machine(), lambda: tuple(plan_problem(part).cost for part in path.parts(problem.summed))
-    )
+    cost = cost_of(name, problem, machine)
     if problem.max_memory is not None and cost.extra_bytes > problem.max_memory:
         limit = f"it needs {cost.extra_bytes} bytes and max_memory is {problem.max_memory}"
         return Candidate(name, cost, f"{limit}: a larger max_memory unlocks it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,19 @@ import numpy as np
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.interpolation.base import Interpolator
 from interpolated_kernels.interpolation.grid import find_grid
-from interpolated_kernels.interpolation.tensor_product import AxisProduct, TensorProduct
+from interpolated_kernels.interpolation.local import LocalMatrix
+from interpolated_kernels.interpolation.tensor_product import (
+    AxisProduct,
+    Entries,
+    TensorProduct,
+    as_array,
+    rows_reached,
+)
 
 _SAME_PROFILE = 2.0**-50
+
+_ALIKE = 2.0**-20
+"""Profiles are sought among those whose middle entries, cut to multiples of this, are neighbours."""
 
 _NOTHING = 2.0**-960
 """Shares so small that no weight lifts them into sight: they say nothing about cancelling."""
@@ -22,14 +33,24 @@ _NOTHING = 2.0**-960
 class Columns:
     """A 1-D matrix by its columns: column j is `profiles[classes[j]]`, shifted by `shifts[j]` cells."""
 
-    matrix: FloatArray
-    """`(cells, columns)`."""
+    entries: Entries
+    """`(cells, columns)`, whole or by the few entries of its rows."""
     profiles: tuple[FloatArray, ...]
     """One a class, without zeros at its ends."""
     classes: IntArray
     """`(columns,)` int."""
     shifts: IntArray
     """`(columns,)` int, cells."""
+
+    @property
+    def matrix(self) -> FloatArray:
+        """The whole matrix `(cells, columns)`."""
+        return as_array(self.entries)
+
+    @functools.cached_property
+    def reached(self) -> BoolArray:
+        """Which cells some column reaches: `(cells,)` bool."""
+        return rows_reached(self.entries)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +71,8 @@ class LocalBasis(Columns):
         The largest ratio of an entry of `abs(matrix) @ abs(transform)` to that of `abs(matrix @ transform)`; infinite
         where the latter alone is 0.
         """
-        exact, sizes = np.abs(self.matrix @ self.transform), np.abs(self.matrix) @ np.abs(self.transform)
+        matrix = self.matrix
+        exact, sizes = np.abs(matrix @ self.transform), np.abs(matrix) @ np.abs(self.transform)
         counted = sizes > _NOTHING
         with np.errstate(divide="ignore"):
             return float(np.max(sizes[counted] / exact[counted], initial=1.0))
@@ -62,8 +84,8 @@ class LocalBasis(Columns):
         That is, half the columns times the amplification are at most the cells: a product meets half of its sum's
         roundings on average. Positions and window alone decide it.
         """
-        n_reaching = int(np.count_nonzero(self.matrix.any(axis=0)))
-        return self.amplification * n_reaching <= 2 * len(self.matrix)
+        n_reaching = sum(len(self.profiles[index]) > 0 for index in self.classes.tolist())
+        return self.amplification * n_reaching <= 2 * self.entries.shape[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +106,7 @@ class Factors:
     @property
     def grid_shape(self) -> tuple[int, ...]:
         """The number of anchors along every axis."""
-        return tuple(axis.matrix.shape[1] for axis in self.axes)
+        return tuple(axis.entries.shape[1] for axis in self.axes)
 
     @property
     def anchor_classes(self) -> IntArray:
@@ -114,6 +136,11 @@ class Structure:
     support: BoolArray
     """`(sets, *window)` bool: the cells that some anchor can reach, one mask where all position sets have the same."""
 
+    @functools.cached_property
+    def reaches_all(self) -> bool:
+        """Whether every cell of every position set is reached."""
+        return bool(self.support.all())
+
     @property
     def separable(self) -> bool:
         """Whether the interpolation matrix is a product of one matrix an axis."""
@@ -133,10 +160,6 @@ def find_factors(interpolator: Interpolator, position_sets: FloatArray, window: 
     return Factors(tuple(_axis_factors(product) for product in interpolator.axis_products(grid, window)), grid.order)
 
 
-def _is_same(one: FloatArray, other: FloatArray) -> bool:
-    return len(one) == len(other) and bool((abs(one - other) <= _SAME_PROFILE).all())
-
-
 def _axis_factors(product: AxisProduct) -> AxisFactors:
     basis = None
     if product.basis is not None and product.transform is not None:
@@ -144,16 +167,36 @@ def _axis_factors(product: AxisProduct) -> AxisFactors:
     return AxisFactors(product.matrix, *_find_classes(product.matrix), basis)
 
 
-def _find_classes(matrix: FloatArray) -> tuple[tuple[FloatArray, ...], IntArray, IntArray]:
-    """Return profiles, equal within 2^-50, and the class and shift of every column of a 1-D matrix."""
+def _find_classes(entries: Entries) -> tuple[tuple[FloatArray, ...], IntArray, IntArray]:
+    """Return profiles, equal within 2^-50, and the class and shift of every column of a 1-D matrix.
+
+    A column is compared with the profiles of its length whose middle is close, so that a thousand classes take no
+    longer than their columns.
+    """
     profiles: list[FloatArray] = []
+    alike: dict[tuple[int, int], list[int]] = {}
     classes, shifts = [], []
-    for column in matrix.T:
-        cells = np.flatnonzero(column)
-        profile = column[cells[0] : cells[-1] + 1] if cells.size else np.zeros(0)
-        index = next((i for i, other in enumerate(profiles) if _is_same(other, profile)), len(profiles))
+    for shift, profile in _profiles(entries):
+        middle = float(profile[len(profile) // 2]) if len(profile) else 0.0
+        key = int(np.floor(middle / _ALIKE))
+        near = sorted(index for own in (key - 1, key, key + 1) for index in alike.get((len(profile), own), []))
+        index = next((i for i in near if (abs(profiles[i] - profile) <= _SAME_PROFILE).all()), len(profiles))
         if index == len(profiles):
             profiles.append(profile)
+            alike.setdefault((len(profile), key), []).append(index)
         classes.append(index)
-        shifts.append(int(cells[0]) if cells.size else 0)
+        shifts.append(shift)
     return tuple(profiles), np.array(classes), np.array(shifts)
+
+
+def _profiles(entries: Entries) -> Iterator[tuple[int, FloatArray]]:
+    """Yield for every column its first cell and its entries from there, without zeros at the ends."""
+    if isinstance(entries, LocalMatrix):
+        for cells, values in entries.by_column():
+            profile = np.zeros(int(cells.max() - cells.min()) + 1 if cells.size else 0)
+            np.add.at(profile, cells - cells.min(initial=len(entries.values)), values)
+            yield int(cells.min()) if cells.size else 0, profile
+        return
+    for column in entries.T:
+        cells = np.flatnonzero(column)
+        yield (int(cells[0]), column[cells[0] : cells[-1] + 1]) if cells.size else (0, np.zeros(0))

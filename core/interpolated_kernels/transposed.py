@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, as_floats, check_out, compute_dtype, for_loops, result_dtype
+from interpolated_kernels.arrays import (
+    FloatArray,
+    as_floats,
+    as_result,
+    check_out,
+    compute_dtype,
+    for_loops,
+    give_back,
+    result_dtype,
+)
 from interpolated_kernels.convolution import plan_for
 from interpolated_kernels.densify import Gradients, check_wrt
 from interpolated_kernels.geometry import as_padding, per_axis
@@ -78,12 +87,9 @@ def conv_transpose(
     )  # fmt: skip
     shape = _shape_of(x.shape, weights.shape, plan)
     check_out(out, shape, dtype, x, weights)
-    y = plan.transpose(_as_planned(x, plan, dtype), _as_weights(weights, plan, dtype))
-    y = y.reshape(shape).astype(dtype, copy=False)
-    if out is None:
-        return y
-    out[...] = y
-    return out
+    given = as_result(out, plan.problem.x_shape, plan.problem.dtype)
+    y = plan.transpose(_as_planned(x, plan, dtype), _as_weights(weights, plan, dtype), given)
+    return give_back(y, out, given, shape, dtype)
 
 
 def conv_transpose_backward(

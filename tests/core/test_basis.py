@@ -64,13 +64,11 @@ def test_chunks_of_samples(name, monkeypatch):
         problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, **case.options).problem.summed
         one_map = PATHS["basis"]._map_bytes(problem)
         monkeypatch.setattr("interpolated_kernels.paths.basis._BYTES_OF_MAPS", n_samples * one_map)
-        ik.planning.plan_problem.cache_clear()
-        ik.convolution._plan.cache_clear()
+        ik.clear_caches()
         assert PATHS["basis"].parts(problem)[0].batch == n_samples
         for quantity, actual in case.results(**OPTIONS).items():
             case.assert_matches(quantity, actual)
-    ik.planning.plan_problem.cache_clear()
-    ik.convolution._plan.cache_clear()
+    ik.clear_caches()
 
 
 def _with_more_filters(case):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
+from interpolated_kernels.filling import filling_of
 from interpolated_kernels.geometry import padded_index
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.paths import PATHS
@@ -73,13 +74,10 @@ def _bounds(case):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of at most 2000 cells, so that problems of a few thousand cells have several."""
-    plans = ik.planning.plan_problem, ik.convolution._plan
     monkeypatch.setattr("interpolated_kernels.paths.fourier_tiles._MOST_CELLS", 2000)
-    for cached in plans:
-        cached.cache_clear()
+    ik.clear_caches()
     yield
-    for cached in plans:
-        cached.cache_clear()
+    ik.clear_caches()
 
 
 def _enlarged(case):
@@ -177,17 +175,23 @@ def test_small_blocks(name, monkeypatch, small_tiles):
     case = LARGER[name]()
     problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, **OPTIONS, **case.options).problem.summed
     path = PATHS["fourier"]
-    plans = tuple(map(ik.planning.plan_problem, path.parts(problem)))
+    plans = tuple(map(ik.planning.plan_engine, path.parts(problem)))
     state = path.prepare(problem, plans)
     assert len(state.tiles.blocks) == problem.filters
     x = case.x
     if problem.channels != x.shape[1]:
         x = x.reshape(len(x), problem.channels, -1, *x.shape[2:]).sum(axis=2)
     bank = case.weights.reshape(problem.filters, -1, case.kernel.n_anchors)
-    grads = path.gradients(state, case.grad_y, x, bank, ("x", "weights"))
-    grad_x = np.repeat(grads["x"], case.x.shape[1] // problem.channels, axis=1)
-    results = {"y": path.forward(state, x, bank), "grad_x": grad_x}
-    results["grad_weights"] = grads["weights"].reshape(case.weights.shape)
+    filling = filling_of(case.kernel)
+    dense, y, grad_x = (
+        filling.apply(bank, problem.dtype),
+        np.empty(problem.y_shape, x.dtype),
+        np.empty(x.shape, x.dtype),
+    )
+    path.forward(state, x, dense, y)
+    grad_dense = path.gradients(state, case.grad_y, x, dense, grad_x)
+    results = {"y": y, "grad_x": np.repeat(grad_x, case.x.shape[1] // problem.channels, axis=1)}
+    results["grad_weights"] = filling.transpose(grad_dense, problem.dtype).reshape(case.weights.shape)
     assert_within_norms(case, results)
 
 

@@ -21,7 +21,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "interpolators.md"
 def _kappa(kernel):
     """The condition of what is solved: a spline's system; a tensor product's gaps between anchors; or nothing."""
     if isinstance(kernel.interpolator, SplineInterpolator):
-        return kernel.interpolator.system(kernel.positions).matrix(window_cells(kernel.window))[1]
+        return kernel.interpolator.system(kernel.positions).factors.condition
     if isinstance(kernel.interpolator, ik.TensorProduct):
         gaps = [np.diff(np.unique(column)) for column in kernel.positions.T]
         return 4.0 * np.prod([gap.max() / gap.min() for gap in gaps if gap.size])

@@ -172,7 +172,7 @@ def test_more_smoothing_bends_less_and_misses_more(order, exponent, more, seed):
         coefficients = residual / (sign * smoothing)
         energies.append(abs(coefficients @ (weights - residual)))
         misfits.append(np.linalg.norm(residual))
-        _, kappa = kernel.interpolator.system(positions).matrix(positions)
+        kappa = kernel.interpolator.system(positions).factors.condition
         rounding = 16 * kappa * U * np.abs(kernel.matrix).max() * np.abs(weights).sum()
         misfit_errors.append(rounding * np.sqrt(len(positions)))
         energy_errors.append(2 * rounding / smoothing * (np.abs(weights) + 2 * np.abs(residual)).sum())

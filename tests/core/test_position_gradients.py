@@ -95,7 +95,7 @@ def _has_trend(interpolator):
 
 def _kappa(interpolator, positions, window):
     if isinstance(interpolator, SplineInterpolator):
-        return interpolator.system(positions).matrix(window_cells(window))[1]
+        return interpolator.system(positions).factors.condition
     return 1.0
 
 

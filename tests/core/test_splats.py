@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
-from interpolated_kernels.splatting import profile_of
+from interpolated_kernels.filling.splats import profile_of
 
 ORACLE = np.load(Path(__file__).parent.parent / "oracles" / "splat.npz", allow_pickle=False)
 CASES = sorted({key.rsplit("/", 1)[0] for key in ORACLE.files})

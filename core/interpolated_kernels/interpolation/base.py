@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from interpolated_kernels.anchors import check_distinct
 from interpolated_kernels.arrays import BoolArray, FloatArray
+from interpolated_kernels.interpolation.local import LocalMatrix
 
 
 class Interpolator:
@@ -59,6 +61,18 @@ class Interpolator:
         """Return `A`: float64, `(prod(window), n)`, cells in C order."""
         raise NotImplementedError(f"{type(self).__name__} must define `matrix(positions, window, widths)`.")
 
+    def local_matrix(
+        self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
+    ) -> LocalMatrix | None:
+        """Return `A` by the few entries of its rows, where it has few; else None."""
+        return None
+
+    def rows_of(
+        self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
+    ) -> Callable[[FloatArray], FloatArray] | None:
+        """Return the function from `(k, d)` cells to their rows of `A` `(k, n)`, where these can be had alone."""
+        return None
+
     def matrix_vjp(
         self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
     ) -> tuple[FloatArray, FloatArray | None]:
@@ -87,6 +101,20 @@ class Interpolator:
             f"{type(self).__name__} must define `matrix_vjp(grad_matrix, positions, window, widths)` "
             "to have gradients by positions or widths."
         )
+
+    def kernels_vjp(
+        self,
+        grad_kernels: FloatArray,
+        weights: FloatArray,
+        positions: FloatArray,
+        window: tuple[int, ...],
+        widths: FloatArray | None,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return what `matrix_vjp` does, from the gradients `(kernels, cells)` of kernels of weights `(kernels, n)`.
+
+        The matrix' gradient is `grad_kernels^T weights`; a class that needs no array of its size overrides this.
+        """
+        return self.matrix_vjp(grad_kernels.T @ weights, positions, window, widths)
 
     def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray | None:
         """Return the window's mask of cells that some anchor can reach, or None where only the rows of `A` tell."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.interpolation.grid import locate
+from interpolated_kernels.interpolation.local import LocalMatrix
 from interpolated_kernels.interpolation.tensor_product import TensorProduct
 
 
@@ -56,20 +57,18 @@ class BSpline(TensorProduct):
         if self.degree < 0:
             raise ValueError(f"`degree` must be at least 0, got {self.degree}.")
 
-    def axis_matrix(self, coordinates: FloatArray, n_cells: int, axis: int) -> FloatArray:
+    def axis_matrix(self, coordinates: FloatArray, n_cells: int, axis: int) -> LocalMatrix:
         """Return at most `degree + 1` entries in every row, at the anchors around the cell."""
         n = len(coordinates)
         if n == 1:
-            return np.ones((n_cells, 1))
+            return LocalMatrix(np.zeros((n_cells, 1), np.intp), np.ones((n_cells, 1)), 1)
         left, share = locate(coordinates, n_cells)
         if self.degree % 2 == 0:  # a spline of even degree has its knots halfway between the anchors
             beyond = share >= 0.5
             left, share = left + beyond, share + 0.5 - beyond
-        matrix, rows = np.zeros((n_cells, n)), np.arange(n_cells)
-        for index, part in enumerate(_uniform_bsplines(share, self.degree)):
-            anchors = np.clip(left - self.degree // 2 + index, 0, n - 1)
-            matrix[rows, anchors] += part
-        return matrix
+        parts = np.stack(_uniform_bsplines(share, self.degree), axis=1)
+        anchors = np.clip((left - self.degree // 2)[:, None] + np.arange(self.degree + 1), 0, n - 1)
+        return LocalMatrix(anchors, parts, n)
 
 
 def _uniform_bsplines(share: FloatArray, degree: int) -> list[FloatArray]:

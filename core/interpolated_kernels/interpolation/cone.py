@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from interpolated_kernels.anchors import name_anchors
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, window_cells
+from interpolated_kernels.interpolation.local import blocks_of_cells
 
 _SMALLEST_COUNT = 1e-6
 
@@ -59,38 +61,74 @@ class Cone(Interpolator):
         if bad.size:
             raise AnchorError(f"`widths` must be positive for `cone`, whose radii they are: see {name_anchors(bad)}.")
 
+    def rows_of(
+        self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
+    ) -> Callable[[FloatArray], FloatArray]:
+        """Return the function to the cones at some cells, divided by how many meet there."""
+
+        def rows(cells: FloatArray) -> FloatArray:
+            values, counts, *_ = self._cones(cells, positions, window, widths)
+            return values / counts
+
+        return rows
+
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return the cones, divided by how many meet at a cell."""
-        values, counts, *_ = self._cones(positions, window, widths)
-        return values / counts
+        return self.rows_of(positions, window, widths)(window_cells(window))
 
     def matrix_vjp(
         self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
     ) -> tuple[FloatArray, FloatArray | None]:
         """Return the gradients by positions and by radii."""
-        values, counts, distances, radii = self._cones(positions, window, widths)
-        grad = np.where(values > 0, grad_matrix / counts, 0.0)
+        return self._gradients(grad_matrix, window_cells(window), positions, window, widths)
+
+    def kernels_vjp(
+        self,
+        grad_kernels: FloatArray,
+        weights: FloatArray,
+        positions: FloatArray,
+        window: tuple[int, ...],
+        widths: FloatArray | None,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return the same, block by block of cells."""
+        cells, by_position, by_width = window_cells(window), np.zeros_like(positions), np.zeros(len(positions))
+        for block in blocks_of_cells(len(cells), len(positions)):
+            grads = self._gradients(grad_kernels[:, block].T @ weights, cells[block], positions, window, widths)
+            by_position += grads[0]
+            by_width += grads[1]
+        return by_position, by_width
+
+    def _gradients(
+        self,
+        grad_rows: FloatArray,
+        cells: FloatArray,
+        positions: FloatArray,
+        window: tuple[int, ...],
+        widths: FloatArray | None,
+    ) -> tuple[FloatArray, FloatArray]:
+        values, counts, distances, radii = self._cones(cells, positions, window, widths)
+        grad = np.where(values > 0, grad_rows / counts, 0.0)
         grad_positions = np.empty_like(positions)
-        for axis, (offsets, scale) in enumerate(_offsets(positions, window)):
+        for axis, (offsets, scale) in enumerate(_offsets(cells, positions, window)):
             grad_positions[:, axis] = (grad * np.sign(offsets)).sum(axis=0) * scale / radii
         return grad_positions, (grad * distances).sum(axis=0) / radii**2
 
     def _cones(
-        self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
+        self, cells: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Return the cones `(cells, n)`, what each cell is divided by, the distances, and the radii `(n,)`."""
         radii = np.full(len(positions), self.radius) if widths is None else widths
-        distances = np.sum([np.abs(offsets) for offsets, _ in _offsets(positions, window)], axis=0)
+        distances = np.sum([np.abs(offsets) for offsets, _ in _offsets(cells, positions, window)], axis=0)
         values = np.maximum(1.0 - distances / radii, 0.0)
         if not self.normalized:
             return values, np.ones((1, 1)), distances, radii
         return values, (values > 0).sum(axis=1, keepdims=True) + _SMALLEST_COUNT, distances, radii
 
 
-def _offsets(positions: FloatArray, window: tuple[int, ...]) -> list[tuple[FloatArray, float]]:
+def _offsets(cells: FloatArray, positions: FloatArray, window: tuple[int, ...]) -> list[tuple[FloatArray, float]]:
     """Return for every axis the `(cells, n)` offsets in the cone's coordinates, and their scale to cells."""
-    scales = [2.0 / (cells - 1) if cells > 1 else 0.0 for cells in window]
+    scales = [2.0 / (count - 1) if count > 1 else 0.0 for count in window]
     return [
         (np.subtract.outer(along, centres) * scale, scale)
-        for along, centres, scale in zip(window_cells(window).T, positions.T, scales, strict=True)
+        for along, centres, scale in zip(cells.T, positions.T, scales, strict=True)
     ]

@@ -9,6 +9,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.interpolation.grid import locate
+from interpolated_kernels.interpolation.local import LocalMatrix
 from interpolated_kernels.interpolation.tensor_product import AxisMatrix, Linear, TensorProduct
 
 _SCALE = 64.0
@@ -56,18 +57,20 @@ class Cubic(TensorProduct):
             return hats
         gaps = np.diff(coordinates)
         transform = np.vstack([np.eye(len(coordinates)), _scaled_moments(gaps)])
-        return np.hstack([hats, _bulges(coordinates, gaps, n_cells)]), transform
+        return _with_bulges(hats, coordinates, gaps), transform
 
 
-def _bulges(coordinates: FloatArray, gaps: FloatArray, n_cells: int) -> FloatArray:
-    """Return what a scaled moment at each inner anchor adds to the cells: `(n_cells, n - 2)`."""
-    left, u = locate(coordinates, n_cells)
-    bulges, rows = np.zeros((n_cells, len(coordinates))), np.arange(n_cells)
+def _with_bulges(hats: LocalMatrix, coordinates: FloatArray, gaps: FloatArray) -> LocalMatrix:
+    """Return the hats, and behind them what a scaled moment at each inner anchor adds to the cells."""
+    left, u = locate(coordinates, len(hats.values))
+    columns, values, n = [hats.columns], [hats.values], len(coordinates)
     for node, shape in ((left, 2.0 - u), (left + 1, 1.0 + u)):
         inner = np.clip(node, 1, len(gaps) - 1)
         parts = gaps[left] / (gaps[inner - 1] + gaps[inner])
-        bulges[rows, node] = -_SCALE / 6.0 * parts**2 * u * (1.0 - u) * shape
-    return bulges[:, 1:-1]
+        is_inner = inner == node
+        columns.append(np.where(is_inner, n + node - 1, 0)[:, None])
+        values.append(np.where(is_inner, -_SCALE / 6.0 * parts**2 * u * (1.0 - u) * shape, 0.0)[:, None])
+    return LocalMatrix(np.hstack(columns), np.hstack(values), 2 * n - 2)
 
 
 def _scaled_moments(gaps: FloatArray) -> FloatArray:

@@ -10,8 +10,9 @@ import numpy as np
 from interpolated_kernels.anchors import name_anchors
 from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.errors import AnchorError
-from interpolated_kernels.interpolation.base import Interpolator, squared_distances, window_cells
-from interpolated_kernels.interpolation.scattered import nearest_matrix
+from interpolated_kernels.interpolation.base import Interpolator, window_cells
+from interpolated_kernels.interpolation.local import LocalMatrix
+from interpolated_kernels.interpolation.scattered import nearest_anchors
 from interpolated_kernels.interpolation.tensor_product import Linear
 
 _FLAT_LIMIT = 1e-8
@@ -62,8 +63,8 @@ class Delaunay(Interpolator):
             )
         return None
 
-    def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
-        """Return `A`: in every row the shares of the corners of the cell's triangle.
+    def local_matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> LocalMatrix:
+        """Return in every row the shares of the corners of the cell's triangle.
 
         Raises
         ------
@@ -72,19 +73,22 @@ class Delaunay(Interpolator):
         """
         order = np.lexsort(positions.T[::-1])
         ordered = positions[order]
-        matrix = np.empty((int(np.prod(window)), len(positions)))
         if positions.shape[1] == 1:
-            matrix[:, order] = Linear().axis_matrix(ordered[:, 0], window[0], 0)
+            found = Linear().axis_matrix(ordered[:, 0], window[0], 0)
         else:
-            matrix[:, order] = _shares(window_cells(window), ordered, order)
-        return matrix
+            found = _shares(window_cells(window), ordered, order)
+        return LocalMatrix(order[found.columns], found.values, len(positions))
+
+    def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
+        """Return `A`, as `local_matrix` has it."""
+        return self.local_matrix(positions, window, widths).dense()
 
     def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray:
         """Return the whole window."""
         return np.ones(window, dtype=bool)
 
 
-def _shares(cells: FloatArray, positions: FloatArray, names: FloatArray) -> FloatArray:
+def _shares(cells: FloatArray, positions: FloatArray, names: FloatArray) -> LocalMatrix:
     """Return the `(cells, n)` barycentric coordinates of cells, those of the nearest anchor outside the hull."""
     from scipy.spatial import Delaunay as Triangulation
     from scipy.spatial import QhullError
@@ -102,14 +106,15 @@ def _shares(cells: FloatArray, positions: FloatArray, names: FloatArray) -> Floa
             f"`positions` cannot be triangulated: anchor {names[dropped]} is too close to anchor {names[kept]} for "
             "their extent. Move them apart, or use `voronoi` or `inverse_distance`."
         )
-    squared = squared_distances(cells, positions)
-    matrix = nearest_matrix(squared)
+    nearest, squared = nearest_anchors(cells, positions)
+    n_dims = cells.shape[1]
+    columns, values = np.repeat(nearest[:, None], n_dims + 1, axis=1), np.zeros((len(cells), n_dims + 1))
+    values[:, -1] = 1.0
     simplex = triangulation.find_simplex(cells)
-    inside = np.flatnonzero((simplex >= 0) & (squared.min(axis=1) > 0))  # at an anchor the nearest is exact
-    simplex, n_dims = simplex[inside], cells.shape[1]
+    inside = np.flatnonzero((simplex >= 0) & (squared > 0))  # at an anchor the nearest is exact
+    simplex = simplex[inside]
     transform = triangulation.transform[simplex]
     shares = np.einsum("cij,cj->ci", transform[:, :n_dims], cells[inside] - transform[:, n_dims])
-    matrix[inside] = 0.0
-    matrix[inside[:, None], triangulation.simplices[simplex, :n_dims]] = shares
-    matrix[inside, triangulation.simplices[simplex, n_dims]] = 1.0 - shares.sum(axis=1)
-    return matrix
+    columns[inside] = triangulation.simplices[simplex]
+    values[inside] = np.column_stack([shares, 1.0 - shares.sum(axis=1)])
+    return LocalMatrix(columns, values, len(positions))

@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from interpolated_kernels.anchors import name_anchors
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator
+from interpolated_kernels.interpolation.local import LocalMatrix
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,19 @@ class Dilated(Interpolator):
             )
         return None
 
+    def local_matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> LocalMatrix:
+        """Return a single 1 in the row of every anchor's cell, and nothing in the others."""
+        cells = np.ravel_multi_index(tuple(positions.astype(np.intp).T), window)
+        columns, values = np.zeros((int(np.prod(window)), 1), np.int32), np.zeros((int(np.prod(window)), 1))
+        columns[cells, 0], values[cells] = np.arange(len(positions)), 1.0
+        return LocalMatrix(columns, values, len(positions))
+
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return a single 1 in every column, at the anchor's cell."""
-        cells = np.ravel_multi_index(tuple(positions.astype(np.intp).T), window)
-        matrix = np.zeros((int(np.prod(window)), len(positions)))
-        matrix[cells, np.arange(len(positions))] = 1.0
-        return matrix
+        return self.local_matrix(positions, window, widths).dense()
+
+    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray:
+        """Return the anchors' cells."""
+        mask = np.zeros(window, dtype=bool)
+        mask[tuple(positions.astype(np.intp).T)] = True
+        return mask

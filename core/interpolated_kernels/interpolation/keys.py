@@ -9,6 +9,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.interpolation.grid import locate
+from interpolated_kernels.interpolation.local import LocalMatrix
 from interpolated_kernels.interpolation.tensor_product import TensorProduct
 
 
@@ -43,20 +44,19 @@ class Keys(TensorProduct):
     constants: ClassVar[bool] = True
     needs_uniform_grid: ClassVar[bool] = True
 
-    def axis_matrix(self, coordinates: FloatArray, n_cells: int, axis: int) -> FloatArray:
+    def axis_matrix(self, coordinates: FloatArray, n_cells: int, axis: int) -> LocalMatrix:
         """Return at most four entries in every row, at the neighbours of the cell."""
         n = len(coordinates)
         if n == 1:
-            return np.ones((n_cells, 1))
+            return LocalMatrix(np.zeros((n_cells, 1), np.intp), np.ones((n_cells, 1)), 1)
         left, t = locate(coordinates, n_cells)
         s = 1.0 - t
-        extended, rows = np.zeros((n_cells, n + 2)), np.arange(n_cells)
         # The formula's factors at |t| + 1, |t|, |s| and |s| + 1: they are 0 at the anchors without rounding.
         parts = -0.5 * t * s * s, s * (1.0 + t - 1.5 * t * t), t * (1.0 + s - 1.5 * s * s), -0.5 * t * t * s
-        for neighbour, part in enumerate(parts):
-            extended[rows, left + neighbour] = part
+        values, columns = np.stack(parts, axis=1), left[:, None] + np.arange(-1, 3)
         rule = np.array([3.0, -3.0, 1.0] if n > 2 else [2.0, -1.0])
-        matrix = extended[:, 1:-1].copy()
-        matrix[:, : len(rule)] += np.multiply.outer(extended[:, 0], rule)
-        matrix[:, n - len(rule) :] += np.multiply.outer(extended[:, -1], rule[::-1])
-        return matrix
+        first, last = left == 0, left == n - 2
+        values[first, 1 : 1 + len(rule)] += np.multiply.outer(parts[0][first], rule)
+        values[last, 3 - len(rule) : 3] += np.multiply.outer(parts[3][last], rule[::-1])
+        beyond = (columns < 0) | (columns >= n)
+        return LocalMatrix(np.where(beyond, 0, columns), np.where(beyond, 0.0, values), n)

@@ -108,8 +108,13 @@ class Polyharmonic(SplineInterpolator):
         powers = monomial_powers(axes.shape[1], self.degree)
         return SplineSystem(positions, _radial(self.order), powers, axes, self._diagonal())
 
-    def matrix_vjp(
-        self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
+    def kernels_vjp(
+        self,
+        grad_kernels: FloatArray,
+        weights: FloatArray,
+        positions: FloatArray,
+        window: tuple[int, ...],
+        widths: FloatArray | None,
     ) -> tuple[FloatArray, FloatArray | None]:
         """Return the gradient by positions, by the adjoint of the linear solve; None for widths.
 
@@ -129,7 +134,7 @@ class Polyharmonic(SplineInterpolator):
                 f"`positions` have no gradient here: {_shape(kept)} in {n_dims} dimensions, and the smallest step out "
                 "of their span changes the kernel's linear trend at once. Move an anchor off, add one, or use degree=0."
             )
-        return super().matrix_vjp(grad_matrix, positions, window, widths)
+        return super().kernels_vjp(grad_kernels, weights, positions, window, widths)
 
     def _diagonal(self) -> float:
         order = self.order

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from interpolated_kernels.arrays import BoolArray, FloatArray
+from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.interpolation.base import Interpolator, squared_distances, window_cells
+from interpolated_kernels.interpolation.local import LocalMatrix, blocks_of_cells
+
+_NEIGHBOURS = 8
+_NEARLY_EQUAL = 1.0 + 1e-9
 
 
-def nearest_matrix(squared: FloatArray) -> FloatArray:
-    """Return the `(cells, n)` matrix with a 1 at every row's smallest distance, the one listed first of equals."""
-    return np.eye(squared.shape[1])[squared.argmin(axis=1)]
+def nearest_anchors(cells: FloatArray, positions: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Return for every cell its nearest anchor, the one listed first of equals, and the squared distance."""
+    from scipy.spatial import cKDTree
+
+    count = min(_NEIGHBOURS, len(positions))
+    _, found = cKDTree(positions).query(cells, k=np.arange(1, count + 1))
+    found = np.sort(found, axis=1)  # `len(positions)` where a distance overflows
+    is_sure = found[:, -1] < len(positions)
+    found = np.minimum(found, len(positions) - 1)
+    squared = np.zeros(found.shape)
+    with np.errstate(over="ignore"):
+        for along, centres in zip(cells.T, positions.T, strict=True):
+            squared += np.square(along[:, None] - centres[found])
+    best = squared.argmin(axis=1)
+    nearest, distance = np.take_along_axis(found, best[:, None], 1)[:, 0], squared.min(axis=1)
+    if count < len(positions):  # there may be more equals than were asked for
+        is_sure &= squared.max(axis=1) > distance * _NEARLY_EQUAL
+    unsure = np.flatnonzero(~is_sure)
+    for block in blocks_of_cells(len(unsure), len(positions)):
+        every = squared_distances(cells[unsure[block]], positions)
+        nearest[unsure[block]], distance[unsure[block]] = every.argmin(axis=1), every.min(axis=1)
+    return nearest, distance
 
 
 @dataclass(frozen=True)
@@ -33,9 +57,14 @@ class Voronoi(Interpolator):
     constants: ClassVar[bool] = True
     distinct: ClassVar[bool] = True
 
+    def local_matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> LocalMatrix:
+        """Return a single 1 in every row."""
+        nearest, _ = nearest_anchors(window_cells(window), positions)
+        return LocalMatrix(nearest[:, None], np.ones((len(nearest), 1)), len(positions))
+
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return a single 1 in every row."""
-        return nearest_matrix(squared_distances(window_cells(window), positions))
+        return self.local_matrix(positions, window, widths).dense()
 
     def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray:
         """Return the whole window."""
@@ -79,9 +108,15 @@ class InverseDistance(Interpolator):
         if not (np.isfinite(self.power) and self.power > 0):
             raise ValueError(f"`power` must be finite and positive, got {self.power!r}.")
 
+    def rows_of(
+        self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
+    ) -> Callable[[FloatArray], FloatArray]:
+        """Return the function to the shares of the anchors in some cells."""
+        return lambda cells: self._shares(_finite_squared_distances(cells, positions))
+
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return the shares of the anchors in every cell."""
-        return self._shares(_finite_squared_distances(window_cells(window), positions))
+        return self.rows_of(positions, window, widths)(window_cells(window))
 
     def matrix_vjp(
         self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
@@ -92,16 +127,32 @@ class InverseDistance(Interpolator):
         cell at an anchor adds nothing: for powers above 1 that is its derivative, at 1 the mean of the one-sided ones,
         and below 1, where the cusp has none, and for coincident anchors, which would part, a choice.
         """
-        cells = window_cells(window)
+        return self._gradient(grad_matrix, window_cells(window), positions), None
+
+    def kernels_vjp(
+        self,
+        grad_kernels: FloatArray,
+        weights: FloatArray,
+        positions: FloatArray,
+        window: tuple[int, ...],
+        widths: FloatArray | None,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return the same, block by block of cells."""
+        cells, total = window_cells(window), np.zeros_like(positions)
+        for block in blocks_of_cells(len(cells), len(positions)):
+            total += self._gradient(grad_kernels[:, block].T @ weights, cells[block], positions)
+        return total, None
+
+    def _gradient(self, grad_rows: FloatArray, cells: FloatArray, positions: FloatArray) -> FloatArray:
         squared = _finite_squared_distances(cells, positions)
         shares, nearest = self._shares(squared), squared.argmin(axis=1)[:, None]
         # From the nearest anchor's own entry, so that its term, close to 0 * infinity beside a cell, keeps its digits.
-        relative = grad_matrix - np.take_along_axis(grad_matrix, nearest, axis=1)
+        relative = grad_rows - np.take_along_axis(grad_rows, nearest, axis=1)
         pull = shares * (relative - (shares * relative).sum(axis=1, keepdims=True))
         apart = squared.min(axis=1, keepdims=True) > 0
         pull = np.divide(-self.power * pull, squared, out=np.zeros_like(pull), where=apart)
         axes = zip(positions.T, cells.T, strict=True)
-        return np.stack([np.einsum("cn,cn->n", pull, p[None, :] - x[:, None]) for p, x in axes], axis=1), None
+        return np.stack([np.einsum("cn,cn->n", pull, p[None, :] - x[:, None]) for p, x in axes], axis=1)
 
     def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray:
         """Return the whole window."""

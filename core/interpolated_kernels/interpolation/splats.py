@@ -56,6 +56,16 @@ class Splat(Interpolator):
             by_anchor = by_anchor / (by_anchor.sum(axis=1, keepdims=True) + _SMALLEST_SUM)
         return np.ascontiguousarray(by_anchor.T)
 
+    def sum_of_squares(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> float:
+        """Return the sum of the squares of all entries of `A`, from the profiles alone."""
+        values = [axis.values for axis in self._axes(positions, window, widths)]
+        squares = functools.reduce(np.multiply, [np.square(own).sum(axis=-1) for own in values])
+        if self.normalized:
+            squares = squares / np.square(
+                functools.reduce(np.multiply, [own.sum(axis=-1) for own in values]) + _SMALLEST_SUM
+            )
+        return float(squares.sum())
+
     def matrix_vjp(
         self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
     ) -> tuple[FloatArray, FloatArray | None]:

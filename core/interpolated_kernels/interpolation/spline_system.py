@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from interpolated_kernels.anchors import name_anchors
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, squared_distances, window_cells
+from interpolated_kernels.interpolation.local import blocks_of_cells
 
 _ROUNDING = 2.0**-53
 _CONDITION_LIMIT = 1e-4
@@ -45,36 +47,59 @@ class SplineSystem:
     diagonal: float
     """`g`, 0 where the spline goes through its anchors."""
 
-    def matrix(self, cells: FloatArray) -> tuple[FloatArray, float]:
-        """Return the spline of every unit weight at `(cells, d)` points, `(cells, n)`, and the system's condition."""
-        to_cells, between = self._distances(cells)
-        solution, condition = solve_equilibrated(self._left(between), self._right(cells, to_cells))
-        if not np.isfinite(solution).all():
-            condition = np.inf
-        return np.ascontiguousarray(solution[: len(self.positions)].T), condition
+    @functools.cached_property
+    def factors(self) -> Factors:
+        """The factorised system, for as long as this object lives."""
+        return factorise(self._left(self._between))
 
-    def matrix_vjp(self, grad_matrix: FloatArray, cells: FloatArray) -> tuple[FloatArray, float]:
-        """Return the `(n, d)` gradient by positions for a `(cells, n)` gradient by `matrix`, and the condition.
+    @functools.cached_property
+    def _between(self) -> FloatArray:
+        return squared_distances(self.positions, self.positions)
 
-        With `S X = R` the system for all cells, `A = X[:n]^T` and `S Y = [grad_matrix^T; 0]`: the gradient by `R` is
-        `Y` and by `S` is `-Y X^T`. Both solves share one factorisation. `axes` must be the identity.
+    @property
+    def n_unknowns(self) -> int:
+        """The coefficients of radial functions and monomials."""
+        return len(self.positions) + len(self.powers)
+
+    def functions(self, cells: FloatArray) -> FloatArray:
+        """Return the radial functions and monomials at `(k, d)` cells: `(k, n + m)`."""
+        squared = squared_distances(cells, self.positions)
+        return np.concatenate([self._values(squared), self._monomials(cells)], axis=1)
+
+    def rows(self, cells: FloatArray) -> FloatArray:
+        """Return the spline of every unit weight at `(k, d)` cells: their rows of `A`, `(k, n)`."""
+        solution = self.factors.solve(self.functions(cells).T)
+        return np.ascontiguousarray(solution[: len(self.positions)].T)
+
+    def coefficients(self, weights: FloatArray) -> FloatArray:
+        """Return `(kernels, n + m)` coefficients of the splines through weights `(kernels, n)`."""
+        right = np.zeros((self.n_unknowns, len(weights)))
+        right[: weights.shape[1]] = weights.T
+        return np.ascontiguousarray(self.factors.solve(right).T)
+
+    def solve(self, pulled: FloatArray) -> FloatArray:
+        """Return the anchors' part `(kernels, n)` of the solutions for right sides `(kernels, n + m)`."""
+        return np.asarray(self.factors.solve(np.ascontiguousarray(pulled.T))[: len(self.positions)].T)
+
+    def vjp(self, grad_kernels: FloatArray, weights: FloatArray, cells: FloatArray) -> FloatArray:
+        """Return the `(n, d)` gradient by positions, for the kernels' gradients `(kernels, cells)`.
+
+        A kernel is `F c` with `S c = [w; 0]`, `F` being the functions at the cells. With `S y = F^T g` its gradient is
+        that of `F` and `S` under `g c^T` and `-y c^T`: no array of cells x anchors outlives a block of cells. `axes`
+        must be the identity.
         """
-        n, n_cells = len(self.positions), len(cells)
-        to_cells, between = self._distances(cells)
-        right = np.zeros((n + len(self.powers), 2 * n_cells))
-        right[:, :n_cells] = self._right(cells, to_cells)
-        right[:n, n_cells:] = grad_matrix.T
-        solution, condition = solve_equilibrated(self._left(between), right)
-        solved, adjoint = solution[:, :n_cells], solution[:, n_cells:]
-        by_left = -adjoint @ solved.T
+        n, coefficients = len(self.positions), self.coefficients(weights)
+        pulled, grad = np.zeros((self.n_unknowns, len(weights))), np.zeros_like(self.positions)
+        for block in blocks_of_cells(len(cells), self.n_unknowns):
+            squared, own = squared_distances(cells[block], self.positions), grad_kernels[:, block]
+            values = np.concatenate([self._values(squared), self._monomials(cells[block])], axis=1)
+            pulled += values.T @ own.T
+            pull = (own.T @ coefficients[:, :n]) * self.radial.slope(squared)
+            grad += self._gradient_by_distances(pull, cells[block])
+        by_left = -self.factors.solve(pulled) @ coefficients
         by_left = by_left + by_left.T  # each entry depends on two anchors, and has a twin across the diagonal
-        grad = self._gradient_by_distances(adjoint[:n].T * self.radial.slope(to_cells), cells)
-        grad += self._gradient_by_distances(by_left[:n, :n] * self.radial.slope(between), self.positions)
-        return grad + self._gradient_by_monomials(by_left[:n, n:]), condition
-
-    def _distances(self, cells: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the squared distances of the anchors from the cells, and from each other."""
-        return squared_distances(cells, self.positions), squared_distances(self.positions, self.positions)
+        grad += self._gradient_by_distances(by_left[:n, :n] * self.radial.slope(self._between), self.positions)
+        return grad + self._gradient_by_monomials(by_left[:n, n:])
 
     def _left(self, squared: FloatArray) -> FloatArray:
         n = len(self.positions)
@@ -85,9 +110,6 @@ class SplineSystem:
         left[:n, n:] = tail
         left[n:, :n] = tail.T
         return left
-
-    def _right(self, cells: FloatArray, squared: FloatArray) -> FloatArray:
-        return np.concatenate([self._values(squared), self._monomials(cells)], axis=1).T
 
     def _values(self, squared: FloatArray) -> FloatArray:
         with np.errstate(over="ignore", invalid="ignore"):  # the condition tells
@@ -122,6 +144,32 @@ class SplineInterpolator(Interpolator):
         """Return the equations for `(n, d)` positions."""
         raise NotImplementedError(f"{type(self).__name__} must define `system(positions)`.")
 
+    def solved_system(self, positions: FloatArray) -> SplineSystem:
+        """Return the equations, factorised.
+
+        Raises
+        ------
+        AnchorError
+            If the condition estimate of the equilibrated system times 2^-53 is above 1e-4.
+        """
+        system = self.system(positions)
+        self._check_condition(system.factors.condition, positions)
+        return system
+
+    def rows_of(
+        self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
+    ) -> Callable[[FloatArray], FloatArray]:
+        """Return the function to the spline of every unit weight at some cells; raises as `matrix` does."""
+        system = self.solved_system(positions)
+
+        def rows(cells: FloatArray) -> FloatArray:
+            found = system.rows(cells)
+            if not np.isfinite(found).all():
+                self._check_condition(np.inf, positions)
+            return found
+
+        return rows
+
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return `A`: the spline of every unit weight, at every cell.
 
@@ -130,9 +178,7 @@ class SplineInterpolator(Interpolator):
         AnchorError
             If the condition estimate of the equilibrated system times 2^-53 is above 1e-4.
         """
-        matrix, condition = self.system(positions).matrix(window_cells(window))
-        self._check_condition(condition, positions)
-        return matrix
+        return self.rows_of(positions, window, widths)(window_cells(window))
 
     def matrix_vjp(
         self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
@@ -147,13 +193,22 @@ class SplineInterpolator(Interpolator):
         AnchorError
             As `matrix` does.
         """
-        grad, condition = self.system(positions).matrix_vjp(grad_matrix, window_cells(window))
-        self._check_condition(condition, positions)
-        return grad, None
+        return self.kernels_vjp(grad_matrix.T, np.eye(len(positions)), positions, window, widths)
+
+    def kernels_vjp(
+        self,
+        grad_kernels: FloatArray,
+        weights: FloatArray,
+        positions: FloatArray,
+        window: tuple[int, ...],
+        widths: FloatArray | None,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return the same for kernels of some weights, block by block of cells."""
+        return self.solved_system(positions).vjp(grad_kernels, weights, window_cells(window)), None
 
     def condition(self, positions: FloatArray, window: tuple[int, ...]) -> float:
         """Return the condition estimate of the equilibrated system, in the 1-norm; infinity where it is singular."""
-        return self.system(positions).matrix(window_cells(window)[:1])[1]
+        return self.system(positions).factors.condition
 
     def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray | None:
         """Return the whole window where rows of `A` sum to one; without a polynomial a row may be zero."""
@@ -182,19 +237,38 @@ def monomials(points: FloatArray, powers: IntArray) -> FloatArray:
     return np.prod(points[:, None, :] ** powers, axis=-1)
 
 
-def solve_equilibrated(left: FloatArray, right: FloatArray) -> tuple[FloatArray, float]:
-    """Solve the symmetric system `left` for every column of `right`; return the solution and the system's condition.
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """A symmetric system, equilibrated and factorised (LU with pivots), and its condition."""
+
+    lower_upper: FloatArray
+    pivots: IntArray
+    scale: FloatArray
+    condition: float
+    """LAPACK's 1-norm estimate for the scaled system; infinity for a singular one or one that is not finite."""
+
+    def solve(self, right: FloatArray) -> FloatArray:
+        """Return the solution for every column of `right`; NaN where there is none."""
+        from scipy.linalg import lapack
+
+        if not np.isfinite(self.condition):
+            return np.full(right.shape, np.nan)
+        solution, _ = lapack.dgetrs(self.lower_upper, self.pivots, right * self.scale[:, None])
+        return np.asarray(solution * self.scale[:, None])
+
+
+def factorise(left: FloatArray) -> Factors:
+    """Return the factors of the symmetric system `left`.
 
     Rows and columns are scaled alike by powers of two until every row's largest entry is near one, which leaves the
-    solution as it is. The condition is LAPACK's 1-norm estimate for the scaled system, infinity for a singular one or
-    one that is not finite.
+    solution as it is.
     """
     from scipy.linalg import lapack
 
-    singular = np.full(right.shape, np.nan), np.inf
+    scale = np.ones(len(left))
     if not np.isfinite(left).all():
-        return singular
-    sizes, scale = np.abs(left), np.ones(len(left))
+        return Factors(left, np.zeros(0, np.int32), scale, np.inf)
+    sizes = np.abs(left)
     for _ in range(4):
         largest = (sizes * scale).max(axis=1) * scale
         step = np.round(-np.log2(np.where(largest > 0, largest, 1.0)) / 2)
@@ -202,11 +276,12 @@ def solve_equilibrated(left: FloatArray, right: FloatArray) -> tuple[FloatArray,
             break
         scale *= 2.0**step
     scaled = left * scale[:, None] * scale[None, :]
-    factors, _, solution, info = lapack.dgesv(scaled, right * scale[:, None])
+    norm = np.abs(scaled).sum(axis=0).max()
+    lower_upper, pivots, info = lapack.dgetrf(scaled)
     if info > 0:
-        return singular
-    reciprocal, _ = lapack.dgecon(factors, np.abs(scaled).sum(axis=0).max(), norm="1")
-    return solution * scale[:, None], 1.0 / reciprocal if reciprocal > 0 else np.inf
+        return Factors(lower_upper, pivots, scale, np.inf)
+    reciprocal, _ = lapack.dgecon(lower_upper, norm, norm="1")
+    return Factors(lower_upper, pivots, scale, 1.0 / reciprocal if reciprocal > 0 else np.inf)
 
 
 def _nearest_pair(positions: FloatArray) -> tuple[int, int]:

@@ -11,16 +11,20 @@ import numpy as np
 from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.interpolation.base import Interpolator, kronecker
 from interpolated_kernels.interpolation.grid import Grid, check_uniform, find_grid, locate
+from interpolated_kernels.interpolation.local import LocalMatrix
 
-AxisMatrix: TypeAlias = FloatArray | tuple[FloatArray, FloatArray]
+Entries: TypeAlias = FloatArray | LocalMatrix
+"""A matrix, whole or by the few entries of its rows."""
+
+AxisMatrix: TypeAlias = Entries | tuple[Entries, FloatArray]
 """What `axis_matrix` returns: `(cells, n)`, or a local basis `(cells, m)` and a transform `(m, n)`."""
 
 
 class AxisProduct(NamedTuple):
     """One axis's matrix, and the local basis and transform whose product it is, if it was given as one."""
 
-    matrix: FloatArray
-    basis: FloatArray | None = None
+    matrix: Entries
+    basis: Entries | None = None
     transform: FloatArray | None = None
 
 
@@ -51,9 +55,10 @@ class TensorProduct(Interpolator):
 
         Returns
         -------
-        (n_cells, n) array, or a pair of arrays (n_cells, m) and (m, n)
-            The matrix; or, where its columns are long but combine few short functions, these functions and a small
-            transform, whose product is the matrix. The lattice path can then convolve with the functions.
+        (n_cells, n) array or `LocalMatrix`, or a pair of such a one (n_cells, m) and an array (m, n)
+            The matrix, by its rows' few entries where a long axis has many anchors; or, where its columns are long but
+            combine few short functions, these functions and a small transform, whose product is the matrix. The lattice
+            path can then convolve with the functions.
         """
         raise NotImplementedError(f"{type(self).__name__} must define `axis_matrix(coordinates, n_cells, axis)`.")
 
@@ -79,18 +84,24 @@ class TensorProduct(Interpolator):
 
     def _axis_product(self, coordinates: FloatArray, n_cells: int, axis: int) -> AxisProduct:
         given = self.axis_matrix(coordinates, n_cells, axis)
-        parts = [np.asarray(part, dtype=np.float64) for part in (given if isinstance(given, tuple) else (given,))]
+        parts = [
+            part if isinstance(part, LocalMatrix) else np.asarray(part, dtype=np.float64)
+            for part in (given if isinstance(given, tuple) else (given,))
+        ]
         shapes, n, m = [part.shape for part in parts], len(coordinates), parts[-1].shape[:1]
         if shapes != ([(n_cells, n)] if len(parts) == 1 else [(n_cells, *m), (*m, n)]):
             raise ValueError(
                 f"`axis_matrix` of {type(self).__name__} must return an array of shape {(n_cells, n)}, or a pair of "
                 f"shapes ({n_cells}, m) and (m, {n}), on axis {axis}; got {' and '.join(map(str, shapes))}."
             )
-        return AxisProduct(parts[0]) if len(parts) == 1 else AxisProduct(parts[0] @ parts[1], *parts)
+        if len(parts) == 1:
+            return AxisProduct(parts[0])
+        basis, transform = as_array(parts[0]), as_array(parts[1])
+        return AxisProduct(basis @ transform, parts[0], transform)
 
     def axis_matrices(self, grid: Grid, window: tuple[int, ...]) -> list[FloatArray]:
         """Return the matrix of every axis."""
-        return [product.matrix for product in self.axis_products(grid, window)]
+        return [as_array(product.matrix) for product in self.axis_products(grid, window)]
 
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return `A`, the Kronecker product of the axes' matrices with its columns in the anchors' own order."""
@@ -102,10 +113,18 @@ class TensorProduct(Interpolator):
 
     def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray:
         """Return the product of the axes' supports."""
-        reached: list[BoolArray] = [
-            np.asarray(matrix.any(axis=1)) for matrix in self.axis_matrices(find_grid(positions), window)
-        ]
-        return np.asarray(functools.reduce(np.multiply.outer, reached))
+        products = self.axis_products(find_grid(positions), window)
+        return np.asarray(functools.reduce(np.multiply.outer, [rows_reached(product.matrix) for product in products]))
+
+
+def as_array(entries: Entries) -> FloatArray:
+    """Return a whole matrix."""
+    return entries.dense() if isinstance(entries, LocalMatrix) else entries
+
+
+def rows_reached(entries: Entries) -> BoolArray:
+    """Return which rows of a matrix have an entry."""
+    return entries.reaches() if isinstance(entries, LocalMatrix) else np.asarray(entries.any(axis=1))
 
 
 @dataclass(frozen=True)
@@ -118,10 +137,13 @@ class Nearest(TensorProduct):
     exact: ClassVar[bool] = True
     constants: ClassVar[bool] = True
 
-    def axis_matrix(self, coordinates: FloatArray, n_cells: int, axis: int) -> FloatArray:
+    def axis_matrix(self, coordinates: FloatArray, n_cells: int, axis: int) -> LocalMatrix:
         """Return one 1 in every row, at the nearest coordinate."""
-        distances = np.abs(np.arange(n_cells)[:, None] - coordinates[None, :])
-        return np.eye(len(coordinates))[distances.argmin(axis=1)]
+        cells = np.arange(n_cells, dtype=np.float64)
+        right = np.clip(np.searchsorted(coordinates, cells), 1, max(len(coordinates) - 1, 1))
+        left, right = right - 1, np.minimum(right, len(coordinates) - 1)
+        nearer = np.where(np.abs(cells - coordinates[right]) < np.abs(cells - coordinates[left]), right, left)
+        return LocalMatrix(nearer[:, None], np.ones((n_cells, 1)), len(coordinates))
 
 
 @dataclass(frozen=True)
@@ -135,14 +157,10 @@ class Linear(TensorProduct):
     exact: ClassVar[bool] = True
     constants: ClassVar[bool] = True
 
-    def axis_matrix(self, coordinates: FloatArray, n_cells: int, axis: int) -> FloatArray:
+    def axis_matrix(self, coordinates: FloatArray, n_cells: int, axis: int) -> LocalMatrix:
         """Return at most two entries in every row, at the neighbours of the cell."""
         count = len(coordinates)
         if count == 1:
-            return np.ones((n_cells, 1))
+            return LocalMatrix(np.zeros((n_cells, 1), np.intp), np.ones((n_cells, 1)), 1)
         left, share = locate(coordinates, n_cells)
-        matrix = np.zeros((n_cells, count))
-        rows = np.arange(n_cells)
-        matrix[rows, left] = 1.0 - share
-        matrix[rows, left + 1] = share
-        return matrix
+        return LocalMatrix(np.stack([left, left + 1], axis=1), np.stack([1.0 - share, share], axis=1), count)

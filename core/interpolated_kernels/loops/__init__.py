@@ -14,13 +14,13 @@ from interpolated_kernels.loops.cpu_lattice import Taps as LatticeTaps
 from interpolated_kernels.loops.cpu_lattice_grad_x import Gathering, lattice_grad_x
 from interpolated_kernels.loops.cpu_lattice_gradient import lattice_grad_weights
 from interpolated_kernels.loops.cpu_lines import ROWS, AxisTable, Stage
-from interpolated_kernels.loops.cpu_mix import mix
+from interpolated_kernels.loops.cpu_matrices import dot, gather_entries, mix, spread_entries
 from interpolated_kernels.loops.cpu_spectra import add_correlations, convolve_spectra, correlate_spectra
 from interpolated_kernels.loops.cpu_splats import SPLATS
 from interpolated_kernels.loops.cpu_splats import Layout as SplatLayout
 from interpolated_kernels.loops.cpu_tiles import lanes_of
 from interpolated_kernels.loops.jit import cache_folder
-from interpolated_kernels.loops.threads import get_num_threads, layer, set_num_threads
+from interpolated_kernels.loops.threads import get_num_threads, layer, run_in_threads, set_num_threads
 
 __all__ = [
     "ROWS",
@@ -40,7 +40,9 @@ __all__ = [
     "cache_folder",
     "convolve_spectra",
     "correlate_spectra",
+    "dot",
     "gather",
+    "gather_entries",
     "get_num_threads",
     "job_of",
     "lanes_of",
@@ -52,5 +54,7 @@ __all__ = [
     "multiply_gradients",
     "pack",
     "pack_weights",
+    "run_in_threads",
     "set_num_threads",
+    "spread_entries",
 ]

@@ -8,10 +8,12 @@ serial loops unless its layer is fork-safe.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -76,6 +78,22 @@ def launch(parallel: Callable[..., Any], serial: Callable[..., Any], is_worth_it
         parallel(*arguments)
         if _layer is None and not numba.config.DISABLE_JIT:
             _layer = numba.threading_layer()
+
+
+Task = TypeVar("Task")
+
+
+def run_in_threads(function: Callable[[Task, int], None], tasks: Sequence[Task]) -> None:
+    """Call `function(task, workers)` for NumPy's and SciPy's own work, on as many threads as loops run on.
+
+    Where there are fewer tasks than threads they come one after another, with all threads as workers for each.
+    """
+    if _n_threads == 1 or len(tasks) < _n_threads:
+        for task in tasks:
+            function(task, _n_threads)
+        return
+    with ThreadPoolExecutor(_n_threads) as pool:
+        list(pool.map(function, tasks, itertools.repeat(1)))
 
 
 def _after_fork() -> None:

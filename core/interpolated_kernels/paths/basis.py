@@ -4,9 +4,9 @@ The dense kernel of a filter is the sum of its weights times the columns of the 
 
     y[f] = sum over channels c and anchors a of weights[f, c, a] * (x[c] convolved with column a).
 
-The first stage is a depthwise convolution with one filter an anchor, the second a convolution with a window of one
-cell; both are problems of their own, whose plans are parts of this one. The gradients are the stages' transposes, and
-the second stage's gradient by its weights is the gradient by the anchors' weights.
+The first stage is a depthwise convolution whose dense kernels are these columns, the second a convolution with a window
+of one cell, whose dense kernels are the weights; both are problems of their own, whose engines are parts of this one.
+The gradients are the stages' transposes, and the second stage's gradient by its kernels is the gradient by the weights.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorWarning
+from interpolated_kernels.filling import filling_of
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost
 
 ACCURACY = "componentwise"
+TAKES = "bank"
 SUMS_IN = None
 
 _BYTES_OF_MAPS = 16 * 2**20
@@ -87,8 +89,14 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     sample_bytes = _map_bytes(problem)
     y_bytes = sample_bytes // (problem.channels * problem.kernel.n_anchors) * problem.filters
     costs = parts()
-    seconds = sum(part.seconds for part in costs) + 2 * (sample_bytes + y_bytes) / machine.bytes_per_second
+    n, filling = problem.kernel.n_anchors, filling_of(_separate(problem.kernel))
+    seconds = (
+        sum(part.seconds for part in costs)
+        + filling.seconds(n, problem.dtype, machine)
+        + 2 * (sample_bytes + y_bytes) / machine.bytes_per_second
+    )
     extra = sample_bytes * _samples_of_chunk(problem) * 2 + sum(part.extra_bytes for part in costs)
+    extra += filling.peak_bytes(n)
     return Cost(seconds, extra, costs[0].error)
 
 
@@ -97,55 +105,55 @@ def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
     return State(problem, *parts)
 
 
-def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:
-    """Return y."""
-    weights = bank.reshape(state.mixing.problem.weights_shape)
+def forward(state: State, x: FloatArray, bank: FloatArray, out: FloatArray) -> None:
+    """Write y."""
+    columns, weights = _columns(state), _as_kernels(state, bank)
     if state.maps.problem.batch == len(x):
-        return np.asarray(state.mixing.forward(_maps(state, x), weights))
-    y = np.empty(state.problem.y_shape, x.dtype)
+        state.mixing.run_forward(state.maps.run_forward(x, columns), weights, out)
+        return
     for chunk in _chunks(state):
-        y[chunk] = state.mixing.forward(_maps(state, x[chunk]), weights)[: len(y[chunk])]
-    return y
+        y = state.mixing.run_forward(_maps(state, x[chunk], columns), weights)
+        out[chunk] = y[: len(out[chunk])]
 
 
-def grad_x(state: State, grad_y: FloatArray, bank: FloatArray) -> FloatArray:
-    """Return the gradient by x."""
-    maps, mixing = state.maps.problem, state.mixing.problem
-    grad = np.empty(state.problem.x_shape, grad_y.dtype)
+def grad_x(state: State, grad_y: FloatArray, bank: FloatArray, out: FloatArray) -> None:
+    """Write the gradient by x."""
     finite = np.isfinite(bank).all(axis=-1, keepdims=True)  # as in the dense kernel, one NaN reaches the whole support
-    weights = np.where(finite, bank, np.nan).reshape(mixing.weights_shape)
-    x, x_maps = np.zeros(maps.x_shape, grad.dtype), np.zeros(mixing.x_shape, grad.dtype)
+    columns, weights = _columns(state), _as_kernels(state, np.where(finite, bank, np.nan))
     for chunk in _chunks(state):
-        grad_maps = state.mixing.backward(_whole(grad_y[chunk], mixing.batch), x_maps, weights, ("x",)).x
-        grad[chunk] = state.maps.backward(grad_maps, x, _identity(state, grad.dtype), ("x",)).x[: len(grad[chunk])]
-    return grad
+        grad_maps = state.mixing.run_grad_x(_whole(grad_y[chunk], state.mixing.problem.batch), weights)
+        out[chunk] = state.maps.run_grad_x(grad_maps, columns)[: len(out[chunk])]
 
 
-def grad_weights(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+def grad_bank(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
     """Return the gradient by the bank `(filters, channels, n)`: the second stage's, chunks summed in float64."""
-    problem, mixing = state.problem, state.mixing.problem
+    problem, columns = state.problem, _columns(state)
     total = np.zeros((problem.filters, problem.channels_per_group, problem.kernel.n_anchors))
-    weights = np.zeros(mixing.weights_shape, x.dtype)
     for chunk in _chunks(state):
-        given = _whole(grad_y[chunk], mixing.batch)
-        grad = state.mixing.backward(given, _maps(state, x[chunk]), weights, ("weights",)).weights
-        grad = grad.reshape(total.shape)
+        given = _whole(grad_y[chunk], state.mixing.problem.batch)
+        grad = state.mixing.run_grad_dense(given, _maps(state, x[chunk], columns)).reshape(total.shape)
         # The dense kernel's gradient meets 0 * NaN in the columns of the other anchors.
         total += np.where(np.isfinite(grad).all(axis=-1, keepdims=True), grad, np.nan)
     return total
 
 
-def _maps(state: State, x: FloatArray) -> FloatArray:
+def _maps(state: State, x: FloatArray, columns: FloatArray) -> FloatArray:
     """Return x convolved with every anchor's basis function, `(samples of a chunk, channels * n, *out_spatial)`."""
-    maps = state.maps.problem
-    return np.asarray(state.maps.forward(_whole(x, maps.batch), _identity(state, x.dtype)))
+    return np.asarray(state.maps.run_forward(_whole(x, state.maps.problem.batch), columns))
 
 
-def _identity(state: State, dtype: Any) -> FloatArray:
-    """Return the weights of the first stage: in every channel, filter a is the dense kernel of anchor a alone."""
+def _columns(state: State) -> FloatArray:
+    """Return the dense kernels of the first stage: in every channel, filter a is the column of anchor a."""
     problem = state.maps.problem
-    eye = np.eye(problem.kernel.n_anchors, dtype=dtype)
-    return np.tile(eye, (problem.channels, 1)).reshape(problem.weights_shape)
+    n = problem.kernel.n_anchors
+    columns = filling_of(problem.kernel).apply(np.eye(n).reshape(n, 1, n), problem.dtype)
+    return np.concatenate([columns] * problem.channels)
+
+
+def _as_kernels(state: State, bank: FloatArray) -> FloatArray:
+    """Return the dense kernels of the second stage: the weights."""
+    problem = state.mixing.problem
+    return bank.reshape(problem.filters, problem.channels_per_group, *problem.window).astype(problem.dtype, copy=False)
 
 
 def _whole(samples: FloatArray, count: int) -> FloatArray:

@@ -45,12 +45,9 @@ def traffic(problem: Problem, machine: Machine) -> float:
     return 2 * outputs * np.dtype(problem.dtype).itemsize / machine.bytes_per_second
 
 
-def densifying(problem: Problem, machine: Machine) -> float:
-    """Return the seconds that the dense bank takes: in float64, by axes or by the whole matrix."""
-    factors, n_cells = problem.kernel.structure.factors, float(np.prod(problem.window))
-    pairs = problem.filters * problem.channels_per_group
-    work = sum(axis.matrix.shape[1] for axis in factors.axes) if factors else problem.kernel.n_anchors
-    return machine.call_seconds + pairs * n_cells * (work + 4) / machine.mixed_per_second
+def n_kernels(problem: Problem) -> int:
+    """Return how many kernels the bank has: one a filter, and a channel where these have weights of their own."""
+    return problem.filters * (problem.channels_per_group if problem.kernel.channel_mode == "separate" else 1)
 
 
 def no_parts(problem: Problem) -> tuple[Problem, ...]:

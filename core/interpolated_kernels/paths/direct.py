@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.densify import dense_in, gather_bank
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.paths.common import Cost, densifying, n_taps, no_parts, pad_transpose, tap_rate, traffic
+from interpolated_kernels.paths.common import Cost, n_taps, no_parts, pad_transpose, tap_rate, traffic
 from interpolated_kernels.paths.direct_layout import Buffer, Pass, State, axes_of, layout_of, samples_of_chunk
 from interpolated_kernels.paths.tap_blocks import TapBlocks
 
-__all__ = ["ACCURACY", "SUMS_IN", "cost", "forward", "grad_weights", "grad_x", "parts", "prepare", "supports"]
+__all__ = ["ACCURACY", "SUMS_IN", "TAKES", "cost", "forward", "grad_dense", "grad_x", "parts", "prepare", "supports"]
 
 ACCURACY = "componentwise"
+TAKES = "dense"
 SUMS_IN = None
 parts = no_parts
 
@@ -43,7 +43,7 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     seconds = 4 * machine.call_seconds + 8 * sample_bytes / itemsize / machine.bytes_per_second
     seconds += 1.25 * n_taps(problem) * whole / tap_rate(problem, machine, shares)
     seconds += machine.task_seconds * (problem.groups + 0.04 * vectors / min(4, problem.filters_per_group))
-    seconds += traffic(problem, machine) + densifying(problem, machine)
+    seconds += traffic(problem, machine)
     return Cost(
         seconds, sample_bytes * min(problem.batch, samples_of_chunk(sample_bytes)), f"componentwise, {problem.dtype}"
     )
@@ -54,26 +54,22 @@ def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
     return layout_of(problem)
 
 
-def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:
-    """Return y."""
+def forward(state: State, x: FloatArray, dense: FloatArray, out: FloatArray) -> None:
+    """Write y."""
     problem = state.problem
-    y = np.empty(problem.y_shape, x.dtype)
-    dense = dense_in(bank, problem.kernel, problem.dtype).reshape(-1)
-    weights = _pack_weights(state.forward.taps, dense)
+    weights = _pack_weights(state.forward.taps, dense.reshape(-1))
     for chunk in _chunks(state):
-        _gather(state.forward, state.x_buffer.pack(x[chunk]), state.x_buffer, problem.channels, weights, y[chunk])
-    return y
+        _gather(state.forward, state.x_buffer.pack(x[chunk]), state.x_buffer, problem.channels, weights, out[chunk])
 
 
-def grad_x(state: State, grad_y: FloatArray, bank: FloatArray) -> FloatArray:
-    """Return the gradient by x."""
-    dense = dense_in(bank, state.problem.kernel, state.problem.dtype)
+def grad_x(state: State, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
+    """Write the gradient by x."""
     finite = np.isfinite(dense)
     if finite.all():
-        return _grad_x_dense(state, grad_y, dense)
-    grad = _grad_x_dense(state, grad_y, np.where(finite, dense, 0))
-    grad[_grad_x_dense(state, np.ones_like(grad_y), (~finite).astype(dense.dtype)) > 0] = np.nan  # no product, no NaN
-    return grad
+        out[...] = _grad_x_dense(state, grad_y, dense)
+        return
+    out[...] = _grad_x_dense(state, grad_y, np.where(finite, dense, 0))
+    out[_grad_x_dense(state, np.ones_like(grad_y), (~finite).astype(dense.dtype)) > 0] = np.nan  # no product, no NaN
 
 
 def _grad_x_dense(state: State, grad_y: FloatArray, dense: FloatArray) -> FloatArray:
@@ -111,12 +107,12 @@ def _place(region: FloatArray, state: State) -> FloatArray:
     return pad_transpose(region.reshape(problem.batch, problem.channels, *problem.padded), problem)
 
 
-def grad_weights(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
-    """Return the gradient by the bank `(filters, channels, n)`, in float64."""
+def grad_dense(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+    """Return the gradient by the dense kernels `(filters, channels_per_group, *window)`, in float64."""
     from interpolated_kernels import loops
 
     problem, taps = state.problem, state.forward.taps
-    grad_dense = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
+    grad = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
     y_channel, y_plane, y_row = state.y_rows_buffer.steps
     for chunk in _chunks(state):
         samples = len(grad_y[chunk])
@@ -124,9 +120,9 @@ def grad_weights(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
         layout = layout._replace(y_start=(loops.ROWS_OF_TILE - 1) * y_row, y_plane=y_plane, y_row=y_row)
         packed_y, packed_x = state.y_rows_buffer.pack(grad_y[chunk]), state.x_buffer.pack(x[chunk])
         loops.multiply_gradients(
-            packed_y, packed_x, taps.offsets, taps.sources, taps.blocks, layout, taps.dense_step, grad_dense.reshape(-1)
+            packed_y, packed_x, taps.offsets, taps.sources, taps.blocks, layout, taps.dense_step, grad.reshape(-1)
         )
-    return gather_bank(grad_dense, problem.kernel)
+    return grad
 
 
 def _chunks(state: State) -> Iterator[slice]:

@@ -15,23 +15,23 @@ Source: Oppenheim and Schafer, "Discrete-Time Signal Processing", 2010, section 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.densify import dense_in
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.paths.common import Cost, densifying, traffic
-from interpolated_kernels.paths.fourier_gradients import InputGradient, Task, WeightsGradient, add_block, n_sums
+from interpolated_kernels.paths.common import Cost, traffic
+from interpolated_kernels.paths.fourier_gradients import DenseGradient, InputGradient, Task, add_block, n_sums
 from interpolated_kernels.paths.fourier_spectra import cells_of, spectra_of
-from interpolated_kernels.paths.fourier_state import Kernels, State, in_threads, is_safe, kernels_of, size_of
+from interpolated_kernels.paths.fourier_state import Kernels, State, is_safe, kernels_of, size_of
 from interpolated_kernels.paths.fourier_tiles import Block, tiles_of
 
 ACCURACY = "normwise"
+TAKES = "dense"
 SUMS_IN = None
 
 _LEAST_CELLS = 1024
@@ -62,7 +62,7 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     tiles = tiles_of(problem)
     itemsize = np.dtype(problem.dtype).itemsize
     seconds = machine.call_seconds + tiles.flops / (machine.fft_flops_per_second * 4 / itemsize)
-    seconds += traffic(problem, machine) + densifying(problem, machine)
+    seconds += traffic(problem, machine)
     spectra = tiles.n_cells * itemsize * max(block.n_filters for block in tiles.blocks) * problem.channels_per_group
     extra = spectra * (2 + n_sums(spectra)) + 4 * _BYTES_OF_TRANSFORMS
     return Cost(seconds, extra, f"normwise, {problem.dtype}")
@@ -73,30 +73,30 @@ def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
     return State(problem, tiles_of(problem), *parts)
 
 
-def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:
-    """Return y."""
+def forward(state: State, x: FloatArray, dense: FloatArray, out: FloatArray) -> None:
+    """Write y."""
+    from interpolated_kernels import loops
+
     problem, tiles = state.problem, state.tiles
-    dense, weights = dense_in(bank, problem.kernel, problem.dtype), bank.reshape(problem.weights_shape)
     if not np.isfinite(dense).all():
-        return np.asarray(state.whole_plan.forward(x, weights))
-    y = np.empty(problem.y_shape, problem.dtype)
+        state.whole_plan.run_forward(x, dense, out)
+        return
     tasks = list(itertools.product(range(problem.batch), tiles.indices))
     for block in tiles.blocks:
         kernels = kernels_of(state, dense, block)
 
         def run(task: Task, workers: int, block: Block = block, kernels: Kernels = kernels) -> None:
             sample, tile = task
-            outputs = tiles.outputs_of(y[sample], block.filters, tile)
+            outputs = tiles.outputs_of(out[sample], block.filters, tile)
             cells = tiles.cut(x[sample, block.channels], tile)
             if is_safe(state, problem.channels_per_group, size_of(cells, tiles.n_cells), kernels.size):
                 _convolve(state, cells, block, kernels, outputs, workers)
             else:
                 with np.errstate(invalid="ignore", over="ignore"):  # a thread's own: the caller's does not reach it
-                    exact = state.tile_plan.forward(tiles.cut(x[sample], tile)[None], weights)[0, block.filters]
+                    exact = state.tile_plan.run_forward(tiles.cut(x[sample], tile)[None], dense)[0, block.filters]
                 outputs[...] = exact[(slice(None), *map(slice, outputs.shape[1:]))]
 
-        in_threads(run, tasks)
-    return y
+        loops.run_in_threads(run, tasks)
 
 
 def _convolve(
@@ -117,38 +117,35 @@ def _convolve(
         outputs[first:last] = cells_of(mixed, shape, keep, workers)[chosen]
 
 
-def grad_x(state: State, grad_y: FloatArray, bank: FloatArray) -> FloatArray:
-    """Return the gradient by x."""
-    return gradients(state, grad_y, grad_y, bank, ("x",))["x"]
+def grad_x(state: State, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
+    """Write the gradient by x."""
+    gradients(state, grad_y, None, dense, out)
 
 
-def grad_weights(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
-    """Return the gradient by the bank `(filters, channels, n)`, in float64."""
-    nothing = np.zeros(state.problem.weights_shape, grad_y.dtype)
-    return gradients(state, grad_y, x, nothing, ("weights",))["weights"]
+def grad_dense(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+    """Return the gradient by the dense kernels `(filters, channels_per_group, *window)`, in float64."""
+    found = gradients(state, grad_y, x, None, None)
+    return np.zeros(0) if found is None else found
 
 
 def gradients(
-    state: State, grad_y: FloatArray, x: FloatArray, bank: FloatArray, wrt: Sequence[str]
-) -> dict[str, FloatArray]:
-    """Return the gradients that `wrt` names, from the same spectra of y's gradient; x counts for "weights" alone."""
-    problem = state.problem
-    by_x, by_weights, found = None, None, {}
-    if "x" in wrt:
-        dense = dense_in(bank, problem.kernel, problem.dtype)
-        weights = bank.reshape(problem.weights_shape)
+    state: State, grad_y: FloatArray, x: FloatArray | None, dense: FloatArray | None, out: FloatArray | None
+) -> FloatArray | None:
+    """Return the gradient by the dense kernels, given x, and write the one by x, given dense kernels and `out`.
+
+    Both from the same spectra of y's gradient.
+    """
+    by_x, by_dense = None, None
+    if dense is not None and out is not None:
         if np.isfinite(dense).all():
-            by_x = InputGradient(state, grad_y, weights, dense)
+            by_x = InputGradient(state, grad_y, dense, out)
         else:
-            nothing = np.zeros(problem.x_shape, grad_y.dtype)
-            found["x"] = state.whole_plan.backward(grad_y, nothing, weights, ("x",)).x
-    if "weights" in wrt:
-        by_weights = WeightsGradient(state, grad_y, x)
-    if by_x is not None or by_weights is not None:
+            state.whole_plan.run_grad_x(grad_y, dense, out)
+    if x is not None:
+        by_dense = DenseGradient(state, grad_y, x)
+    if by_x is not None or by_dense is not None:
         for block in state.tiles.blocks:
-            add_block(state, block, grad_y, by_x, by_weights)
+            add_block(state, block, grad_y, by_x, by_dense)
     if by_x is not None:
-        found["x"] = by_x.result()
-    if by_weights is not None:
-        found["weights"] = by_weights.result()
-    return found
+        by_x.finish()
+    return None if by_dense is None else by_dense.total

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.densify import gather_bank
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.paths.common import pad_transpose
 from interpolated_kernels.paths.fourier_spectra import cells_of, n_frequencies, spectra_of
-from interpolated_kernels.paths.fourier_state import Kernels, State, in_threads, is_safe, kernels_of, size_of
+from interpolated_kernels.paths.fourier_state import Kernels, State, is_safe, kernels_of, size_of
 from interpolated_kernels.paths.fourier_tiles import Block
 
 BYTES_OF_SUMS = 24 * 2**20
@@ -32,13 +31,14 @@ def n_sums(bytes_of_one: int) -> int:
 class InputGradient:
     """The gradient by x: tiles are added to it where they overlap."""
 
-    def __init__(self, state: State, grad_y: FloatArray, bank: FloatArray, dense: FloatArray) -> None:
+    def __init__(self, state: State, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
         problem = state.problem
-        self.state, self.grad_y, self.bank, self.dense = state, grad_y, bank, dense
+        self.state, self.grad_y, self.dense, self.out = state, grad_y, dense, out
         self.folds = problem.padding_mode != "zeros"
         spatial = problem.padded if self.folds else problem.spatial
         self.origin = (0,) * len(spatial) if self.folds else tuple(before for before, _ in problem.padding)
-        self.total = np.zeros((len(grad_y), problem.channels, *spatial), grad_y.dtype)
+        self.total = np.zeros((*out.shape[:2], *spatial), out.dtype) if self.folds else out
+        self.total[...] = 0
 
     def add(self, task: Task, block: Block, spectra: FloatArray | None, kernels: Kernels, workers: int) -> None:
         """Add a block's part of one tile; without spectra, by the plan for what is not finite."""
@@ -48,9 +48,8 @@ class InputGradient:
         keep = tuple(axis.reach for axis in self.state.tiles.axes)
         if spectra is None:
             given = exact_grad_y(self.state, self.grad_y, task, block)
-            nothing = np.zeros(self.state.tile_plan.problem.x_shape, given.dtype)
             with np.errstate(invalid="ignore", over="ignore"):
-                cells = self.state.tile_plan.backward(given, nothing, self.bank, ("x",)).x[0, block.channels]
+                cells = self.state.tile_plan.run_grad_x(given, self.dense)[0, block.channels]
                 self._add(sample, tile, block, cells[(slice(None), *map(slice, keep))])
             return
         mixed = np.empty((block.channels.stop - block.channels.start, spectra.shape[1]), spectra.dtype)
@@ -67,10 +66,11 @@ class InputGradient:
             of.append(slice(low - start, max(low, high) - start))
         target[tuple(into)] += cells[tuple(of)]
 
-    def result(self) -> FloatArray:
-        """Return the gradient by x."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            return pad_transpose(self.total, self.state.problem) if self.folds else self.total
+    def finish(self) -> None:
+        """Fold the padded cells' gradients into `out`."""
+        if self.folds:
+            with np.errstate(invalid="ignore", over="ignore"):
+                self.out[...] = pad_transpose(self.total, self.state.problem)
 
 
 @dataclass(eq=False)
@@ -79,7 +79,6 @@ class _Sum:
 
     spectra: FloatArray
     dense: FloatArray
-    bank: FloatArray
     n_tiles: int = 0
 
     def add(self, x: FloatArray, grad_y: FloatArray, block: Block, state: State, workers: int) -> None:
@@ -105,28 +104,24 @@ class _Sum:
 
 
 @dataclass(eq=False)
-class WeightsGradient:
-    """The gradient by the bank: by the dense kernels from spectra, by the bank itself from what is not finite."""
+class DenseGradient:
+    """The gradient by the dense kernels, from spectra; of tiles that are not finite, by the plan for these."""
 
     state: State
     grad_y: FloatArray
     x: FloatArray
-    dense: FloatArray = field(init=False)
-    bank: FloatArray = field(init=False)
+    total: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
         problem = self.state.problem
-        self.dense = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
-        channels = problem.channels_per_group if problem.kernel.channel_mode == "separate" else 1
-        self.bank = np.zeros((problem.filters, channels, problem.kernel.n_anchors))
+        self.total = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
 
     def sums(self, block: Block) -> list[_Sum]:
         """Return sums for a block, all zero."""
-        shape = (block.n_filters, self.dense.shape[1], n_frequencies(self.state.tiles.shape))
+        shape = (block.n_filters, self.total.shape[1], n_frequencies(self.state.tiles.shape))
         dtype = np.result_type(self.state.problem.dtype, np.complex64)
         count = n_sums(int(np.prod(shape)) * dtype.itemsize)
-        dense, bank = self.dense[block.filters], self.bank[block.filters]
-        return [_Sum(np.zeros(shape, dtype), np.zeros_like(dense), np.zeros_like(bank)) for _ in range(count)]
+        return [_Sum(np.zeros(shape, dtype), np.zeros_like(self.total[block.filters])) for _ in range(count)]
 
     def add(self, task: Task, block: Block, spectra: FloatArray | None, size: float, sums: _Sum, workers: int) -> None:
         """Add one tile to `sums`; where values are not finite, by the plan for these."""
@@ -137,24 +132,19 @@ class WeightsGradient:
         if spectra is not None and is_safe(self.state, _TILES_OF_SUM, x_size, size):
             sums.add(spectra_of(cells, tiles.shape, workers), spectra, block, self.state, workers)
             return
-        plan = self.state.tile_plan
         given = exact_grad_y(self.state, self.grad_y, task, block)
-        weights = np.zeros(plan.problem.weights_shape, given.dtype)
         with np.errstate(invalid="ignore", over="ignore"):
-            grad = plan.backward(given, tiles.cut(self.x[sample], tile)[None], weights, ("weights",)).weights
-            grad = grad.reshape(self.bank.shape)[block.filters]
-            sums.bank += np.where(np.isfinite(grad).all(axis=-1, keepdims=True), grad, np.nan)  # 0 * NaN is NaN
+            sums.dense += self.state.tile_plan.run_grad_dense(given, tiles.cut(self.x[sample], tile)[None])[
+                block.filters
+            ]
 
     def take(self, block: Block, sums: list[_Sum]) -> None:
         """Take over a block's sums, in order."""
-        in_threads(lambda one, workers: one.flush(block, self.state, workers), sums)
-        with np.errstate(invalid="ignore", over="ignore"):
-            self.dense[block.filters] = functools.reduce(np.add, (one.dense for one in sums))
-            self.bank[block.filters] = functools.reduce(np.add, (one.bank for one in sums))
+        from interpolated_kernels import loops
 
-    def result(self) -> FloatArray:
-        """Return the gradient by the bank, in float64."""
-        return gather_bank(self.dense, self.state.problem.kernel) + self.bank
+        loops.run_in_threads(lambda one, workers: one.flush(block, self.state, workers), sums)
+        with np.errstate(invalid="ignore", over="ignore"):
+            self.total[block.filters] = functools.reduce(np.add, (one.dense for one in sums))
 
 
 def exact_grad_y(state: State, grad_y: FloatArray, task: Task, block: Block) -> FloatArray:
@@ -167,11 +157,13 @@ def exact_grad_y(state: State, grad_y: FloatArray, task: Task, block: Block) -> 
 
 
 def add_block(
-    state: State, block: Block, grad_y: FloatArray, by_x: InputGradient | None, by_weights: WeightsGradient | None
+    state: State, block: Block, grad_y: FloatArray, by_x: InputGradient | None, by_dense: DenseGradient | None
 ) -> None:
     """Add a block of filters to the gradients: each tile of y's gradient is transformed once."""
+    from interpolated_kernels import loops
+
     kernels = None if by_x is None else kernels_of(state, by_x.dense, block)
-    sums: list[Any] = [None] * _MOST_SUMS if by_weights is None else by_weights.sums(block)
+    sums: list[Any] = [None] * _MOST_SUMS if by_dense is None else by_dense.sums(block)
     terms = float(block.filters_per_group)
 
     def run(part: tuple[Any, list[Task]], workers: int) -> None:
@@ -182,15 +174,15 @@ def add_block(
             if by_x is not None and kernels is not None:
                 is_fine = is_safe(state, terms, size, kernels.size)
                 by_x.add(task, block, spectra if is_fine else None, kernels, workers)
-            if by_weights is not None:
-                by_weights.add(task, block, spectra, size, part[0], workers)
+            if by_dense is not None:
+                by_dense.add(task, block, spectra, size, part[0], workers)
 
     for tiles in state.tiles.classes():  # the tiles of a class share no cell, so that threads may add them at once
         tasks = list(itertools.product(range(len(grad_y)), tiles))
         parts = [(one, tasks[index :: len(sums)]) for index, one in enumerate(sums)]
-        in_threads(run, [part for part in parts if part[1]])
-    if by_weights is not None:
-        by_weights.take(block, sums)
+        loops.run_in_threads(run, [part for part in parts if part[1]])
+    if by_dense is not None:
+        by_dense.take(block, sums)
 
 
 def _spread(outputs: FloatArray, problem: Problem) -> FloatArray:

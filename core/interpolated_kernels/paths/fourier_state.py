@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +11,6 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.paths.fourier_spectra import n_frequencies, spectra_of
 from interpolated_kernels.paths.fourier_tiles import Block, Tiles
-
-Task = TypeVar("Task")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,16 +59,3 @@ def is_safe(state: State, terms: float, *sizes: float) -> bool:
     """Return whether a sum of `terms` products of spectra of these sizes, transformed back, stays finite."""
     largest = float(np.finfo(state.problem.dtype).max) / 16
     return all(size <= largest for size in sizes) and sizes[0] * sizes[1] * terms * state.tiles.n_cells <= largest
-
-
-def in_threads(function: Callable[[Task, int], None], tasks: Sequence[Task]) -> None:
-    """Run tasks on the loops' threads; where there are fewer tasks, one by one, with the threads for each."""
-    from interpolated_kernels import loops
-
-    n_threads = loops.get_num_threads()
-    if n_threads == 1 or len(tasks) < n_threads:
-        for task in tasks:
-            function(task, n_threads)
-        return
-    with ThreadPoolExecutor(n_threads) as pool:
-        list(pool.map(function, tasks, itertools.repeat(1)))

@@ -35,6 +35,7 @@ from interpolated_kernels.paths.lattice_sizes import forward_sizes
 from interpolated_kernels.paths.lattice_transposed import Transposed, transposed_layout
 
 ACCURACY = "componentwise"
+TAKES = "bank"
 SUMS_IN = None
 parts = no_parts
 
@@ -85,7 +86,7 @@ def supports(problem: Problem) -> str | None:
         return "the kernel is not a tensor product on shared positions: a grid with 'linear' or 'cubic' unlocks it"
     if not all(any(len(profile) for profile in axis.profiles) for axis in factors.axes):
         return "no anchor reaches a cell"
-    if problem.kernel.interpolates_channels and not factors.axes[-1].matrix.any(axis=1).all():
+    if problem.kernel.interpolates_channels and not factors.axes[-1].reached.all():
         return "some channel is reached by no anchor"
     return None
 
@@ -112,39 +113,38 @@ def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
     return State(problem, axes, active_nodes(axes, grid_of(problem)))
 
 
-def forward(state: State, x: FloatArray, bank: FloatArray) -> FloatArray:
-    """Return y."""
+def forward(state: State, x: FloatArray, bank: FloatArray, out: FloatArray) -> None:
+    """Write y."""
     from interpolated_kernels import loops
 
     problem, tables = state.problem, state.forward
     values, spoilt = node_values(problem, bank)
-    y = np.empty(problem.y_shape, x.dtype)
     weights = values[state.packing]
     n_tasks = tables.n_items * problem.groups
-    loops.lattice_forward(x.reshape(-1), weights, tables.job, tables.block_size, n_tasks, y.reshape(-1))
+    loops.lattice_forward(x.reshape(-1), weights, tables.job, tables.block_size, n_tasks, out.reshape(-1))
     if spoilt is not None:
-        y[:, spoilt.any(axis=1)] = np.nan
-    return y
+        out[:, spoilt.any(axis=1)] = np.nan
 
 
-def grad_x(state: State, grad_y: FloatArray, bank: FloatArray) -> FloatArray:
-    """Return the gradient by x."""
+def grad_x(state: State, grad_y: FloatArray, bank: FloatArray, out: FloatArray) -> None:
+    """Write the gradient by x."""
     from interpolated_kernels import loops
 
     problem, tables = state.problem, state.transposed
     values, spoilt = node_values(problem, bank)
     weights = values[state.transposed_packing]
     folds = problem.padding_mode != "zeros"
-    shape = (problem.batch, problem.channels, *(problem.padded if folds else problem.spatial))
-    grad = np.zeros(shape, problem.dtype)
+    grad = np.zeros((problem.batch, problem.channels, *problem.padded), problem.dtype) if folds else out
+    if not folds:
+        out[...] = 0
     loops.lattice_grad_x(grad_y.reshape(-1), weights, tables.job, tables.block_size, tables.n_tasks, grad.reshape(-1))
-    grad = pad_transpose(grad, problem) if folds else grad
+    if folds:
+        out[...] = pad_transpose(grad, problem)
     if spoilt is not None:
-        _spoil(grad, spoilt, problem)
-    return grad
+        _spoil(out, spoilt, problem)
 
 
-def grad_weights(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+def grad_bank(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
     """Return the gradient by the bank `(filters, channels, n)`, in float64."""
     from interpolated_kernels import loops
 
@@ -202,7 +202,7 @@ def _spoil(grad: FloatArray, spoilt: BoolArray, problem: Problem) -> None:
 
 def _reached(problem: Problem, axis: int) -> BoolArray:
     """Return which cells of x some tap of some output meets, along one axis."""
-    taps = np.flatnonzero(problem.kernel.factors().axes[axis].matrix.any(axis=1)) * problem.dilation[axis]
+    taps = np.flatnonzero(problem.kernel.factors().axes[axis].reached) * problem.dilation[axis]
     outputs = np.arange(problem.out_spatial[axis]) * problem.stride[axis]
     shown = padded_index(problem.spatial[axis], *problem.padding[axis], problem.padding_mode)
     cells = shown[np.unique(outputs[:, None] + taps)]

@@ -197,7 +197,7 @@ def axis_of(columns: Columns, out: int, stride: int, dilation: int, splits: bool
     common = math.gcd(stride, dilation) if splits else 1
     residues, unit = (dilation // common, dilation) if splits else (1, 1)
     maps = _maps_of(columns, stride // common, 1 if splits else dilation)
-    return Axis(out, len(columns.matrix), stride // common, unit, residues, stride, maps)
+    return Axis(out, columns.entries.shape[0], stride // common, unit, residues, stride, maps)
 
 
 @functools.lru_cache(maxsize=256)

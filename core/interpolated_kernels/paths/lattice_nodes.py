@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
-from interpolated_kernels.densify import apply_matrix
+from interpolated_kernels.filling.axes import apply_along, transpose_along
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.structure import Columns, Factors, LocalBasis
 
@@ -105,9 +105,9 @@ def node_values(problem: Problem, bank: FloatArray) -> tuple[FloatArray, BoolArr
     values = bank[:, :, factors.order].reshape(-1, *factors.grid_shape)
     for axis, transform in enumerate(transforms_of(problem)):
         if transform is not None:
-            values = apply_matrix(transform.T, values, axis + 1)
+            values = apply_along(transform, values, axis + 1)
     if problem.kernel.interpolates_channels:
-        values = np.moveaxis(apply_matrix(factors.axes[-1].matrix.T, values, values.ndim - 1), -1, 1)
+        values = np.moveaxis(apply_along(factors.axes[-1].entries, values, values.ndim - 1), -1, 1)
     return values.astype(bank.dtype).reshape(-1), spoilt
 
 
@@ -115,17 +115,19 @@ def node_values_transpose(problem: Problem, grad: FloatArray) -> FloatArray:
     """Return the gradient by the bank `(filters, channels, n)` from the one by the nodes, in float64."""
     factors = problem.kernel.factors()
     lead, shape = (problem.filters, problem.channels_per_group), node_shape(problem)
+    spoilt = np.asarray(~np.isfinite(grad).all(axis=-1))
     if problem.kernel.interpolates_channels:
         lead = (problem.filters, 1)
-        grad = apply_matrix(factors.axes[-1].matrix, grad.reshape(problem.filters, -1, np.prod(shape)), 1)
+        grad = transpose_along(factors.axes[-1].entries, grad.reshape(problem.filters, -1, np.prod(shape)), 1)
         grad = np.moveaxis(grad, 1, -1)
         shape = (*shape, factors.grid_shape[-1])
     values = grad.reshape(-1, *shape)
     for axis, transform in enumerate(transforms_of(problem)):
         if transform is not None:
-            values = apply_matrix(transform, values, axis + 1)
+            values = transpose_along(transform, values, axis + 1)
     by_anchor = np.empty((*lead, problem.kernel.n_anchors))
     by_anchor[:, :, factors.order] = values.reshape(*lead, -1)
+    by_anchor[spoilt.any(axis=1, keepdims=True) if problem.kernel.interpolates_channels else spoilt] = np.nan
     return by_anchor
 
 

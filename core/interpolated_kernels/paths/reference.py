@@ -14,9 +14,10 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.paths.common import Cost, densifying, n_taps, no_parts, pad, pad_transpose, traffic
+from interpolated_kernels.paths.common import Cost, n_taps, no_parts, pad, pad_transpose, traffic
 
 ACCURACY = "componentwise"
+TAKES = "dense"
 SUMS_IN = "float64"
 parts = no_parts
 
@@ -28,11 +29,10 @@ def supports(problem: Problem) -> str | None:
 
 def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
     """Predict NumPy's multiply-adds in float64."""
-    extra = 8 * problem.batch * int(np.prod(problem.x_shape[1:]) + 2 * np.prod(problem.y_shape[1:]))
+    extra = 8 * problem.batch * int(2 * np.prod((problem.channels, *problem.padded)) + 2 * np.prod(problem.y_shape[1:]))
     seconds = machine.call_seconds * (1 + int(problem.support.any(axis=(0, 1)).sum()))
     seconds += n_taps(problem) / machine.numpy_multiply_adds_per_second
-    seconds += traffic(problem, machine) + densifying(problem, machine)
-    return Cost(seconds, extra, "float64, then cast")
+    return Cost(seconds + traffic(problem, machine), extra, "float64, then cast")
 
 
 def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> Problem:
@@ -40,10 +40,24 @@ def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> Problem:
     return problem
 
 
-def forward(problem: Problem, x: FloatArray, bank: FloatArray, dtype: Any = np.float64) -> FloatArray:
-    """Return y, computed in `dtype`."""
-    x = pad(x.astype(dtype), problem)
-    dense = dense_bank(problem, bank, dtype)
+def forward(problem: Problem, x: FloatArray, dense: FloatArray, out: FloatArray) -> None:
+    """Write y."""
+    out[...] = convolve(problem, x, dense, np.float64)
+
+
+def grad_x(problem: Problem, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
+    """Write the gradient by x."""
+    out[...] = convolve_transpose(problem, grad_y, dense, np.float64)
+
+
+def grad_dense(problem: Problem, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+    """Return the gradient by the dense kernels."""
+    return correlate(problem, grad_y, x, np.float64)
+
+
+def convolve(problem: Problem, x: FloatArray, dense: FloatArray, dtype: Any) -> FloatArray:
+    """Return y for dense kernels `(filters, channels_per_group, *window)`, computed in `dtype`."""
+    x, dense = pad(x.astype(dtype), problem), _by_pair(dense.astype(dtype), problem)
     y = np.zeros(problem.y_shape, dtype)
     for tap, reached, patch in _taps(problem, x):
         values = dense[_at(tap)]
@@ -54,9 +68,9 @@ def forward(problem: Problem, x: FloatArray, bank: FloatArray, dtype: Any = np.f
     return y
 
 
-def grad_x(problem: Problem, grad_y: FloatArray, bank: FloatArray, dtype: Any = np.float64) -> FloatArray:
+def convolve_transpose(problem: Problem, grad_y: FloatArray, dense: FloatArray, dtype: Any) -> FloatArray:
     """Return the gradient by x, computed in `dtype`: every product goes back to the cell of x that it came from."""
-    dense = dense_bank(problem, bank, dtype)
+    dense = _by_pair(dense.astype(dtype), problem)
     grad = np.zeros((problem.batch, problem.channels, *problem.padded), dtype)
     grad_y = _by_group(grad_y.astype(dtype), problem)
     for tap, reached, patch in _taps(problem, grad):
@@ -68,50 +82,22 @@ def grad_x(problem: Problem, grad_y: FloatArray, bank: FloatArray, dtype: Any = 
     return pad_transpose(grad, problem)
 
 
-def grad_weights(problem: Problem, grad_y: FloatArray, x: FloatArray, dtype: Any = np.float64) -> FloatArray:
-    """Return the gradient by the bank `(filters, channels, n)`, computed in `dtype`."""
+def correlate(problem: Problem, grad_y: FloatArray, x: FloatArray, dtype: Any) -> FloatArray:
+    """Return the gradient by the dense kernels `(filters, channels_per_group, *window)`, computed in `dtype`."""
     x, grad_y = pad(x.astype(dtype), problem), _by_group(grad_y.astype(dtype), problem)
-    grad_dense = np.zeros(
-        (problem.groups, problem.filters_per_group, problem.channels_per_group, *problem.window), dtype
-    )
+    grad = _by_pair(np.zeros((problem.filters, problem.channels_per_group, *problem.window), dtype), problem)
     for tap, reached, patch in _taps(problem, x):
         spatial = tuple(range(3, patch.ndim))
         product = np.stack(
             [(grad_y * patch[:, :, c, None]).sum(axis=(0, *spatial)) for c in range(patch.shape[2])], axis=2
         )
-        grad_dense[_at(tap)] = np.where(reached, product, 0)
-    return gather(problem, grad_dense.reshape(problem.filters, problem.channels_per_group, *problem.window))
+        grad[_at(tap)] = np.where(reached, product, 0)
+    return grad.reshape(problem.filters, problem.channels_per_group, *problem.window)
 
 
-def dense_bank(problem: Problem, bank: FloatArray, dtype: Any) -> FloatArray:
-    """Return the dense kernel `(groups, filters_per_group, channels_per_group, *window)`; cells out of reach are 0."""
-    kernel = problem.kernel
-    matrices = _matrices(problem).astype(dtype)
-    with np.errstate(invalid="ignore"):
-        dense = np.einsum("fcka,fca->fck", *_broadcast(matrices, bank.astype(dtype)))
-    dense = np.where(matrices.any(axis=-1), dense, 0).reshape(*dense.shape[:2], *kernel.window)
-    if kernel.interpolates_channels:
-        dense = np.moveaxis(dense[:, 0], -1, 1)
+def _by_pair(dense: FloatArray, problem: Problem) -> FloatArray:
+    """Return a view `(groups, filters_per_group, channels_per_group, *window)`."""
     return dense.reshape(problem.groups, problem.filters_per_group, problem.channels_per_group, *problem.window)
-
-
-def gather(problem: Problem, grad_dense: FloatArray) -> FloatArray:
-    """Return the transpose of `dense_bank`."""
-    if problem.kernel.interpolates_channels:
-        grad_dense = np.moveaxis(grad_dense, 1, -1)[:, None]
-    cells = grad_dense.reshape(*grad_dense.shape[:2], -1)
-    return np.einsum("fcka,fck->fca", *_broadcast(_matrices(problem).astype(grad_dense.dtype), cells))
-
-
-def _matrices(problem: Problem) -> FloatArray:
-    """Return `A` as `(1 or filters, 1 or channels, cells, n)`."""
-    matrix = problem.kernel.matrix
-    return matrix[None, None] if matrix.ndim == 2 else (matrix[:, None] if matrix.ndim == 3 else matrix)
-
-
-def _broadcast(matrices: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    lead = np.broadcast_shapes(matrices.shape[:2], values.shape[:2])
-    return np.broadcast_to(matrices, (*lead, *matrices.shape[2:])), np.broadcast_to(values, (*lead, *values.shape[2:]))
 
 
 def _by_group(array: FloatArray, problem: Problem) -> FloatArray:

@@ -12,6 +12,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.densify import Gradients
 from interpolated_kernels.errors import AnchorWarning
+from interpolated_kernels.filling import Definition
 from interpolated_kernels.geometry import Problem, describe
 from interpolated_kernels.interpolation import Interpolator
 from interpolated_kernels.kernel import InterpolatedKernel
@@ -39,7 +40,8 @@ def reference(
     """
     x, weights = np.asarray(x), np.asarray(weights)
     problem = problem_of(x, weights, kernel, **options)
-    y = definition.forward(problem.summed, _as_summed(x, problem, dtype), _as_bank(weights, problem, dtype), dtype)
+    dense = Definition(kernel).apply(_as_bank(weights, problem, dtype), dtype)
+    y = definition.convolve(problem.summed, _as_summed(x, problem, dtype), dense, dtype)
     return y.reshape(y_shape_of(x, weights, problem))
 
 
@@ -69,12 +71,13 @@ def reference_backward(
     grad_y = grad_y.astype(dtype).reshape(problem.y_shape)
     grads: dict[str, FloatArray] = {}
     if "x" in wrt:
-        grad_x = definition.grad_x(problem.summed, grad_y, _as_bank(weights, problem, dtype), dtype)
+        dense = Definition(kernel).apply(_as_bank(weights, problem, dtype), dtype)
+        grad_x = definition.convolve_transpose(problem.summed, grad_y, dense, dtype)
         repeats = problem.channels_per_group if problem.sums_channels else 1
         grads["x"] = np.repeat(grad_x, repeats, axis=1).reshape(x.shape)
     if "weights" in wrt:
-        grad_bank = definition.grad_weights(problem.summed, grad_y, _as_summed(x, problem, dtype), dtype)
-        grads["weights"] = grad_bank.reshape(weights.shape)
+        grad_dense = definition.correlate(problem.summed, grad_y, _as_summed(x, problem, dtype), dtype)
+        grads["weights"] = Definition(kernel).transpose(grad_dense).reshape(weights.shape)
     return Gradients(**grads)
 
 

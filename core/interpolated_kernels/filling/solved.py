@@ -1,0 +1,147 @@
+"""Splines whose `A` would be large: a factorised system, its functions evaluated block by block.
+
+A kernel is `F c`, `F` the radial functions and monomials at the cells `(cells, n + m)` and `S c = [w; 0]`: a solve for
+each kernel, and one pass over `F`, which is never held. That is as good as `A w` but where large terms cancel: `F c`
+loses what its terms exceed their sum by, and `A w` may be small beside far weights, whose share of a cell is small.
+
+So each pass also sums absolute values. A cell whose rounding errors could exceed what the results' dtype allows, half a
+unit for every anchor, is computed anew from its row of `A`; in float64 all cells are. Backward likewise.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray, IntArray
+from interpolated_kernels.filling.matrix import MatrixFilling, bytes_of_matrices
+from interpolated_kernels.interpolation.base import window_cells
+from interpolated_kernels.interpolation.local import blocks_of_cells
+from interpolated_kernels.interpolation.spline_system import SplineInterpolator, SplineSystem
+from interpolated_kernels.kernel import InterpolatedKernel
+
+BYTES_OF_SOLVED = 16 * 2**20
+"""An `A` of more bytes is not formed."""
+
+_ROUNDING = 2.0**-53
+_SAFETY = 8.0
+_WORK_OF_FUNCTION = 10.0
+
+
+class SolvedFilling(MatrixFilling):
+    """`A = F S^-1`, by the factors of S; its rows where digits cancel."""
+
+    name = "solved"
+
+    @classmethod
+    def serves(cls, kernel: InterpolatedKernel) -> bool:
+        """Serve large splines."""
+        return isinstance(kernel.interpolator, SplineInterpolator) and bytes_of_matrices(kernel) > BYTES_OF_SOLVED
+
+    @property
+    def keeps(self) -> bool:
+        """`A` is never kept."""
+        return False
+
+    @property
+    def nbytes(self) -> int:
+        """The factors of every set's system."""
+        n = self.kernel.n_anchors + 1 + len(self.kernel.window)
+        return 8 * len(self.kernel.position_sets) * n * n
+
+    def multiply_adds(self, dtype: np.dtype[Any]) -> float:
+        """Return the functions' evaluation; in float64 the rows', by a solve that BLAS makes ten times as fast."""
+        entries, n = float(np.prod(self.kernel.window)) * self.kernel.n_anchors, self.kernel.n_anchors
+        return entries * (_WORK_OF_FUNCTION + (n / 10.0 if dtype == np.float64 else 2.0))
+
+    @functools.cached_property
+    def systems(self) -> list[SplineSystem]:
+        """The factorised equations of every set."""
+        interpolator = self.kernel.interpolator
+        assert isinstance(interpolator, SplineInterpolator)
+        return [interpolator.solved_system(positions) for positions in self.kernel.position_sets]
+
+    def rows_of(self, index: int) -> Callable[[FloatArray], FloatArray]:
+        """Return the function from cells to their rows of a position set's `A`, by the factors that are kept."""
+        return self.systems[index].rows
+
+    def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
+        """Return the cells: in one pass over the functions, and from rows of `A` where that loses digits."""
+        if dtype == np.float64:
+            return super().fill(rows, dtype)
+        filled = [self._fill_set(index, own, float(np.finfo(dtype).eps) / 2) for index, own in enumerate(rows)]
+        return np.stack(filled)
+
+    def _fill_set(self, index: int, rows: FloatArray, unit: float) -> FloatArray:
+        from interpolated_kernels import loops
+
+        system, cells = self.systems[index], window_cells(self.kernel.window)
+        coefficients = system.coefficients(rows)
+        filled, sizes = np.empty((len(rows), len(cells))), np.empty((len(rows), len(cells)))
+
+        def run(block: slice, workers: int) -> None:
+            functions = np.ascontiguousarray(system.functions(cells[block]))
+            filled[:, block] = loops.dot(coefficients, functions)
+            sizes[:, block] = loops.dot(np.abs(coefficients), np.abs(functions, out=functions))
+
+        loops.run_in_threads(run, blocks_of_cells(len(cells), system.n_unknowns))
+        errors = _errors(system, sizes)
+        lost = np.flatnonzero((errors > unit * self.kernel.n_anchors / 2 * np.abs(filled)).any(axis=0))
+        for block in blocks_of_cells(len(lost), self.kernel.n_anchors):
+            filled[:, lost[block]] = loops.dot(rows, system.rows(cells[lost[block]]))
+        return filled
+
+    def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
+        """Return the transpose, `S^-1 F^T g`; by rows of `A` where that loses digits."""
+        if dtype == np.float64:
+            return super().gather(cells, dtype)
+        grads = [self._gather_set(index, own, float(np.finfo(dtype).eps) / 2) for index, own in enumerate(cells)]
+        if any(grad is None for grad in grads):
+            return super().gather(cells, dtype)
+        return np.stack([grad for grad in grads if grad is not None])
+
+    def _gather_set(self, index: int, own: FloatArray, unit: float) -> FloatArray | None:
+        from interpolated_kernels import loops
+
+        system, cells = self.systems[index], window_cells(self.kernel.window)
+        blocks = blocks_of_cells(len(cells), system.n_unknowns)
+        parts = np.zeros((len(blocks), 2, len(own), system.n_unknowns))
+
+        def run(task: tuple[int, slice], workers: int) -> None:
+            at, block = task
+            functions, values = (
+                np.ascontiguousarray(system.functions(cells[block])),
+                np.ascontiguousarray(own[:, block]),
+            )
+            parts[at, 0] = loops.mix(values, functions)
+            parts[at, 1] = loops.mix(np.abs(values), np.abs(functions, out=functions))
+
+        loops.run_in_threads(run, list(enumerate(blocks)))
+        pulled, sizes = functools.reduce(np.add, parts)
+        signs = np.where(np.arange(system.n_unknowns) % 2, 1.0, -1.0)
+        grad, spread = np.split(system.solve(np.concatenate([pulled, signs * sizes])), 2)
+        allowed, errors = unit * self.kernel.n_anchors / 2, _errors(system, np.abs(spread))
+        lost = np.flatnonzero((errors > allowed * np.abs(grad)).any(axis=0))
+        if lost.size and (errors > allowed * self._absolute_sums(system, own, lost)).any():
+            return None
+        return np.ascontiguousarray(grad)
+
+    def _absolute_sums(self, system: SplineSystem, own: FloatArray, anchors: IntArray) -> FloatArray:
+        """Return `abs(A)^T abs(g)` for some anchors, `(kernels, anchors)`."""
+        from interpolated_kernels import loops
+
+        cells, sums = window_cells(self.kernel.window), np.zeros((len(own), len(anchors)))
+        columns = system.coefficients(np.eye(self.kernel.n_anchors)[anchors])
+        for block in blocks_of_cells(len(cells), system.n_unknowns):
+            shares = np.abs(loops.dot(columns, np.ascontiguousarray(system.functions(cells[block]))))
+            sums += loops.dot(np.abs(np.ascontiguousarray(own[:, block])), shares)
+        return sums
+
+
+def _errors(system: SplineSystem, sizes: FloatArray) -> FloatArray:
+    """Return what rounding may come to, a kernel each, where its sums of absolute values have these sizes."""
+    largest = sizes.max(axis=1, keepdims=True, initial=0.0)
+    return np.asarray(_SAFETY * np.sqrt(system.n_unknowns) * _ROUNDING * largest)

@@ -1,0 +1,102 @@
+"""Splats: dense kernels of many position sets at once from profiles an axis, without their matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.filling.base import Filling
+from interpolated_kernels.interpolation import Bilinear, Gaussian, Splat, Triangle
+from interpolated_kernels.kernel import InterpolatedKernel
+
+
+def profile_of(kernel: InterpolatedKernel) -> str | None:
+    """Return the name of the loops that know the kernel's profiles, or None where only its matrix does.
+
+    That depends on the very class: one that derives from a splat may have other profiles.
+    """
+    interpolator = kernel.interpolator
+    if len(kernel.window) > 3:  # three spatial axes and interpolated channels
+        return None
+    if type(interpolator) is Bilinear:
+        return "triangle" if interpolator.normalized else "share"
+    names: dict[type, str] = {Gaussian: "gaussian", Triangle: "triangle"}
+    return names.get(type(interpolator))
+
+
+class SplatFilling(Filling):
+    """`A` anchor by anchor: a product of one profile an axis, over its sum where normalized."""
+
+    name = "splats"
+
+    @classmethod
+    def serves(cls, kernel: InterpolatedKernel) -> bool:
+        """Serve the splats that the loops know."""
+        return profile_of(kernel) is not None
+
+    @property
+    def nbytes(self) -> int:
+        """Nothing is kept."""
+        return 0
+
+    def multiply_adds(self, dtype: np.dtype[Any]) -> float:
+        """Return the products of profiles, and the profiles themselves."""
+        return self.kernel.n_anchors * (float(np.prod(self.kernel.window)) + 40.0 * sum(self.kernel.window))
+
+    def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
+        """Return the cells."""
+        from interpolated_kernels import loops
+
+        cells = np.empty((*rows.shape[:2], int(np.prod(self.kernel.window))))
+        operands = self._operands(rows, self.kernel.position_sets, self.kernel.width_sets)
+        loops.SPLATS[str(profile_of(self.kernel))].spread(*operands, cells.reshape(len(cells), -1))
+        return cells
+
+    def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
+        """Return the transpose."""
+        nothing = np.zeros((*cells.shape[:2], self.kernel.n_anchors))
+        return self._gradients(cells, nothing, self.kernel.position_sets, self.kernel.width_sets)[0]
+
+    def move(
+        self, cells: FloatArray, rows: FloatArray, positions: FloatArray, widths: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return the gradients by positions and widths, all sets at once."""
+        return self._gradients(cells, rows, positions, widths)[1:]
+
+    def gain(self) -> float:
+        """Return the mean over cells from the profiles' sums of squares."""
+        kernel, widths, total = self.kernel, self.kernel.width_sets, 0.0
+        for index, positions in enumerate(kernel.position_sets):
+            splat = self._splat
+            total += splat.sum_of_squares(positions, kernel.window, None if widths is None else widths[index])
+        return total / (len(kernel.position_sets) * int(np.prod(kernel.window)))
+
+    @property
+    def _splat(self) -> Splat:
+        assert isinstance(self.kernel.interpolator, Splat)  # `profile_of` knows no other
+        return self.kernel.interpolator
+
+    def _gradients(
+        self, cells: FloatArray, rows: FloatArray, positions: FloatArray, widths: FloatArray | None
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the gradients by weights, positions and widths."""
+        from interpolated_kernels import loops
+
+        by_weights, by_positions, by_widths = np.empty(rows.shape), np.zeros(positions.shape), np.zeros(positions.shape)
+        flat = np.ascontiguousarray(cells, np.float64).reshape(len(cells), -1)
+        operands = self._operands(rows, positions, widths)
+        loops.SPLATS[str(profile_of(self.kernel))].gather(flat, *operands, by_weights, by_positions, by_widths)
+        return by_weights, by_positions, by_widths
+
+    def _operands(self, rows: FloatArray, positions: FloatArray, widths: FloatArray | None) -> tuple[object, ...]:
+        """Return what both loops take: contiguous arrays and the window's layout."""
+        from interpolated_kernels import loops
+
+        d = positions.shape[-1]
+        planes, row_cells, columns = (1,) * (3 - d) + self.kernel.window
+        layout = loops.SplatLayout(planes, row_cells, columns, d, self._splat.normalized)
+        full = self._splat.full_widths(positions, widths)
+        arrays = (np.ascontiguousarray(array, dtype=np.float64) for array in (rows, positions, full))
+        return (*arrays, layout)
