@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
@@ -13,6 +13,7 @@ from interpolated_kernels import loops
 from interpolated_kernels.paths import lattice, lattice_sizes
 from interpolated_kernels.paths.lattice_axes import axis_of
 from interpolated_kernels.testing import assert_matches_reference
+from interpolated_kernels.testing.strategies import cases
 
 
 def _kernel(window, spacing, **options):
@@ -122,3 +123,20 @@ def test_it_says_what_it_cannot_serve():
     kernel = ik.InterpolatedKernel([[0, 0], [3, 1], [1, 4]], (5, 5), "polyharmonic")
     with pytest.raises(ValueError, match="not a tensor product"):
         ik.plan((1, 1, 20, 20), (1, 1, 3), kernel, path="lattice")
+
+
+@given(
+    case=cases(names=["linear", "nearest", "cubic", "bspline"]).filter(
+        lambda case: case.options["padding_mode"] != "zeros"
+    )
+)
+def test_bands_of_padding_change_no_bits(case):
+    """C8: padding is folded back in one band or in many, with the same bits of the gradient by x."""
+    problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, **case.options).problem
+    assume(lattice.supports(problem.summed) is None)
+    patch, whole = pytest.MonkeyPatch(), case.results(path="lattice")["grad_x"]
+    ik.clear_caches()
+    with patch.context() as small:
+        small.setattr(lattice, "_BYTES_OF_FOLD", 1)
+        np.testing.assert_array_equal(case.results(path="lattice")["grad_x"], whole)
+    ik.clear_caches()

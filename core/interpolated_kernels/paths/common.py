@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import FloatArray, IntArray
+from interpolated_kernels.filling import filling_of
 from interpolated_kernels.geometry import Pairs, Problem, padded_index
 from interpolated_kernels.machine import Machine
 
@@ -74,15 +76,35 @@ def pad(x: FloatArray, problem: Problem) -> FloatArray:
 
 def pad_transpose(grad: FloatArray, problem: Problem) -> FloatArray:
     """Return the transpose of `pad`: every padded cell's gradient, added in order to the cell that it showed."""
-    for axis, ((before, after), size) in enumerate(zip(problem.padding, problem.spatial, strict=True)):
-        if not (before or after):
-            continue
-        lead = (slice(None),) * (axis + 2)
-        folded = grad[(*lead, slice(before, before + size))].copy()
-        index = padded_index(size, before, after, problem.padding_mode)
-        outside = [*range(before), *range(before + size, before + size + after)]
-        for cell in outside:
-            if index[cell] >= 0:
-                folded[(*lead, index[cell])] += grad[(*lead, cell)]
-        grad = folded
+    for axis, (pair, size) in enumerate(zip(problem.padding, problem.spatial, strict=True)):
+        grad = fold_axis(grad, axis + 2, size, *pair, problem.padding_mode)
     return grad
+
+
+def fold_axis(grad: FloatArray, axis: int, size: int, before: int, after: int, mode: str) -> FloatArray:
+    """Return the transpose of padding along one axis; padded cells that are not there have no gradient."""
+    if not (before or after) and grad.shape[axis] == size:
+        return grad
+    lead = (slice(None),) * axis
+    shape = list(grad.shape)
+    shape[axis] = size
+    folded = np.zeros(shape, grad.dtype)
+    add_folded(folded, grad, axis, padded_index(size, before, after, mode)[: grad.shape[axis]])
+    return folded[lead]
+
+
+def add_folded(out: FloatArray, grad: FloatArray, axis: int, index: IntArray) -> None:
+    """Add padded cells along an axis to the cells `index` that they show, in order; -1 shows none."""
+    lead = (slice(None),) * axis
+    ends = np.flatnonzero((np.diff(index) != 1) | (index[:-1] < 0)) + 1  # runs of neighbours that show neighbours
+    for first, last in itertools.pairwise([0, *ends.tolist(), len(index)]):
+        if last > first and index[first] >= 0:
+            out[(*lead, slice(index[first], index[first] + last - first))] += grad[(*lead, slice(first, last))]
+
+
+def room_of(problem: Problem, default: int) -> int:
+    """Return the bytes that a path should keep to: the default, or what `max_memory` leaves beside dense kernels."""
+    if problem.max_memory is None:
+        return default
+    beside = filling_of(problem.kernel).peak_bytes(n_kernels(problem))
+    return min(default, max(0, problem.max_memory - beside))

@@ -7,16 +7,29 @@ strides, with the taps that reach that phase.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.geometry import Problem
+from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.paths.common import Cost, n_taps, no_parts, pad_transpose, tap_rate, traffic
-from interpolated_kernels.paths.direct_layout import Buffer, Pass, State, axes_of, layout_of, samples_of_chunk
+from interpolated_kernels.paths.common import (
+    Cost,
+    add_folded,
+    fold_axis,
+    n_taps,
+    no_parts,
+    padding_of_three,
+    tap_rate,
+    three,
+    traffic,
+)
+from interpolated_kernels.paths.direct_bands import ROWS_OF_TILE, VECTOR_BYTES, Buffer, bands_of, firsts_of
+from interpolated_kernels.paths.direct_layout import Pass, State, layout_of
 from interpolated_kernels.paths.tap_blocks import TapBlocks
 
 __all__ = ["ACCURACY", "SUMS_IN", "TAKES", "cost", "forward", "grad_dense", "grad_x", "parts", "prepare", "supports"]
@@ -36,17 +49,14 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     """Predict the taps at the rate of register tiles, the tiles' own work, and the packing of x."""
     itemsize = np.dtype(problem.dtype).itemsize
     sample_bytes = itemsize * problem.channels * int(np.prod(problem.padded))
-    lanes, columns = 32 // itemsize, max(problem.out_spatial[-1], 1)
+    lanes, columns = VECTOR_BYTES // itemsize, max(problem.out_spatial[-1], 1)
     whole = -(-columns // lanes) * lanes / columns
     vectors = problem.filters * float(np.prod(problem.out_spatial, dtype=np.float64)) * whole / lanes
     shares = len(problem.window) > 1 and problem.window[-2] >= 8 and bool(problem.support.all())
     seconds = 4 * machine.call_seconds + 8 * sample_bytes / itemsize / machine.bytes_per_second
     seconds += 1.25 * n_taps(problem) * whole / tap_rate(problem, machine, shares)
     seconds += machine.task_seconds * (problem.groups + 0.04 * vectors / min(4, problem.filters_per_group))
-    seconds += traffic(problem, machine)
-    return Cost(
-        seconds, sample_bytes * min(problem.batch, samples_of_chunk(sample_bytes)), f"componentwise, {problem.dtype}"
-    )
+    return Cost(seconds + traffic(problem, machine), bands_of(problem).nbytes, f"componentwise, {problem.dtype}")
 
 
 def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
@@ -56,78 +66,127 @@ def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
 
 def forward(state: State, x: FloatArray, dense: FloatArray, out: FloatArray) -> None:
     """Write y."""
-    problem = state.problem
-    weights = _pack_weights(state.forward.taps, dense.reshape(-1))
-    for chunk in _chunks(state):
-        _gather(state.forward, state.x_buffer.pack(x[chunk]), state.x_buffer, problem.channels, weights, out[chunk])
+    weights, axis, counts = _pack_weights(state.forward.taps, dense.reshape(-1)), state.bands.axis, state.forward.counts
+    for chunk, (band, first, count) in itertools.product(_chunks(state), firsts_of(counts[axis], state.bands.outputs)):
+        buffer, origin = state.x_source.buffer(band), [0, 0, 0]
+        origin[axis] = first
+        part = state.forward.band(axis, first, count)
+        target = _Target(out[chunk].reshape(-1), out.shape[1], counts, origin)
+        _gather(part, buffer.pack(x[chunk]), buffer, state.problem.channels, weights, target)
 
 
 def grad_x(state: State, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
     """Write the gradient by x."""
     finite = np.isfinite(dense)
     if finite.all():
-        out[...] = _grad_x_dense(state, grad_y, dense)
+        _grad_x_finite(state, grad_y, dense, out)
         return
-    out[...] = _grad_x_dense(state, grad_y, np.where(finite, dense, 0))
-    out[_grad_x_dense(state, np.ones_like(grad_y), (~finite).astype(dense.dtype)) > 0] = np.nan  # no product, no NaN
+    _grad_x_finite(state, grad_y, np.where(finite, dense, 0), out)
+    reached = np.empty_like(out)
+    _grad_x_finite(state, np.ones_like(grad_y), (~finite).astype(dense.dtype), reached)
+    out[reached > 0] = np.nan  # no product, no NaN
 
 
-def _grad_x_dense(state: State, grad_y: FloatArray, dense: FloatArray) -> FloatArray:
-    problem = state.problem
-    low, high = zip(*state.grad_x_region, strict=True)
-    region = np.zeros((problem.batch, problem.channels, *np.subtract(high, low)), dense.dtype)
+def _grad_x_finite(state: State, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
+    """Write the gradient by x band by band: into `out` itself, or a copy of the band that is folded into it."""
+    problem, axes, axis = state.problem, state.axes, state.bands.axis
+    regions = [own.region() for own in axes]
+    folds = problem.padding_mode != "zeros"
+    out[...] = 0
+    cells_of_out = out.reshape(*out.shape[:2], *(own.size for own in axes))
     weights = [_pack_weights(part.taps, dense.reshape(-1)) for part in state.grad_x]
-    for chunk in _chunks(state):
-        packed = state.y_buffer.pack(grad_y[chunk])
-        for part, part_weights in zip(state.grad_x, weights, strict=True):
-            if len(state.grad_x) == 1 and part.counts == region.shape[2:]:
-                _gather(part, packed, state.y_buffer, problem.filters, part_weights, region[chunk])
-                continue
-            cells = np.empty((*region[chunk].shape[:2], *part.counts), region.dtype)
-            _gather(part, packed, state.y_buffer, problem.filters, part_weights, cells)
-            region[chunk][(slice(None), slice(None), *part.at)] = cells
-    return _place(region, state)
+    shape = [high - low for low, high in regions]
+    bands = list(firsts_of(shape[axis], state.bands.cells))
+    for chunk, (band, first, count) in itertools.product(_chunks(state), bands):
+        buffer = state.y_source.buffer(band)
+        packed = buffer.pack(grad_y[chunk])
+        parts = [part.band(axis, band * state.y_source.step, state.y_source.step) for part in state.grad_x]
+        shape[axis] = count
+        if folds:
+            cells = np.zeros((*out[chunk].shape[:2], *shape), out.dtype)
+            origin = [0, 0, 0]
+        else:
+            cells = cells_of_out[chunk]
+            origin = [low - own.before for (low, _), own in zip(regions, axes, strict=True)]
+            origin[axis] += first
+        for part, part_weights in zip(parts, weights, strict=True):
+            _write_phase(part, packed, buffer, problem, part_weights, cells, origin)
+        if folds:
+            _fold_band(cells, problem, cells_of_out[chunk], axis, first)
 
 
-def _place(region: FloatArray, state: State) -> FloatArray:
-    """Return the gradient by x from the gradient of the region of padded cells that was computed."""
-    problem = state.problem
-    axes = axes_of(problem)
-    if problem.padding_mode == "zeros":
-        target, starts = tuple(axis.size for axis in axes), [axis.region()[0] - axis.before for axis in axes]
-    else:
-        target, starts = tuple(axis.size + axis.before + axis.after for axis in axes), [0, 0, 0]
-    if region.shape[2:] != target:
-        placed = np.zeros((*region.shape[:2], *target), region.dtype)
-        cells = tuple(slice(start, start + count) for start, count in zip(starts, region.shape[2:], strict=True))
-        placed[(slice(None), slice(None), *cells)] = region
-        region = placed
-    if problem.padding_mode == "zeros":
-        return region.reshape(problem.x_shape)
-    return pad_transpose(region.reshape(problem.batch, problem.channels, *problem.padded), problem)
+def _write_phase(
+    part: Pass,
+    packed: FloatArray,
+    buffer: Buffer,
+    problem: Problem,
+    weights: FloatArray,
+    cells: FloatArray,
+    origin: list[int],
+) -> None:
+    """Write the cells of one phase of the strides: directly where they are neighbours."""
+    if 0 in part.counts:
+        return
+    at = [start + first for start, first in zip(origin, part.at, strict=True)]
+    channels, shape = cells.shape[1], (cells.shape[2], cells.shape[3], cells.shape[4])
+    if part.steps == (1, 1, 1):
+        _gather(part, packed, buffer, problem.filters, weights, _Target(cells.reshape(-1), channels, shape, at))
+        return
+    own = np.empty((*cells.shape[:2], *part.counts), cells.dtype)
+    _gather(part, packed, buffer, problem.filters, weights, _Target(own.reshape(-1), channels, part.counts, [0, 0, 0]))
+    where = (
+        slice(start, start + (n - 1) * step + 1, step)
+        for start, n, step in zip(at, part.counts, part.steps, strict=True)
+    )
+    cells[(slice(None), slice(None), *where)] = own
+
+
+def _fold_band(cells: FloatArray, problem: Problem, out: FloatArray, axis: int, first: int) -> None:
+    """Add a band of padded cells to the cells that they show; used cells may end before the padding does."""
+    pairs, sizes = padding_of_three(problem), three(problem.spatial, 1)
+    for other in range(axis + 1, 3):
+        cells = fold_axis(cells, other + 2, sizes[other], *pairs[other], problem.padding_mode)
+    index = padded_index(sizes[axis], *pairs[axis], problem.padding_mode)[first : first + cells.shape[axis + 2]]
+    add_folded(out, cells, axis + 2, index)
 
 
 def grad_dense(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
     """Return the gradient by the dense kernels `(filters, channels_per_group, *window)`, in float64."""
     from interpolated_kernels import loops
 
-    problem, taps = state.problem, state.forward.taps
+    problem, taps, axis, lanes = state.problem, state.forward.taps, state.bands.axis, loops.lanes_of(x.dtype)
     grad = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
-    y_channel, y_plane, y_row = state.y_rows_buffer.steps
-    for chunk in _chunks(state):
-        samples = len(grad_y[chunk])
-        layout = _layout(state.forward, state.x_buffer, problem.channels, samples, y_channel, problem.filters, x.dtype)
-        layout = layout._replace(y_start=(loops.ROWS_OF_TILE - 1) * y_row, y_plane=y_plane, y_row=y_row)
-        packed_y, packed_x = state.y_rows_buffer.pack(grad_y[chunk]), state.x_buffer.pack(x[chunk])
+    bands = list(firsts_of(state.forward.counts[axis], state.bands.outputs))
+    for chunk, (band, first, count) in itertools.product(_chunks(state), bands):
+        x_buffer, y_buffer = state.x_source.buffer(band), state.y_rows(first, count, lanes)
+        y_channel, y_plane, y_row = y_buffer.steps
+        part = state.forward.band(axis, first, count)
+        target = _Target(y_buffer.pack(grad_y[chunk]), problem.filters, (1, 1, 1), [0, 0, 0])
+        layout = _layout(part, x_buffer, problem.channels, target, len(grad_y[chunk]), x.dtype)
+        layout = layout._replace(
+            y_start=(ROWS_OF_TILE - 1) * y_row, y_sample=y_channel * problem.filters, y_channel=y_channel,
+            y_plane=y_plane, y_row=y_row,
+        )  # fmt: skip
+        packed = x_buffer.pack(x[chunk])
         loops.multiply_gradients(
-            packed_y, packed_x, taps.offsets, taps.sources, taps.blocks, layout, taps.dense_step, grad.reshape(-1)
+            target.values, packed, taps.offsets, taps.sources, taps.blocks, layout, taps.dense_step, grad.reshape(-1)
         )
     return grad
 
 
-def _chunks(state: State) -> Iterator[slice]:
-    for first in range(0, state.problem.batch, state.chunk):
-        yield slice(first, min(first + state.chunk, state.problem.batch))
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """A flat array `(samples, channels, *shape)`, and the place in it where a pass writes its first output."""
+
+    values: FloatArray
+    channels: int
+    shape: tuple[int, int, int]
+    origin: Sequence[int]
+
+
+def _chunks(state: State) -> list[slice]:
+    step = state.bands.samples
+    return [slice(first, min(first + step, state.problem.batch)) for first in range(0, state.problem.batch, step)]
 
 
 def _pack_weights(taps: TapBlocks, dense: FloatArray) -> FloatArray:
@@ -138,21 +197,24 @@ def _pack_weights(taps: TapBlocks, dense: FloatArray) -> FloatArray:
     return packed
 
 
-def _layout(
-    part: Pass, buffer: Buffer, channels: int, samples: int, y_channel: int, y_channels: int, dtype: Any
-) -> Any:
+def _layout(part: Pass, buffer: Buffer, channels: int, target: _Target, samples: int, dtype: Any) -> Any:
     from interpolated_kernels import loops
 
     planes, rows, columns = part.counts
-    row_vectors = -(-columns // loops.lanes_of(dtype))
+    y_planes, y_rows, y_columns = target.shape
+    y_channel, y_plane = y_planes * y_rows * y_columns, y_rows * y_columns
+    y_start = target.origin[0] * y_plane + target.origin[1] * y_columns + target.origin[2]
     return loops.Layout(
-        samples, planes, rows, columns, row_vectors, channels * buffer.steps[0], *part.input_steps, 0,
-        y_channel * y_channels, y_channel, rows * columns, columns,
+        samples, planes, rows, columns, -(-columns // loops.lanes_of(dtype)), channels * buffer.steps[0],
+        *part.input_steps, y_start, y_channel * target.channels, y_channel, y_plane, y_columns,
     )  # fmt: skip
 
 
-def _gather(part: Pass, packed: FloatArray, buffer: Buffer, channels: int, weights: FloatArray, y: FloatArray) -> None:
+def _gather(
+    part: Pass, packed: FloatArray, buffer: Buffer, channels: int, weights: FloatArray, target: _Target
+) -> None:
     from interpolated_kernels import loops
 
-    layout = _layout(part, buffer, channels, len(y), int(np.prod(part.counts)), y.shape[1], y.dtype)
-    loops.gather(packed, weights, part.taps.offsets, part.taps.blocks, layout, y.reshape(-1))
+    samples = len(packed) // (channels * buffer.steps[0])
+    layout = _layout(part, buffer, channels, target, samples, packed.dtype)
+    loops.gather(packed, weights, part.taps.offsets, part.taps.blocks, layout, target.values)

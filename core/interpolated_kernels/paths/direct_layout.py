@@ -1,184 +1,95 @@
-"""How the direct path lays out its work: packed buffers, axes with their phases, and the passes of its gather loop."""
+"""How the direct path lays out its work: packed buffers, band by band, and the passes of its gather loop."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
-from interpolated_kernels.geometry import Problem, padded_index
-from interpolated_kernels.paths.common import padding_of_three, three
+from interpolated_kernels.arrays import BoolArray, IntArray
+from interpolated_kernels.geometry import Problem
+from interpolated_kernels.paths.direct_bands import (
+    ROWS_OF_TILE,
+    Axis,
+    Bands,
+    Buffer,
+    Source,
+    axes_of,
+    bands_of,
+    whole_vectors,
+)
 from interpolated_kernels.paths.tap_blocks import AxisTaps, Operands, TapBlocks, find_blocks
-
-_PACKED_BYTES = 32 * 2**20
-_LINE_BYTES = 64
-
-
-def samples_of_chunk(sample_bytes: int) -> int:
-    """Return how many samples are packed at once."""
-    return max(1, _PACKED_BYTES // max(sample_bytes, 1))
-
-
-@dataclass(frozen=True, eq=False)
-class Buffer:
-    """A packed copy of `(samples, channels, *spatial)`: the index of every plane, row and column, -1 for zero."""
-
-    planes: IntArray
-    rows: IntArray
-    columns: IntArray
-
-    @property
-    def steps(self) -> tuple[int, int, int]:
-        """The distance between channels, planes and rows, in values."""
-        row = len(self.columns)
-        return row * len(self.rows) * len(self.planes), row * len(self.rows), row
-
-    def pack(self, source: FloatArray) -> FloatArray:
-        """Return the packed copy, flat."""
-        from interpolated_kernels import loops
-
-        images = source.reshape(-1, *three(source.shape[2:], 1))
-        shape = (len(images), len(self.planes), len(self.rows), len(self.columns))
-        packed = _aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)
-        loops.pack(images, self.planes, self.rows, self.columns, packed)
-        return packed.reshape(-1)
-
-
-def _aligned(count: int, dtype: np.dtype[Any]) -> FloatArray:
-    """Return an uninitialised flat array that starts on a cache line, so that whole vectors of it do too."""
-    spare = _LINE_BYTES // dtype.itemsize
-    raw = np.empty(count + spare, dtype)
-    first = -raw.__array_interface__["data"][0] % _LINE_BYTES // dtype.itemsize
-    return raw[first : first + count]
 
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """One run of the gather loop: the taps, and where its outputs lie."""
+    """One run of the gather loop over a band: the taps, and where its outputs lie."""
 
     taps: TapBlocks
     counts: tuple[int, int, int]
-    """Outputs along planes, rows and columns."""
+    """Outputs along planes, rows and columns, of all bands together."""
     input_steps: tuple[int, int]
     """The distance between the inputs of neighbouring planes and rows of outputs."""
-    at: tuple[slice, ...]
-    """The outputs in the whole result."""
+    at: tuple[int, int, int]
+    """The first output in the whole result."""
+    steps: tuple[int, int, int]
+    """The distance between neighbouring outputs in the whole result."""
+
+    def band(self, axis: int, first: int, count: int) -> Pass:
+        """Return the part of a band that starts at output `first`: at most `count` of them along the axis."""
+        counts = list(self.counts)
+        counts[axis] = max(0, min(count, counts[axis] - first))
+        return replace(self, counts=(counts[0], counts[1], counts[2]))
 
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """What a plan keeps: buffers and passes of the three computations."""
+    """What a plan keeps: how it is cut, and sources and passes of the three computations."""
 
     problem: Problem
-    x_buffer: Buffer
-    y_buffer: Buffer
-    y_rows_buffer: Buffer
+    bands: Bands
+    axes: tuple[Axis, Axis, Axis]
+    x_source: Source
+    y_source: Source
     forward: Pass
     grad_x: tuple[Pass, ...]
-    grad_x_region: tuple[tuple[int, int], ...]
-    chunk: int
 
-
-@dataclass(frozen=True)
-class _Axis:
-    """One axis of the problem: sizes, steps, and what stands in the padding."""
-
-    size: int
-    out: int
-    window: int
-    stride: int
-    dilation: int
-    before: int
-    after: int
-    mode: str
-
-    @property
-    def reach(self) -> int:
-        """How many inputs of one phase a window spans, less one."""
-        return (self.window - 1) * self.dilation // self.stride
-
-    @property
-    def used(self) -> int:
-        """The padded cells that some output reads up to."""
-        return (self.out - 1) * self.stride + (self.window - 1) * self.dilation + 1
-
-    def index(self) -> IntArray:
-        """Return, for every used padded cell, the cell of x that it shows or -1."""
-        return padded_index(self.size, self.before, self.after, self.mode)[: self.used]
-
-    def region(self) -> tuple[int, int]:
-        """Return the padded cells whose gradient is wanted: with zeros around x, those of x alone."""
-        if self.mode != "zeros":
-            return 0, self.used
-        return min(self.before, self.used), min(self.before + self.size, self.used)
-
-    def phase(self, phase: int) -> tuple[int, int]:
-        """Return the first `q` and the number of cells `q * stride + phase` in the region."""
-        low, high = self.region()
-        first = max(0, -((phase - low) // self.stride))
-        return first, max(0, -((phase - high) // self.stride) - first)
-
-
-def axes_of(problem: Problem) -> tuple[_Axis, ...]:
-    """Return planes, rows and columns, the first ones of a single cell where the problem has fewer axes."""
-    return tuple(
-        _Axis(size, out, window, stride, dilation, before, after, problem.padding_mode)
-        for size, out, window, stride, dilation, (before, after) in zip(
-            three(problem.spatial, 1), three(problem.out_spatial, 1), three(problem.window, 1),
-            three(problem.stride, 1), three(problem.dilation, 1),
-            padding_of_three(problem), strict=True,
-        )
-    )  # fmt: skip
+    def y_rows(self, first: int, count: int, lanes: int) -> Buffer:
+        """Return the buffer of y's gradient beside packed x: a band's rows with zeros around, in whole vectors."""
+        firsts, counts = [0, 0, 0], [axis.out for axis in self.axes]
+        firsts[self.bands.axis], counts[self.bands.axis] = first, count
+        indices = [at + np.arange(n) for at, n in zip(firsts, counts, strict=True)]
+        border, tail = ROWS_OF_TILE - 1, whole_vectors(counts[2], lanes) - counts[2]
+        rows = np.pad(indices[1], border, constant_values=-1)
+        return Buffer(indices[0], rows, np.pad(indices[2], (0, tail), constant_values=-1))
 
 
 def layout_of(problem: Problem) -> State:
     """Lay out the buffers and the taps of the three computations."""
     from interpolated_kernels import loops
 
-    axes = axes_of(problem)
-    lanes = loops.lanes_of(problem.dtype)
-    x_buffer, forward_pass = _prepare_forward(problem, axes, lanes)
-    y_buffer, passes = _prepare_grad_x(problem, axes, lanes)
-    border = loops.ROWS_OF_TILE - 1
-    _, rows, columns = axes
-    y_rows_buffer = Buffer(
-        np.arange(axes[0].out),
-        _centred(border, rows.out, rows.out + 2 * border),
-        _centred(0, columns.out, _whole_vectors(columns.out, lanes)),
-    )
-    sample_bytes = np.dtype(problem.dtype).itemsize * max(
-        problem.channels * x_buffer.steps[0], problem.filters * y_buffer.steps[0]
-    )
-    regions = tuple(axis.region() for axis in axes)
-    return State(
-        problem, x_buffer, y_buffer, y_rows_buffer, forward_pass, passes, regions, samples_of_chunk(sample_bytes)
-    )
+    axes, bands, lanes = axes_of(problem), bands_of(problem), loops.lanes_of(problem.dtype)
+    x_source, forward_pass = _prepare_forward(problem, axes, bands, lanes)
+    y_source, passes = _prepare_grad_x(problem, axes, bands, lanes)
+    return State(problem, bands, axes, x_source, y_source, forward_pass, passes)
 
 
-def _whole_vectors(count: int, lanes: int) -> int:
-    return -(-count // lanes) * lanes
-
-
-def _centred(before: int, count: int, length: int) -> IntArray:
-    """Return the index of an axis with `before` zeros, then the cells, then zeros up to `length`."""
-    index = np.arange(length) - before
-    return np.where((index >= 0) & (index < count), index, -1)
-
-
-def _prepare_forward(problem: Problem, axes: tuple[_Axis, ...], lanes: int) -> tuple[Buffer, Pass]:
-    from interpolated_kernels import loops
-
+def _prepare_forward(problem: Problem, axes: tuple[Axis, Axis, Axis], bands: Bands, lanes: int) -> tuple[Source, Pass]:
     planes, rows, columns = axes
-    per_phase = _whole_vectors(columns.out, lanes) + columns.reach
-    cells = np.arange(per_phase)[None, :] * columns.stride + np.arange(columns.stride)[:, None]
+    n_columns = bands.outputs if bands.axis == 2 else columns.out
+    per_phase = whole_vectors(n_columns, lanes) + columns.reach
+    n_places = per_phase + columns.out - n_columns
+    cells = np.arange(n_places)[None, :] * columns.stride + np.arange(columns.stride)[:, None]
     shown = columns.index()
-    column_index = np.where(cells < len(shown), shown[np.minimum(cells, len(shown) - 1)], -1).ravel()
-    row_index = np.concatenate([rows.index(), np.full(loops.ROWS_OF_TILE * rows.stride, -1)])
-    buffer = Buffer(planes.index(), row_index, column_index)
-    channel_step, plane_step, row_step = buffer.steps
+    column_table = np.where(cells < len(shown), shown[np.minimum(cells, len(shown) - 1)], -1)
+    border = np.full(ROWS_OF_TILE * rows.stride, -1)
+    tables = (planes.index()[None], np.concatenate([rows.index(), border])[None], column_table)
+    own = axes[bands.axis]
+    lengths = (own.used(bands.outputs), own.used(bands.outputs) + len(border), per_phase)
+    step = bands.outputs * (1 if bands.axis == 2 else own.stride)
+    source = Source(tables, bands.axis, step, lengths[bands.axis])
+    channel_step, plane_step, row_step = source.buffer(0).steps
     reads = [np.arange(axis.window) * axis.dilation for axis in axes]
     offsets = (
         reads[0] * plane_step,
@@ -191,23 +102,25 @@ def _prepare_forward(problem: Problem, axes: tuple[_Axis, ...], lanes: int) -> t
     operands = Operands(problem.groups, outs, ins, channel_step, outs * ins * n_cells, ins * n_cells, n_cells)
     support = problem.support.reshape(*problem.support.shape[:2], *(axis.window for axis in axes))
     blocks = find_blocks(support, taps, operands, rows.stride * row_step)
-    whole = (slice(None),) * 3
-    return buffer, Pass(
-        blocks, (planes.out, rows.out, columns.out), (planes.stride * plane_step, rows.stride * row_step), whole
-    )
+    steps = (planes.stride * plane_step, rows.stride * row_step)
+    return source, Pass(blocks, (planes.out, rows.out, columns.out), steps, (0, 0, 0), (1, 1, 1))
 
 
-def _prepare_grad_x(problem: Problem, axes: tuple[_Axis, ...], lanes: int) -> tuple[Buffer, tuple[Pass, ...]]:
-    from interpolated_kernels import loops
-
+def _prepare_grad_x(
+    problem: Problem, axes: tuple[Axis, Axis, Axis], bands: Bands, lanes: int
+) -> tuple[Source, tuple[Pass, ...]]:
+    """Return y's gradient as it is packed, and a pass for each phase of x's cells, bands being whole strides."""
     phases = [[(phase, *axis.phase(phase)) for phase in range(axis.stride)] for axis in axes]
+    more = (0, ROWS_OF_TILE, lanes)
     lengths = [
-        axis.reach + max(first + count for _, first, count in some) for axis, some in zip(axes, phases, strict=True)
+        axis.reach + max(first + count for _, first, count in some) + beyond
+        for axis, some, beyond in zip(axes, phases, more, strict=True)
     ]
-    lengths[1] += loops.ROWS_OF_TILE
-    lengths[2] += lanes
-    buffer = Buffer(*(_centred(axis.reach, axis.out, length) for axis, length in zip(axes, lengths, strict=True)))
-    channel_step, plane_step, row_step = buffer.steps
+    tables = [_centred(axis.reach, axis.out, length)[None] for axis, length in zip(axes, lengths, strict=True)]
+    own, step = axes[bands.axis], bands.cells // axes[bands.axis].stride
+    length = own.reach + max(first + min(count, step) for _, first, count in phases[bands.axis]) + more[bands.axis]
+    source = Source((tables[0], tables[1], tables[2]), bands.axis, step, length)
+    channel_step, plane_step, row_step = source.buffer(0).steps
     n_cells = int(np.prod(problem.window))
     outs, ins = problem.channels_per_group, problem.filters_per_group
     operands = Operands(problem.groups, outs, ins, channel_step, outs * ins * n_cells, n_cells, outs * n_cells)
@@ -223,12 +136,18 @@ def _prepare_grad_x(problem: Problem, axes: tuple[_Axis, ...], lanes: int) -> tu
             for axis, (phase, first, _), step in zip(axes, chosen, (plane_step, row_step, 1), strict=True)
         ]
         at = tuple(
-            slice(first * axis.stride + phase - axis.region()[0], None, axis.stride)
-            for axis, (phase, first, _) in zip(axes, chosen, strict=True)
+            first * axis.stride + phase - axis.region()[0] for axis, (phase, first, _) in zip(axes, chosen, strict=True)
         )
         blocks = find_blocks(support, taps, operands, row_step)
-        passes.append(Pass(blocks, counts, (plane_step, row_step), at))
-    return buffer, tuple(passes)
+        strides = (axes[0].stride, axes[1].stride, axes[2].stride)
+        passes.append(Pass(blocks, counts, (plane_step, row_step), (at[0], at[1], at[2]), strides))
+    return source, tuple(passes)
+
+
+def _centred(before: int, count: int, length: int) -> IntArray:
+    """Return the index of an axis with `before` zeros, then the cells, then zeros up to `length`."""
+    index = np.arange(length) - before
+    return np.where((index >= 0) & (index < count), index, -1)
 
 
 def _by_channel(problem: Problem) -> BoolArray:
@@ -242,7 +161,7 @@ def _by_channel(problem: Problem) -> BoolArray:
     return np.swapaxes(by_group, 1, 2).reshape(problem.channels, problem.filters_per_group, *problem.window)
 
 
-def _phase_taps(axis: _Axis, phase: int, first: int, step: int) -> AxisTaps:
+def _phase_taps(axis: Axis, phase: int, first: int, step: int) -> AxisTaps:
     """Return the taps that reach the cells of one phase, in the order of what they read."""
     cells = np.arange(axis.window)[::-1]
     cells = cells[cells * axis.dilation % axis.stride == phase % axis.stride]

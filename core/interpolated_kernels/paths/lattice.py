@@ -21,7 +21,7 @@ import numpy as np
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.paths.common import Cost, no_parts, pad_transpose, tap_rate, traffic
+from interpolated_kernels.paths.common import Cost, add_folded, fold_axis, no_parts, room_of, tap_rate, traffic
 from interpolated_kernels.paths.lattice_axes import Axis
 from interpolated_kernels.paths.lattice_layout import Forward, active_nodes, axes_of, forward_layout, grid_of
 from interpolated_kernels.paths.lattice_nodes import (
@@ -31,8 +31,8 @@ from interpolated_kernels.paths.lattice_nodes import (
     node_values_transpose,
     transform_work,
 )
-from interpolated_kernels.paths.lattice_sizes import forward_sizes
-from interpolated_kernels.paths.lattice_transposed import Transposed, transposed_layout
+from interpolated_kernels.paths.lattice_sizes import forward_sizes, transposed_sizes
+from interpolated_kernels.paths.lattice_transposed import Transposed, regions_of, transposed_layout
 
 ACCURACY = "componentwise"
 TAKES = "bank"
@@ -42,6 +42,28 @@ parts = no_parts
 _PRODUCTS_OF_SUM = 4096
 _BYTES_OF_PARTIAL_SUMS = 16 * 2**20
 _PARTS = 32
+_BYTES_OF_FOLD = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Folding:
+    """Padded cells whose gradients are held at once: of some samples, `cells` of the first axis, in so many bands."""
+
+    samples: int
+    cells: int
+    n_bands: int
+    nbytes: int
+
+
+def folding_of(problem: Problem) -> Folding:
+    """Return the largest bands that fit; with zeros around x nothing is folded, and there is one."""
+    length = problem.padded[0]
+    if problem.padding_mode == "zeros":
+        return Folding(problem.batch, max(length, 1), 1, 0)
+    line = 2 * np.dtype(problem.dtype).itemsize * problem.channels * int(np.prod(problem.padded[1:]))
+    room = room_of(problem, _BYTES_OF_FOLD) // 2
+    samples, cells = max(1, min(problem.batch, room // (line * length))), min(length, max(1, room // line))
+    return Folding(samples, cells, -(-length // cells), samples * cells * line)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +95,21 @@ class State:
 
     @functools.cached_property
     def transposed(self) -> Transposed:
-        """The tables of the gradient by x."""
-        return transposed_layout(self.problem, self.axes, len(self.nodes))
+        """The tables of the gradient by x, of the first band where padding is folded back band by band."""
+        return self.transposed_band(0)
+
+    @functools.cached_property
+    def folding(self) -> Folding:
+        """How the gradient by padded cells is cut."""
+        return folding_of(self.problem)
+
+    def transposed_band(self, band: int) -> Transposed:
+        """Return the tables of the gradient by the padded cells of a band."""
+        regions, axis = regions_of(self.problem), 3 - self.problem.kernel.n_dims
+        low, high = regions[axis]
+        first = low + band * self.folding.cells
+        regions[axis] = (first, min(first + self.folding.cells, high))
+        return transposed_layout(self.problem, self.axes, len(self.nodes), regions)
 
 
 def supports(problem: Problem) -> str | None:
@@ -104,7 +139,8 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     seconds += blocks * sizes.smoothing / (0.25 * machine.multiply_adds_per_second * 4 / itemsize)
     seconds += transform_work(problem) / machine.mixed_per_second
     seconds += blocks * (1.5 + 0.03 * sizes.lines) * machine.task_seconds + traffic(problem, machine)
-    return Cost(seconds, itemsize * sizes.values, f"componentwise, {problem.dtype}")
+    workspaces = 2 * itemsize * max(sizes.values, transposed_sizes(problem, axes).values)  # of two threads
+    return Cost(seconds, workspaces + folding_of(problem).nbytes, f"componentwise, {problem.dtype}")
 
 
 def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
@@ -130,18 +166,42 @@ def grad_x(state: State, grad_y: FloatArray, bank: FloatArray, out: FloatArray) 
     """Write the gradient by x."""
     from interpolated_kernels import loops
 
-    problem, tables = state.problem, state.transposed
+    problem = state.problem
     values, spoilt = node_values(problem, bank)
     weights = values[state.transposed_packing]
-    folds = problem.padding_mode != "zeros"
-    grad = np.zeros((problem.batch, problem.channels, *problem.padded), problem.dtype) if folds else out
-    if not folds:
-        out[...] = 0
-    loops.lattice_grad_x(grad_y.reshape(-1), weights, tables.job, tables.block_size, tables.n_tasks, grad.reshape(-1))
-    if folds:
-        out[...] = pad_transpose(grad, problem)
+    out[...] = 0
+    if problem.padding_mode == "zeros":
+        tables = state.transposed
+        n_tasks = tables.n_tasks * problem.batch
+        loops.lattice_grad_x(grad_y.reshape(-1), weights, tables.job, tables.block_size, n_tasks, out.reshape(-1))
+    else:
+        for band in range(state.folding.n_bands):
+            _add_band(state, state.transposed_band(band) if band else state.transposed, band, grad_y, weights, out)
     if spoilt is not None:
         _spoil(out, spoilt, problem)
+
+
+def _add_band(
+    state: State, tables: Transposed, band: int, grad_y: FloatArray, weights: FloatArray, out: FloatArray
+) -> None:
+    """Add the gradients by a band of padded cells to the cells that they show, some samples at a time."""
+    from interpolated_kernels import loops
+
+    problem, folding = state.problem, state.folding
+    first = band * folding.cells
+    cells = (min(folding.cells, problem.padded[0] - first), *problem.padded[1:])
+    index = padded_index(problem.spatial[0], *problem.padding[0], problem.padding_mode)[first : first + cells[0]]
+    for sample in range(0, problem.batch, folding.samples):
+        chunk = slice(sample, sample + folding.samples)
+        grad = np.zeros((len(out[chunk]), problem.channels, *cells), problem.dtype)
+        n_tasks = tables.n_tasks * len(grad)
+        loops.lattice_grad_x(
+            grad_y[chunk].reshape(-1), weights, tables.job, tables.block_size, n_tasks, grad.reshape(-1)
+        )
+        for axis in range(1, len(cells)):
+            pair = problem.padding[axis]
+            grad = fold_axis(grad, axis + 2, problem.spatial[axis], *pair, problem.padding_mode)
+        add_folded(out[chunk], grad, 2, index)
 
 
 def grad_bank(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:

@@ -43,6 +43,7 @@ class Transposed:
     job: Any
     block_size: int
     n_tasks: int
+    """Of one sample."""
     rows: Rows
     channels: int
 
@@ -68,8 +69,10 @@ class Transposed:
         return np.concatenate(packed, axis=2).ravel()
 
 
-def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], n_nodes: int) -> Transposed:
-    """Return the tables of the gradient by x for kernels of which so many nodes reach a cell."""
+def transposed_layout(
+    problem: Problem, axes: tuple[Axis, Axis, Axis], n_nodes: int, regions: list[tuple[int, int]]
+) -> Transposed:
+    """Return the tables of the gradient by some padded cells, for kernels of which so many nodes reach a cell."""
     from interpolated_kernels import loops
 
     lanes, channels = loops.lanes_of(problem.dtype), channels_of_task(problem, axes)
@@ -107,7 +110,6 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], n_nodes: 
         stages[0] = no_stage(problem.dtype)
     if problem.kernel.n_dims < 2:
         stages[1] = no_stage(problem.dtype)
-    regions = _regions(problem)
     block = loops.LatticeBlock(
         counts[0], counts[1], counts[0], counts[1], column_span, axes[2].stride, cells, line, n_lines, 0, at_lines,
         at_rows, at_maps, size,
@@ -127,7 +129,7 @@ def transposed_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], n_nodes: 
     arrays = arrays_of(problem, axes, n_nodes, tuple(high - first for first, high in regions))
     taps = loops.LatticeTaps(offsets, np.zeros((0, 3), np.int64), 0)
     job = loops.job_of(arrays, block, tables, taps, gathering, rows.tiles, rows.rows, classes)
-    n_tasks = problem.batch * problem.groups * -(-problem.channels_per_group // channels) * n_blocks(tables)
+    n_tasks = problem.groups * -(-problem.channels_per_group // channels) * n_blocks(tables)
     return Transposed(job, block.size, n_tasks, rows, channels)
 
 
@@ -172,7 +174,7 @@ def _taps(axis: Axis, lines: Lines, firsts: Sequence[int], filters: int) -> tupl
     return np.concatenate(offsets).astype(np.int32), np.array(classes, np.int64)
 
 
-def _regions(problem: Problem) -> list[tuple[int, int]]:
+def regions_of(problem: Problem) -> list[tuple[int, int]]:
     """Return the padded cells whose gradient is wanted on every axis: with zeros around x, those of x alone."""
     return [
         (before, before + cells) if problem.padding_mode == "zeros" else (0, before + cells + after)

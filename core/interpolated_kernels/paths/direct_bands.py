@@ -1,0 +1,198 @@
+"""How the direct path cuts its work: bands along the first spatial axis, whose packed inputs fit into memory.
+
+A band is some outputs in a row (planes of a volume, rows of an image, a piece of a line), and the inputs that they see.
+All bands of an array are packed into buffers of one shape, so that taps lie at the same places in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from interpolated_kernels.arrays import FloatArray, IntArray
+from interpolated_kernels.geometry import Problem, padded_index
+from interpolated_kernels.paths.common import padding_of_three, room_of, three
+
+ROWS_OF_TILE, VECTOR_BYTES = 4, 32
+"""As the loops have them, which planning must not load."""
+
+_PACKED_BYTES = 32 * 2**20
+_LINE_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of the problem: sizes, steps, and what stands in the padding."""
+
+    size: int
+    out: int
+    window: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+    mode: str
+
+    @property
+    def reach(self) -> int:
+        """How many inputs of one phase a window spans, less one."""
+        return (self.window - 1) * self.dilation // self.stride
+
+    def used(self, n_outputs: int) -> int:
+        """Return how many padded cells so many outputs read."""
+        return (n_outputs - 1) * self.stride + (self.window - 1) * self.dilation + 1
+
+    def index(self) -> IntArray:
+        """Return, for every used padded cell, the cell of x that it shows or -1."""
+        return padded_index(self.size, self.before, self.after, self.mode)[: self.used(self.out)]
+
+    def region(self) -> tuple[int, int]:
+        """Return the padded cells whose gradient is wanted: with zeros around x, those of x alone."""
+        used = self.used(self.out)
+        if self.mode != "zeros":
+            return 0, used
+        return min(self.before, used), min(self.before + self.size, used)
+
+    def phase(self, phase: int) -> tuple[int, int]:
+        """Return the first `q` and the number of cells `q * stride + phase` in the region."""
+        low, high = self.region()
+        first = max(0, -((phase - low) // self.stride))
+        return first, max(0, -((phase - high) // self.stride) - first)
+
+
+def axes_of(problem: Problem) -> tuple[Axis, Axis, Axis]:
+    """Return planes, rows and columns, the first ones of a single cell where the problem has fewer axes."""
+    planes, rows, columns = (
+        Axis(size, out, window, stride, dilation, before, after, problem.padding_mode)
+        for size, out, window, stride, dilation, (before, after) in zip(
+            three(problem.spatial, 1), three(problem.out_spatial, 1), three(problem.window, 1),
+            three(problem.stride, 1), three(problem.dilation, 1),
+            padding_of_three(problem), strict=True,
+        )
+    )  # fmt: skip
+    return planes, rows, columns
+
+
+def whole_vectors(count: int, lanes: int) -> int:
+    """Return a count filled up to whole vectors."""
+    return -(-count // lanes) * lanes
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """A packed copy of `(samples, channels, *spatial)`: the index of every plane, row and column, -1 for zero."""
+
+    planes: IntArray
+    rows: IntArray
+    columns: IntArray
+
+    @property
+    def steps(self) -> tuple[int, int, int]:
+        """The distance between channels, planes and rows, in values."""
+        row = len(self.columns)
+        return row * len(self.rows) * len(self.planes), row * len(self.rows), row
+
+    def pack(self, source: FloatArray) -> FloatArray:
+        """Return the packed copy, flat."""
+        from interpolated_kernels import loops
+
+        images = source.reshape(-1, *three(source.shape[2:], 1))
+        shape = (len(images), len(self.planes), len(self.rows), len(self.columns))
+        packed = _aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)
+        loops.pack(images, self.planes, self.rows, self.columns, packed)
+        return packed.reshape(-1)
+
+
+def _aligned(count: int, dtype: np.dtype[np.generic]) -> FloatArray:
+    """Return an uninitialised flat array that starts on a cache line, so that whole vectors of it do too."""
+    spare = _LINE_BYTES // dtype.itemsize
+    raw = np.empty(count + spare, dtype)
+    first = -raw.__array_interface__["data"][0] % _LINE_BYTES // dtype.itemsize
+    return raw[first : first + count]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The buffers of an array, band by band: what a whole packed copy would show, and the piece that a band does.
+
+    A table is `(phases, places)`: places of one phase are neighbours in the buffer.
+    """
+
+    tables: tuple[IntArray, IntArray, IntArray]
+    axis: int
+    step: int
+    """Places from one band's first to the next one's."""
+    length: int
+    """Places of a band."""
+
+    def buffer(self, band: int) -> Buffer:
+        """Return the buffer of a band; beyond the tables it shows zeros."""
+        table = self.tables[self.axis][:, band * self.step : band * self.step + self.length]
+        short = self.length - table.shape[1]
+        pieces = list(self.tables)
+        pieces[self.axis] = np.pad(table, ((0, 0), (0, short)), constant_values=-1) if short else table
+        return Buffer(*(piece.ravel() for piece in pieces))
+
+
+@dataclass(frozen=True)
+class Bands:
+    """How a problem is cut: some samples at a time, or one of them in bands of outputs or of x's cells.
+
+    `axis` is that of the bands; `outputs` those of a band; `cells` the padded cells of a band of the gradient by x, a
+    multiple of the stride; `nbytes` what packed copies and a band of the gradient take at most.
+    """
+
+    samples: int
+    axis: int
+    outputs: int
+    cells: int
+    nbytes: int
+
+
+def bands_of(problem: Problem) -> Bands:
+    """Return the largest bands that fit: whole samples where one of them does."""
+    axes, itemsize, axis = axes_of(problem), np.dtype(problem.dtype).itemsize, 3 - len(problem.spatial)
+    room, (low, high), stride = room_of(problem, _PACKED_BYTES), axes[axis].region(), axes[axis].stride
+
+    def bytes_of(outputs: int) -> int:
+        sizes = [own.out if index != axis else min(outputs, own.out) for index, own in enumerate(axes)]
+        return itemsize * max(_forward_values(problem, axes, sizes), _backward_values(problem, axes, axis, outputs))
+
+    whole = max(axes[axis].out, -(-(high - low) // stride) + 1)
+    if bytes_of(whole) <= room:
+        samples = max(1, min(problem.batch, room // max(bytes_of(whole), 1)))
+        return Bands(samples, axis, axes[axis].out, whole * stride, samples * bytes_of(whole))
+    outputs = 1 + max(0, room - bytes_of(1)) // max(1, bytes_of(2) - bytes_of(1))
+    outputs = min(outputs, whole)
+    return Bands(1, axis, min(outputs, axes[axis].out), outputs * stride, bytes_of(outputs))
+
+
+def _forward_values(problem: Problem, axes: tuple[Axis, Axis, Axis], counts: list[int]) -> int:
+    """Return the values of x packed for so many outputs, and of y's gradient packed beside it."""
+    lanes = VECTOR_BYTES // np.dtype(problem.dtype).itemsize
+    planes, rows = axes[0].used(counts[0]), axes[1].used(counts[1]) + ROWS_OF_TILE * axes[1].stride
+    columns = axes[2].stride * (whole_vectors(counts[2], lanes) + axes[2].reach)
+    y_values = counts[0] * (counts[1] + 2 * ROWS_OF_TILE) * whole_vectors(counts[2], lanes)
+    return problem.channels * planes * rows * columns + problem.filters * y_values
+
+
+def _backward_values(problem: Problem, axes: tuple[Axis, Axis, Axis], axis: int, outputs: int) -> int:
+    """Return the values of y's gradient packed for `outputs` strides of x's cells, and of copies of these cells."""
+    lanes = VECTOR_BYTES // np.dtype(problem.dtype).itemsize
+    packed, cells = problem.filters, problem.channels
+    for index, (own, more) in enumerate(zip(axes, (0, ROWS_OF_TILE, lanes), strict=True)):
+        low, high = own.region()
+        strides = -(-(high - low) // own.stride) + 1
+        strides = min(strides, outputs) if index == axis else strides
+        packed *= own.reach + low // own.stride + 1 + strides + more
+        cells *= strides * own.stride
+    in_place = problem.padding_mode == "zeros" and max(problem.stride) == 1
+    return packed + (0 if in_place else 3 * cells)
+
+
+def firsts_of(count: int, step: int) -> Iterator[tuple[int, int, int]]:
+    """Yield number, first and count of every band of `step` among `count`."""
+    for number, first in enumerate(range(0, count, step)):
+        yield number, first, min(step, count - first)
