@@ -37,16 +37,17 @@ def peak_growth(call: Callable[[], Any]) -> tuple[int, Any]:
     """Return by how many bytes the resident memory grew at its peak during a call, and the call's result."""
     with contextlib.suppress(OSError, AttributeError):  # what the allocator kept would hide new memory
         ctypes.CDLL(None).malloc_trim(0)
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak, VmHWM
     except OSError:
         return _sampled_growth(call, before)
     result = call()
-    return _resident("VmHWM") - before, result
+    return resident("VmHWM") - before, result
 
 
-def _resident(name: str) -> int:
+def resident(name: str) -> int:
+    """Return a line of this process' status in bytes, such as VmRSS."""
     found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None
     return 1024 * int(found[1])
@@ -58,7 +59,7 @@ def _sampled_growth(call: Callable[[], Any], before: int) -> tuple[int, Any]:
 
     def watch() -> None:
         while not done.wait(1e-3):
-            peak[0] = max(peak[0], _resident("VmRSS"))
+            peak[0] = max(peak[0], resident("VmRSS"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -67,7 +68,7 @@ def _sampled_growth(call: Callable[[], Any], before: int) -> tuple[int, Any]:
     finally:
         done.set()
         watcher.join()
-    return max(peak[0], _resident("VmRSS")) - before, result
+    return max(peak[0], resident("VmRSS")) - before, result
 
 
 def measure_here(letter: str, direction: str, path: str) -> dict[str, Any]:

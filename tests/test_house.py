@@ -14,8 +14,8 @@ import interpolated_kernels
 
 CORE = Path(interpolated_kernels.__file__).parent
 ORDER = [
-    "errors", "arrays", "caching", "machine", "loops", "anchors", "layouts", "interpolation", "structure", "kernel",
-    "filling", "geometry", "densify", "paths", "planning", "convolution", "transposed", "report",
+    "lazy", "errors", "arrays", "caching", "machine", "loops", "anchors", "layouts", "interpolation", "structure",
+    "kernel", "filling", "geometry", "densify", "paths", "planning", "convolution", "transposed", "report",
     "fitting", "files", "calibration", "initialization", "runtime", "plotting", "testing", "cli", "layers", "utils",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}

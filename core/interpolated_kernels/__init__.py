@@ -1,5 +1,8 @@
 """Convolution kernels with a large dense window from a few anchor weights."""
 
+from typing import Any
+
+from interpolated_kernels import lazy as _lazy
 from interpolated_kernels.anchors import grid_positions
 from interpolated_kernels.caching import clear_caches
 from interpolated_kernels.calibration import calibrate
@@ -97,3 +100,10 @@ __all__ = [
     "symmetric_positions",
     "warmup",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the loops, and numba with them, when they are first asked for."""
+    if name == "loops":
+        return _lazy.load("interpolated_kernels.loops")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

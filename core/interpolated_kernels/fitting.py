@@ -13,6 +13,7 @@ from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.filling import filling_of
 from interpolated_kernels.geometry import Problem, describe
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import load
 from interpolated_kernels.paths.common import pad
 
 _BYTES_OF_BAND = 64 * 2**20
@@ -289,10 +290,8 @@ class _Solution:
 
 def _solve(gram: FloatArray, right: FloatArray, ridge: float) -> _Solution:
     """Solve the normal equations by eigenvectors; return weights, standard errors for unit variance, and the rank."""
-    from scipy.linalg import eigh
-
     scale = np.sqrt(np.where(np.diag(gram) > 0, np.diag(gram), 1.0)) if ridge == 0 else np.ones(len(gram))
-    values, vectors = eigh(gram / scale / scale[:, None])
+    values, vectors = load("scipy.linalg").eigh(gram / scale / scale[:, None])
     known = values > len(gram) * 2.0**-52 * max(values[-1], 0.0)
     kept, vectors_kept = values[known], vectors[:, known]
     weights = (right / scale @ vectors_kept) / (kept + ridge) @ vectors_kept.T / scale

@@ -10,6 +10,7 @@ import numpy as np
 
 from interpolated_kernels.anchors import as_window
 from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.lazy import load
 
 _CANDIDATES_OF_POINT = 6
 _SHARPNESS = 8
@@ -58,12 +59,10 @@ def random_positions(window: int | Sequence[int], n: int, *, rng: Any) -> FloatA
 
 def _spread_out(points: FloatArray, n: int, extent: FloatArray) -> list[int]:
     """Return which n points are left when the most crowded ones are taken away, one after another."""
-    from scipy.spatial import cKDTree
-
     d, volume = len(extent), float(np.prod(extent))
     packed = {0: 1.0, 1: 2.0, 2: 2 * np.sqrt(3), 3: 4 * np.sqrt(2)}[d]  # n disks of this radius fill the volume
     reach = 2 * (volume / (packed * n)) ** (1 / max(d, 1))
-    pairs = cKDTree(points).query_pairs(reach, output_type="ndarray")
+    pairs = load("scipy.spatial").cKDTree(points).query_pairs(reach, output_type="ndarray")
     distances = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
     crowding = (1 - distances / reach) ** _SHARPNESS
     weights = np.zeros(len(points))

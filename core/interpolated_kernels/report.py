@@ -11,6 +11,7 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.spline_system import SplineInterpolator
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import load
 
 _SMALL_SHARE = 1e-8
 
@@ -163,11 +164,9 @@ def _numbers(
 
 def _nearest(positions: FloatArray) -> tuple[tuple[int, int] | None, float]:
     """Return the nearest pair and its distance."""
-    from scipy.spatial import cKDTree
-
     if len(positions) < 2:
         return None, float("nan")
-    distances, others = cKDTree(positions).query(positions, k=2)
+    distances, others = load("scipy.spatial").cKDTree(positions).query(positions, k=2)
     first = int(distances[:, 1].argmin())
     pair = others[first]
     second = int(pair[pair != first][0])

@@ -28,7 +28,7 @@ BYTES_OF_SOLVED = 16 * 2**20
 
 _ROUNDING = 2.0**-53
 _SAFETY = 8.0
-_WORK_OF_FUNCTION = 10.0
+_WORK_OF_FUNCTION = 8.0
 
 
 class SolvedFilling(MatrixFilling):
@@ -79,15 +79,7 @@ class SolvedFilling(MatrixFilling):
         from interpolated_kernels import loops
 
         system, cells = self.systems[index], window_cells(self.kernel.window)
-        coefficients = system.coefficients(rows)
-        filled, sizes = np.empty((len(rows), len(cells))), np.empty((len(rows), len(cells)))
-
-        def run(block: slice, workers: int) -> None:
-            functions = np.ascontiguousarray(system.functions(cells[block]))
-            filled[:, block] = loops.dot(coefficients, functions)
-            sizes[:, block] = loops.dot(np.abs(coefficients), np.abs(functions, out=functions))
-
-        loops.run_in_threads(run, blocks_of_cells(len(cells), system.n_unknowns))
+        filled, sizes = system.fill(system.coefficients(rows), cells)
         errors = _errors(system, sizes)
         lost = np.flatnonzero((errors > unit * self.kernel.n_anchors / 2 * np.abs(filled)).any(axis=0))
         for block in blocks_of_cells(len(lost), self.kernel.n_anchors):
@@ -104,23 +96,8 @@ class SolvedFilling(MatrixFilling):
         return np.stack([grad for grad in grads if grad is not None])
 
     def _gather_set(self, index: int, own: FloatArray, unit: float) -> FloatArray | None:
-        from interpolated_kernels import loops
-
         system, cells = self.systems[index], window_cells(self.kernel.window)
-        blocks = blocks_of_cells(len(cells), system.n_unknowns)
-        parts = np.zeros((len(blocks), 2, len(own), system.n_unknowns))
-
-        def run(task: tuple[int, slice], workers: int) -> None:
-            at, block = task
-            functions, values = (
-                np.ascontiguousarray(system.functions(cells[block])),
-                np.ascontiguousarray(own[:, block]),
-            )
-            parts[at, 0] = loops.mix(values, functions)
-            parts[at, 1] = loops.mix(np.abs(values), np.abs(functions, out=functions))
-
-        loops.run_in_threads(run, list(enumerate(blocks)))
-        pulled, sizes = functools.reduce(np.add, parts)
+        pulled, sizes = system.gather(own, cells)
         signs = np.where(np.arange(system.n_unknowns) % 2, 1.0, -1.0)
         grad, spread = np.split(system.solve(np.concatenate([pulled, signs * sizes])), 2)
         allowed, errors = unit * self.kernel.n_anchors / 2, _errors(system, np.abs(spread))
@@ -131,13 +108,11 @@ class SolvedFilling(MatrixFilling):
 
     def _absolute_sums(self, system: SplineSystem, own: FloatArray, anchors: IntArray) -> FloatArray:
         """Return `abs(A)^T abs(g)` for some anchors, `(kernels, anchors)`."""
-        from interpolated_kernels import loops
-
         cells, sums = window_cells(self.kernel.window), np.zeros((len(own), len(anchors)))
         columns = system.coefficients(np.eye(self.kernel.n_anchors)[anchors])
         for block in blocks_of_cells(len(cells), system.n_unknowns):
-            shares = np.abs(loops.dot(columns, np.ascontiguousarray(system.functions(cells[block]))))
-            sums += loops.dot(np.abs(np.ascontiguousarray(own[:, block])), shares)
+            shares, _ = system.fill(columns, cells[block])
+            sums += np.abs(own[:, block]) @ np.abs(shares).T
         return sums
 
 

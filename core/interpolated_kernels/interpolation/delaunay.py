@@ -14,6 +14,7 @@ from interpolated_kernels.interpolation.base import Interpolator, window_cells
 from interpolated_kernels.interpolation.local import LocalMatrix
 from interpolated_kernels.interpolation.scattered import nearest_anchors
 from interpolated_kernels.interpolation.tensor_product import Linear
+from interpolated_kernels.lazy import load
 
 _FLAT_LIMIT = 1e-8
 
@@ -90,12 +91,10 @@ class Delaunay(Interpolator):
 
 def _shares(cells: FloatArray, positions: FloatArray, names: FloatArray) -> LocalMatrix:
     """Return the `(cells, n)` barycentric coordinates of cells, those of the nearest anchor outside the hull."""
-    from scipy.spatial import Delaunay as Triangulation
-    from scipy.spatial import QhullError
-
+    spatial = load("scipy.spatial")
     try:
-        triangulation = Triangulation(positions)
-    except QhullError:
+        triangulation = spatial.Delaunay(positions)
+    except spatial.QhullError:
         raise AnchorError(
             f"`positions` cannot be triangulated: {name_anchors(sorted(names))} span all dimensions by too little. "
             "Move one off, or use `voronoi` or `inverse_distance`."

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 
 _ENTRIES_OF_BLOCK = 2**17
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,20 @@ class LocalMatrix:
         for first, last in itertools.pairwise(ends):
             own = order[first:last]
             yield cells[own], values[own]
+
+
+def in_blocks(function: Callable[[slice], Result], n_cells: int, n: int) -> list[Result]:
+    """Return what a function makes of each run of cells, in order; runs go to the threads that loops run on."""
+    from interpolated_kernels import loops
+
+    blocks = blocks_of_cells(n_cells, n)
+    results: list[Result | None] = [None] * len(blocks)
+
+    def run(task: tuple[int, slice], workers: int) -> None:
+        results[task[0]] = function(task[1])
+
+    loops.run_in_threads(run, list(enumerate(blocks)))
+    return [result for result in results if result is not None]
 
 
 def blocks_of_cells(n_cells: int, n: int) -> list[slice]:

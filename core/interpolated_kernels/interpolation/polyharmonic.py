@@ -161,7 +161,7 @@ def _radial(order: int) -> Radial:
             return squared ** (half - 1) * (half * np.log(floored) + above)
         return floored ** (half - 1) * (half * np.log(floored) + 1) * above
 
-    return Radial(value, slope)
+    return Radial(value, slope, f"polyharmonic {order}" if order <= 4 else None)
 
 
 def _trend_axes(positions: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ import numpy as np
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.interpolation.base import Interpolator, squared_distances, window_cells
 from interpolated_kernels.interpolation.local import LocalMatrix, blocks_of_cells
+from interpolated_kernels.lazy import load
 
 _NEIGHBOURS = 8
 _NEARLY_EQUAL = 1.0 + 1e-9
@@ -18,10 +19,8 @@ _NEARLY_EQUAL = 1.0 + 1e-9
 
 def nearest_anchors(cells: FloatArray, positions: FloatArray) -> tuple[IntArray, FloatArray]:
     """Return for every cell its nearest anchor, the one listed first of equals, and the squared distance."""
-    from scipy.spatial import cKDTree
-
     count = min(_NEIGHBOURS, len(positions))
-    _, found = cKDTree(positions).query(cells, k=np.arange(1, count + 1))
+    _, found = load("scipy.spatial").cKDTree(positions).query(cells, k=np.arange(1, count + 1))
     found = np.sort(found, axis=1)  # `len(positions)` where a distance overflows
     is_sure = found[:, -1] < len(positions)
     found = np.minimum(found, len(positions) - 1)

@@ -14,7 +14,8 @@ from interpolated_kernels.anchors import name_anchors
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, squared_distances, window_cells
-from interpolated_kernels.interpolation.local import blocks_of_cells
+from interpolated_kernels.interpolation.local import in_blocks
+from interpolated_kernels.lazy import load
 
 _ROUNDING = 2.0**-53
 _CONDITION_LIMIT = 1e-4
@@ -26,6 +27,8 @@ class Radial(NamedTuple):
     value: Callable[[FloatArray], FloatArray]
     slope: Callable[[FloatArray], FloatArray]
     """Twice the derivative by `s`: the gradient of `value` by `p` is `slope(s) * (p - x)`. Finite at `s = 0`."""
+    loops: str | None = None
+    """The name of the loops that know the function too, where there are some."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,17 +92,66 @@ class SplineSystem:
         must be the identity.
         """
         n, coefficients = len(self.positions), self.coefficients(weights)
-        pulled, grad = np.zeros((self.n_unknowns, len(weights))), np.zeros_like(self.positions)
-        for block in blocks_of_cells(len(cells), self.n_unknowns):
-            squared, own = squared_distances(cells[block], self.positions), grad_kernels[:, block]
-            values = np.concatenate([self._values(squared), self._monomials(cells[block])], axis=1)
-            pulled += values.T @ own.T
-            pull = (own.T @ coefficients[:, :n]) * self.radial.slope(squared)
-            grad += self._gradient_by_distances(pull, cells[block])
-        by_left = -self.factors.solve(pulled) @ coefficients
+        pulled, grad = self.gather(grad_kernels, cells)[0], self._move(grad_kernels, coefficients[:, :n], cells)
+        by_left = -self.factors.solve(pulled.T) @ coefficients
         by_left = by_left + by_left.T  # each entry depends on two anchors, and has a twin across the diagonal
         grad += self._gradient_by_distances(by_left[:n, :n] * self.radial.slope(self._between), self.positions)
         return grad + self._gradient_by_monomials(by_left[:n, n:])
+
+    @property
+    def _loops(self) -> str | None:
+        """The name of the loops that serve: they know three axes at most."""
+        return self.radial.loops if self.positions.shape[1] <= 3 else None
+
+    def fill(self, coefficients: FloatArray, cells: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the kernels `(kernels, cells)` of coefficients `(kernels, n + m)`, and sums of absolute values."""
+        from interpolated_kernels import loops
+
+        n = len(self.positions)
+        if self._loops is None:
+            parts = in_blocks(lambda block: _apply(coefficients, self.functions(cells[block])), len(cells), n)
+            filled, sizes = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+            return filled, sizes
+        own = np.ascontiguousarray(coefficients[:, :n])
+        filled, sizes = loops.SPLINES[self._loops].fill(own, _in_three(cells), _in_three(self.positions))
+        trend, trend_sizes = _apply(coefficients[:, n:], self._monomials(cells))
+        return filled + trend, sizes + trend_sizes
+
+    def gather(self, grad: FloatArray, cells: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return `F^T g` `(kernels, n + m)` for gradients `(kernels, cells)`, and sums of absolute values."""
+        from interpolated_kernels import loops
+
+        if self._loops is None:
+            parts = in_blocks(
+                lambda block: _apply(np.ascontiguousarray(grad[:, block]), self.functions(cells[block]).T),
+                len(cells), len(self.positions),
+            )  # fmt: skip
+            pulled, sizes = (functools.reduce(np.add, part) for part in zip(*parts, strict=True))
+            return pulled, sizes
+        grad = np.ascontiguousarray(grad, np.float64)
+        radial = loops.SPLINES[self._loops].gather(grad, _in_three(cells), _in_three(self.positions))
+        trend = _apply(grad, self._monomials(cells).T)
+        pulled, sizes = (np.concatenate(parts, axis=1) for parts in zip(radial, trend, strict=True))
+        return pulled, sizes
+
+    def _move(self, grad: FloatArray, coefficients: FloatArray, cells: FloatArray) -> FloatArray:
+        """Return the gradient by positions `(n, d)` through the radial functions at the cells."""
+        from interpolated_kernels import loops
+
+        if self._loops is None:
+            parts = in_blocks(
+                lambda block: self._move_by(grad[:, block], coefficients, cells[block]), len(cells), len(self.positions)
+            )
+            return functools.reduce(np.add, parts)
+        moved = loops.SPLINES[self._loops].move(
+            np.ascontiguousarray(grad, np.float64), np.ascontiguousarray(coefficients), _in_three(cells),
+            _in_three(self.positions),
+        )  # fmt: skip
+        return np.asarray(moved.T[:, 3 - self.positions.shape[1] :])
+
+    def _move_by(self, grad: FloatArray, coefficients: FloatArray, cells: FloatArray) -> FloatArray:
+        pull = (grad.T @ coefficients) * self.radial.slope(squared_distances(cells, self.positions))
+        return self._gradient_by_distances(pull, cells)
 
     def _left(self, squared: FloatArray) -> FloatArray:
         n = len(self.positions)
@@ -222,6 +274,21 @@ class SplineInterpolator(Interpolator):
             )
 
 
+def _in_three(points: FloatArray) -> FloatArray:
+    """Return `(k, d)` points as `(3, k)` coordinates, 0 on axes that are not there."""
+    padded = np.zeros((3, len(points)))
+    padded[3 - points.shape[1] :] = points.T
+    return padded
+
+
+def _apply(rows: FloatArray, functions: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return `rows @ functions^T`, and the same of absolute values; a row depends on nothing but itself."""
+    from interpolated_kernels import loops
+
+    functions = np.ascontiguousarray(functions)
+    return loops.dot(np.ascontiguousarray(rows), functions), loops.dot(np.abs(rows), np.abs(functions))
+
+
 def monomial_powers(n_axes: int, degree: int) -> IntArray:
     """Return the `(m, n_axes)` powers of all monomials up to `degree`, lowest first; m = 0 for degree -1."""
     powers = [
@@ -249,8 +316,7 @@ class Factors:
 
     def solve(self, right: FloatArray) -> FloatArray:
         """Return the solution for every column of `right`; NaN where there is none."""
-        from scipy.linalg import lapack
-
+        lapack = load("scipy.linalg").lapack
         if not np.isfinite(self.condition):
             return np.full(right.shape, np.nan)
         solution, _ = lapack.dgetrs(self.lower_upper, self.pivots, right * self.scale[:, None])
@@ -263,8 +329,7 @@ def factorise(left: FloatArray) -> Factors:
     Rows and columns are scaled alike by powers of two until every row's largest entry is near one, which leaves the
     solution as it is.
     """
-    from scipy.linalg import lapack
-
+    lapack = load("scipy.linalg").lapack
     scale = np.ones(len(left))
     if not np.isfinite(left).all():
         return Factors(left, np.zeros(0, np.int32), scale, np.inf)

@@ -18,6 +18,7 @@ from interpolated_kernels.loops.cpu_matrices import dot, gather_entries, mix, sp
 from interpolated_kernels.loops.cpu_spectra import add_correlations, convolve_spectra, correlate_spectra
 from interpolated_kernels.loops.cpu_splats import SPLATS
 from interpolated_kernels.loops.cpu_splats import Layout as SplatLayout
+from interpolated_kernels.loops.cpu_splines import SPLINES
 from interpolated_kernels.loops.cpu_tiles import lanes_of
 from interpolated_kernels.loops.jit import cache_folder
 from interpolated_kernels.loops.threads import get_num_threads, layer, run_in_threads, set_num_threads
@@ -26,6 +27,7 @@ __all__ = [
     "ROWS",
     "ROWS_OF_TILE",
     "SPLATS",
+    "SPLINES",
     "VECTORS_OF_CHUNK",
     "AxisTable",
     "Gathering",

@@ -15,6 +15,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.geometry import Problem, padded_index
+from interpolated_kernels.lazy import load
 
 _BYTES_OF_KERNELS = 8 * 2**20
 _BYTES_OF_CACHE = 2**19
@@ -156,8 +157,7 @@ def tiles_of(problem: Problem) -> Tiles:
 
 def _lengths(problem: Problem, axis: int) -> set[int]:
     """Return good transform lengths for one axis, from the whole axis down to little more than the window."""
-    from scipy.fft import next_fast_len
-
+    next_fast_len = load("scipy.fft").next_fast_len
     extent, stride, n_outputs = problem.extent[axis], problem.stride[axis], problem.out_spatial[axis]
     counts = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, *(2**k for k in range(5, 24)))
     if len(problem.spatial) == 3:

@@ -1,0 +1,22 @@
+"""Modules that are imported at first use, one thread at a time."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from typing import Any
+
+_LOCK = threading.RLock()
+_LOADED: dict[str, Any] = {}
+
+
+def load(name: str) -> Any:
+    """Return a module by its dotted name, imported whole.
+
+    Python breaks what would be a deadlock of two imports by handing out a module that is half there: numba imports
+    SciPy, and SciPy's packages each other. Under one lock no two of ours begin.
+    """
+    if name not in _LOADED:
+        with _LOCK:
+            _LOADED[name] = importlib.import_module(name)
+    return _LOADED[name]
