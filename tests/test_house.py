@@ -15,7 +15,7 @@ import interpolated_kernels
 CORE = Path(interpolated_kernels.__file__).parent
 ORDER = [
     "lazy", "errors", "arrays", "caching", "machine", "loops", "anchors", "layouts", "interpolation", "structure",
-    "kernel", "filling", "geometry", "densify", "paths", "planning", "convolution", "transposed", "report",
+    "kernel", "filling", "geometry", "densify", "paths", "planning", "bands", "convolution", "transposed", "report",
     "fitting", "files", "calibration", "initialization", "runtime", "plotting", "testing", "cli", "layers", "utils",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}

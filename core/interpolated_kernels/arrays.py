@@ -90,19 +90,6 @@ def check_out(out: FloatArray | None, shape: tuple[int, ...], dtype: np.dtype[An
         )
 
 
-def as_result(out: FloatArray | None, shape: tuple[int, ...], dtype: str) -> FloatArray | None:
-    """Return `out` in the shape of a plan's result where loops can write it in place, else None."""
-    if out is None or out.dtype is not _NATIVE.get(np.dtype(dtype)) or not out.flags.carray:
-        return None
-    return out.reshape(shape)
-
-
-def give_back(
-    result: FloatArray, out: FloatArray | None, given: FloatArray | None, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> FloatArray:
-    """Return a plan's result in the caller's shape and dtype, in `out` where there is one."""
-    if out is None:
-        return result.reshape(shape).astype(dtype, copy=False)
-    if given is None:
-        out[...] = result.reshape(shape)
-    return out
+def can_write(out: FloatArray, dtype: str) -> bool:
+    """Return whether loops of a compute dtype can write `out` themselves."""
+    return out.dtype is _NATIVE[np.dtype(dtype)] and out.flags.carray

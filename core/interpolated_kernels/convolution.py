@@ -10,13 +10,13 @@ import numpy as np
 from interpolated_kernels.arrays import (
     FloatArray,
     as_floats,
-    as_result,
+    can_write,
     check_out,
     compute_dtype,
     for_loops,
-    give_back,
     result_dtype,
 )
+from interpolated_kernels.bands import forward_by_bands
 from interpolated_kernels.caching import Cache
 from interpolated_kernels.densify import Gradients, check_wrt
 from interpolated_kernels.geometry import describe
@@ -106,9 +106,14 @@ def conv(
     )  # fmt: skip
     shape = _y_shape(x, weights, plan)
     check_out(out, shape, dtype, x, weights)
-    given = as_result(out, plan.problem.y_shape, plan.problem.dtype)
-    y = plan.convolve(_as_x(x, plan, dtype), _as_weights(weights, plan, dtype), given)
-    return give_back(y, out, given, shape, dtype)
+    planned_x, planned_weights = _as_x(x, plan, dtype), _as_weights(weights, plan, dtype)
+    if out is None:
+        return plan.convolve(planned_x, planned_weights).reshape(shape).astype(dtype, copy=False)
+    if can_write(out, plan.problem.dtype):
+        plan.convolve(planned_x, planned_weights, out.reshape(plan.problem.y_shape))
+    else:
+        forward_by_bands(plan, planned_x, planned_weights, out)
+    return out
 
 
 def conv_backward(

@@ -10,13 +10,13 @@ import numpy as np
 from interpolated_kernels.arrays import (
     FloatArray,
     as_floats,
-    as_result,
+    can_write,
     check_out,
     compute_dtype,
     for_loops,
-    give_back,
     result_dtype,
 )
+from interpolated_kernels.bands import transpose_by_bands
 from interpolated_kernels.convolution import plan_for
 from interpolated_kernels.densify import Gradients, check_wrt
 from interpolated_kernels.geometry import as_padding, per_axis
@@ -87,9 +87,14 @@ def conv_transpose(
     )  # fmt: skip
     shape = _shape_of(x.shape, weights.shape, plan)
     check_out(out, shape, dtype, x, weights)
-    given = as_result(out, plan.problem.x_shape, plan.problem.dtype)
-    y = plan.transpose(_as_planned(x, plan, dtype), _as_weights(weights, plan, dtype), given)
-    return give_back(y, out, given, shape, dtype)
+    planned, planned_weights = _as_planned(x, plan, dtype), _as_weights(weights, plan, dtype)
+    if out is None:
+        return plan.transpose(planned, planned_weights).reshape(shape).astype(dtype, copy=False)
+    if can_write(out, plan.problem.dtype):
+        plan.transpose(planned, planned_weights, out.reshape(plan.problem.x_shape))
+    else:
+        transpose_by_bands(plan, planned, planned_weights, out)
+    return out
 
 
 def conv_transpose_backward(
