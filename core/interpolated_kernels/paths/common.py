@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
-from interpolated_kernels.filling import filling_of
 from interpolated_kernels.geometry import Pairs, Problem, padded_index
 from interpolated_kernels.machine import Machine
 
@@ -102,9 +101,6 @@ def add_folded(out: FloatArray, grad: FloatArray, axis: int, index: IntArray) ->
             out[(*lead, slice(index[first], index[first] + last - first))] += grad[(*lead, slice(first, last))]
 
 
-def room_of(problem: Problem, default: int) -> int:
-    """Return the bytes that a path should keep to: the default, or what `max_memory` leaves beside dense kernels."""
-    if problem.max_memory is None:
-        return default
-    beside = filling_of(problem.kernel).peak_bytes(n_kernels(problem))
-    return min(default, max(0, problem.max_memory - beside))
+def room_of(problem: Problem, default: int, taken: int) -> int:
+    """Return the bytes that a path may use: the default, or what `max_memory` leaves beside what is taken already."""
+    return default if problem.max_memory is None else min(default, max(0, problem.max_memory - taken))

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
+from interpolated_kernels.filling import filling_of
 from interpolated_kernels.geometry import Problem, padded_index
-from interpolated_kernels.paths.common import padding_of_three, room_of, three
+from interpolated_kernels.paths.common import n_kernels, padding_of_three, room_of, three
 
 ROWS_OF_TILE, VECTOR_BYTES = 4, 32
 """As the loops have them, which planning must not load."""
@@ -154,7 +155,8 @@ class Bands:
 def bands_of(problem: Problem) -> Bands:
     """Return the largest bands that fit: whole samples where one of them does."""
     axes, itemsize, axis = axes_of(problem), np.dtype(problem.dtype).itemsize, 3 - len(problem.spatial)
-    room, (low, high), stride = room_of(problem, _PACKED_BYTES), axes[axis].region(), axes[axis].stride
+    beside = filling_of(problem.kernel).peak_bytes(n_kernels(problem))
+    room, (low, high), stride = room_of(problem, _PACKED_BYTES, beside), axes[axis].region(), axes[axis].stride
 
     def bytes_of(outputs: int) -> int:
         sizes = [own.out if index != axis else min(outputs, own.out) for index, own in enumerate(axes)]

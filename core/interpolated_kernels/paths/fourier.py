@@ -64,7 +64,12 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     seconds = machine.call_seconds + tiles.flops / (machine.fft_flops_per_second * 4 / itemsize)
     seconds += traffic(problem, machine)
     spectra = tiles.n_cells * itemsize * max(block.n_filters for block in tiles.blocks) * problem.channels_per_group
-    extra = spectra * (2 + n_sums(spectra)) + 4 * _BYTES_OF_TRANSFORMS
+    dense = (
+        8 * max(block.n_filters for block in tiles.blocks) * problem.channels_per_group * int(np.prod(problem.window))
+    )
+    extra = (spectra + dense) * (2 + n_sums(spectra)) + 4 * _BYTES_OF_TRANSFORMS
+    if problem.padding_mode != "zeros":  # what the gradient by x is folded from
+        extra += 2 * itemsize * problem.batch * problem.channels * int(np.prod(problem.padded))
     return Cost(seconds, extra, f"normwise, {problem.dtype}")
 
 

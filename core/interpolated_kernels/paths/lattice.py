@@ -61,9 +61,17 @@ def folding_of(problem: Problem) -> Folding:
     if problem.padding_mode == "zeros":
         return Folding(problem.batch, max(length, 1), 1, 0)
     line = 2 * np.dtype(problem.dtype).itemsize * problem.channels * int(np.prod(problem.padded[1:]))
-    room = room_of(problem, _BYTES_OF_FOLD) // 2
+    room = room_of(problem, _BYTES_OF_FOLD, _workspace_bytes(problem)) // 2
     samples, cells = max(1, min(problem.batch, room // (line * length))), min(length, max(1, room // line))
     return Folding(samples, cells, -(-length // cells), samples * cells * line)
+
+
+def _workspace_bytes(problem: Problem) -> int:
+    """Return the bytes of the maps of two threads, and of the nodes' values."""
+    axes = axes_of(problem)
+    values = max(forward_sizes(problem, axes).values, transposed_sizes(problem, axes).values)
+    nodes = problem.filters * problem.channels_per_group * int(np.prod(grid_of(problem)))
+    return np.dtype(problem.dtype).itemsize * (2 * values + 2 * nodes) + min(_BYTES_OF_PARTIAL_SUMS, 8 * _PARTS * nodes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +147,8 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     seconds += blocks * sizes.smoothing / (0.25 * machine.multiply_adds_per_second * 4 / itemsize)
     seconds += transform_work(problem) / machine.mixed_per_second
     seconds += blocks * (1.5 + 0.03 * sizes.lines) * machine.task_seconds + traffic(problem, machine)
-    workspaces = 2 * itemsize * max(sizes.values, transposed_sizes(problem, axes).values)  # of two threads
-    return Cost(seconds, workspaces + folding_of(problem).nbytes, f"componentwise, {problem.dtype}")
+    extra = _workspace_bytes(problem) + folding_of(problem).nbytes
+    return Cost(seconds, extra, f"componentwise, {problem.dtype}")
 
 
 def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
