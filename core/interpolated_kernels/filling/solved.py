@@ -81,9 +81,10 @@ class SolvedFilling(MatrixFilling):
         system, cells = self.systems[index], window_cells(self.kernel.window)
         filled, sizes = system.fill(system.coefficients(rows), cells)
         errors = _errors(system, sizes)
-        lost = np.flatnonzero((errors > unit * self.kernel.n_anchors / 2 * np.abs(filled)).any(axis=0))
-        for block in blocks_of_cells(len(lost), self.kernel.n_anchors):
-            filled[:, lost[block]] = loops.dot(rows, system.rows(cells[lost[block]]))
+        lost = np.asarray((errors > unit * self.kernel.n_anchors / 2 * np.abs(filled)).any(axis=0))
+        for block in blocks_of_cells(len(cells), self.kernel.n_anchors):
+            if lost[block].any():  # whole blocks, those of `kernel.matrix`: their rows have its very bits
+                filled[:, block] = loops.dot(rows, system.rows(cells[block]))
         return filled
 
     def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:

@@ -39,19 +39,19 @@ class TensorFilling(Filling):
     def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the cells, the first axis first."""
         factors = self.kernel.factors()
-        dense = rows[..., factors.order].reshape(-1, *factors.grid_shape)
+        dense = rows[..., factors.order].reshape(rows.shape[0] * rows.shape[1], *factors.grid_shape)
         for axis, own in enumerate(factors.axes):
             dense = apply_along(own.entries, dense, axis + 1)
-        return np.ascontiguousarray(dense).reshape(*rows.shape[:2], -1)
+        return np.ascontiguousarray(dense).reshape(*rows.shape[:2], int(np.prod(self.kernel.window)))
 
     def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the transpose, the first axis first."""
         factors = self.kernel.factors()
-        by_node = cells.reshape(-1, *self.kernel.window)
+        by_node = cells.reshape(cells.shape[0] * cells.shape[1], *self.kernel.window)
         for axis, own in enumerate(factors.axes):
             by_node = transpose_along(own.entries, by_node, axis + 1)
         grad = np.empty((*cells.shape[:2], self.kernel.n_anchors))
-        grad[..., factors.order] = by_node.reshape(*cells.shape[:2], -1)
+        grad[..., factors.order] = by_node.reshape(*cells.shape[:2], self.kernel.n_anchors)
         return grad
 
     def gain(self) -> float:

@@ -14,7 +14,7 @@ from interpolated_kernels.anchors import name_anchors
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, squared_distances, window_cells
-from interpolated_kernels.interpolation.local import in_blocks
+from interpolated_kernels.interpolation.local import blocks_of_cells, in_blocks
 from interpolated_kernels.lazy import load
 
 _ROUNDING = 2.0**-53
@@ -55,7 +55,7 @@ class SplineSystem:
         """The factorised system, for as long as this object lives."""
         return factorise(self._left(self._between))
 
-    @functools.cached_property
+    @property
     def _between(self) -> FloatArray:
         return squared_distances(self.positions, self.positions)
 
@@ -230,7 +230,9 @@ class SplineInterpolator(Interpolator):
         AnchorError
             If the condition estimate of the equilibrated system times 2^-53 is above 1e-4.
         """
-        return self.rows_of(positions, window, widths)(window_cells(window))
+        rows, cells = self.rows_of(positions, window, widths), window_cells(window)
+        # In blocks, as fillings do: how LAPACK rounds a solution may depend on those beside it.
+        return np.concatenate([rows(cells[block]) for block in blocks_of_cells(len(cells), len(positions))])
 
     def matrix_vjp(
         self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
@@ -340,9 +342,11 @@ def factorise(left: FloatArray) -> Factors:
         if not step.any():
             break
         scale *= 2.0**step
-    scaled = left * scale[:, None] * scale[None, :]
+    del sizes
+    scaled = left * scale[:, None]
+    scaled *= scale
     norm = np.abs(scaled).sum(axis=0).max()
-    lower_upper, pivots, info = lapack.dgetrf(scaled)
+    lower_upper, pivots, info = lapack.dgetrf(scaled.T, overwrite_a=True)  # symmetric: LAPACK's order needs no copy
     if info > 0:
         return Factors(lower_upper, pivots, scale, np.inf)
     reciprocal, _ = lapack.dgecon(lower_upper, norm, norm="1")
