@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,21 +83,54 @@ def fold_axis(grad: FloatArray, axis: int, size: int, before: int, after: int, m
     """Return the transpose of padding along one axis; padded cells that are not there have no gradient."""
     if not (before or after) and grad.shape[axis] == size:
         return grad
-    lead = (slice(None),) * axis
     shape = list(grad.shape)
     shape[axis] = size
     folded = np.zeros(shape, grad.dtype)
-    add_folded(folded, grad, axis, padded_index(size, before, after, mode)[: grad.shape[axis]])
-    return folded[lead]
+    index = padded_index(size, before, after, mode)[: grad.shape[axis]]
+    for first, last, step in _runs(index):
+        part = grad[_along(axis, slice(first, last))]
+        if step == 0:
+            folded[_along(axis, slice(index[first], index[first] + 1))] += part.sum(axis=axis, keepdims=True)
+        else:
+            folded[_along(axis, _shown(index, first, last, step))] += part
+    return folded
 
 
 def add_folded(out: FloatArray, grad: FloatArray, axis: int, index: IntArray) -> None:
-    """Add padded cells along an axis to the cells `index` that they show, in order; -1 shows none."""
-    lead = (slice(None),) * axis
-    ends = np.flatnonzero((np.diff(index) != 1) | (index[:-1] < 0)) + 1  # runs of neighbours that show neighbours
-    for first, last in itertools.pairwise([0, *ends.tolist(), len(index)]):
-        if last > first and index[first] >= 0:
-            out[(*lead, slice(index[first], index[first] + last - first))] += grad[(*lead, slice(first, last))]
+    """Add padded cells along an axis to the cells `index` that they show, one after another; -1 shows none.
+
+    So bits do not depend on where a band begins.
+    """
+    for first, last, step in _runs(index):
+        if step == 0:
+            for cell in range(first, last):
+                out[_along(axis, slice(index[first], index[first] + 1))] += grad[_along(axis, slice(cell, cell + 1))]
+        else:
+            out[_along(axis, _shown(index, first, last, step))] += grad[_along(axis, slice(first, last))]
+
+
+def _runs(index: IntArray) -> Iterator[tuple[int, int, int]]:
+    """Yield first, end and step of runs of neighbours that show cells one step apart: forward, backward or one cell."""
+    steps, first = np.diff(index), 0
+    while first < len(index):
+        step = int(steps[first]) if first < len(steps) else 1
+        alike = np.flatnonzero(steps[first:] != step)
+        last = first + 1 + (int(alike[0]) if alike.size else len(steps) - first)
+        if index[first] < 0 or index[last - 1] < 0 or step not in (-1, 0, 1):
+            last, step = first + 1, 1
+        if index[first] >= 0:
+            yield first, last, step
+        first = last
+
+
+def _shown(index: IntArray, first: int, last: int, step: int) -> slice:
+    """Return the cells that a run shows; backward, down to the first cell of all."""
+    end = int(index[last - 1]) + step
+    return slice(int(index[first]), None if end < 0 else end, step)
+
+
+def _along(axis: int, cells: slice) -> tuple[slice, ...]:
+    return (*(slice(None),) * axis, cells)
 
 
 def room_of(problem: Problem, default: int, taken: int) -> int:
