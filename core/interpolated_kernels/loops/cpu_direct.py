@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba import prange
 
 from interpolated_kernels.loops.cpu_tiles import add_taps, load, store, with_item, zeros
@@ -92,7 +93,7 @@ def _pack_serial(source, planes, rows, columns, packed):
 @jit(parallel=True)
 def _pack_parallel(source, planes, rows, columns, packed):
     for image in prange(packed.shape[0]):
-        _pack_image(source, planes, rows, columns, packed, image)
+        _pack_image(source, planes, rows, columns, packed, np.int64(image))
 
 
 @jit
@@ -266,4 +267,4 @@ def _gather_serial(x, weights, offsets, blocks, layout, y):
 def _gather_parallel(x, weights, offsets, blocks, layout, y):
     n_parts = _n_parts(blocks, layout)
     for task in prange(layout.samples * n_parts * len(blocks)):
-        _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task)
+        _gather_task(x, weights, offsets, blocks, layout, n_parts, y, np.int64(task))

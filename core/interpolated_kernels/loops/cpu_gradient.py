@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba import prange
 
 from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, block_at  # the stamp covers this folder
@@ -195,4 +196,4 @@ def _multiply_serial(y, x, offsets, sources, blocks, layout, dense_step, grad):
 @jit(parallel=True)
 def _multiply_parallel(y, x, offsets, sources, blocks, layout, dense_step, grad):
     for task in prange(_n_tap_parts(blocks) * len(blocks)):
-        _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task)
+        _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, np.int64(task))

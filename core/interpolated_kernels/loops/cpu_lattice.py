@@ -283,4 +283,4 @@ def _forward_serial(x, weights, numbers, offsets, coefficients, n_tasks, work, y
 @jit(parallel=True)
 def _forward_parallel(x, weights, numbers, offsets, coefficients, n_tasks, work, y):
     for task in prange(n_tasks):
-        _forward_task(x, weights, numbers, offsets, coefficients, work[thread_id()], y, task)
+        _forward_task(x, weights, numbers, offsets, coefficients, work[thread_id()], y, np.int64(task))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba import prange
 
 from interpolated_kernels.loops.cpu_lattice import Job, block_of, open_job, section
@@ -251,4 +252,4 @@ def _grad_x_serial(y, weights, numbers, offsets, coefficients, n_tasks, work, gr
 @jit(parallel=True)
 def _grad_x_parallel(y, weights, numbers, offsets, coefficients, n_tasks, work, grad):
     for task in prange(n_tasks):
-        _grad_x_task(y, weights, numbers, offsets, coefficients, work[thread_id()], grad, task)
+        _grad_x_task(y, weights, numbers, offsets, coefficients, work[thread_id()], grad, np.int64(task))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import prange
 
 from interpolated_kernels.loops.cpu_lattice import Job, block_of, make_maps, open_job
@@ -133,4 +134,4 @@ def _gradient_serial(y, x, numbers, offsets, coefficients, n_items, n_groups, n_
 def _gradient_parallel(y, x, numbers, offsets, coefficients, n_items, n_groups, n_products, work, grads):
     for task in prange(len(grads) * n_groups):
         job = Job(numbers, offsets, coefficients)
-        _gradient_task(y, x, job, n_items, n_groups, n_products, work[thread_id()], grads, task)
+        _gradient_task(y, x, job, n_items, n_groups, n_products, work[thread_id()], grads, np.int64(task))

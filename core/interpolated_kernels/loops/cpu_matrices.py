@@ -80,7 +80,7 @@ def _mix_serial(values, matrix, mixed):
 @jit(parallel=True)
 def _mix_parallel(values, matrix, mixed):
     for task in prange(_tasks(mixed.shape)):
-        _mix_task(values, matrix, mixed, task)
+        _mix_task(values, matrix, mixed, np.int64(task))
 
 
 @jit(inner=True, reassociates=True)
@@ -102,7 +102,7 @@ def _dot_serial(values, matrix, products):
 @jit(parallel=True)
 def _dot_parallel(values, matrix, products):
     for task in prange(_tasks(products.shape)):
-        _dot_task(values, matrix, products, task)
+        _dot_task(values, matrix, products, np.int64(task))
 
 
 @jit(inner=True)
@@ -124,7 +124,7 @@ def _spread_serial(values, columns, entries, spread):
 @jit(parallel=True)
 def _spread_parallel(values, columns, entries, spread):
     for task in prange(_tasks(spread.shape)):
-        _spread_task(values, columns, entries, spread, task)
+        _spread_task(values, columns, entries, spread, np.int64(task))
 
 
 @jit(inner=True)
@@ -144,4 +144,4 @@ def _gather_serial(values, columns, entries, gathered):
 @jit(parallel=True)
 def _gather_parallel(values, columns, entries, gathered):
     for row in prange(gathered.shape[0]):
-        _gather_row(values, columns, entries, gathered, row)
+        _gather_row(values, columns, entries, gathered, np.int64(row))

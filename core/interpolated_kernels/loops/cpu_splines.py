@@ -101,7 +101,7 @@ def _family(value, slope):
     @jit(parallel=True)
     def fill_parallel(coefficients, cells, positions, n_tasks, filled, sizes):
         for task in prange(n_tasks):
-            fill_cells(coefficients, cells, positions, filled, sizes, task)
+            fill_cells(coefficients, cells, positions, filled, sizes, np.int64(task))
 
     @jit(inner=True)
     def gather_cells(grad, cells, positions, gathered, sizes, task):
@@ -124,7 +124,7 @@ def _family(value, slope):
     @jit(parallel=True)
     def gather_parallel(grad, cells, positions, gathered, sizes):
         for task in prange(gathered.shape[0]):
-            gather_cells(grad, cells, positions, gathered, sizes, task)
+            gather_cells(grad, cells, positions, gathered, sizes, np.int64(task))
 
     @jit(inner=True)
     def move_cells(grad, coefficients, cells, positions, moved, pull, task):
@@ -151,7 +151,7 @@ def _family(value, slope):
     @jit(parallel=True)
     def move_parallel(grad, coefficients, cells, positions, moved, pull):
         for task in prange(moved.shape[0]):
-            move_cells(grad, coefficients, cells, positions, moved, pull, task)
+            move_cells(grad, coefficients, cells, positions, moved, pull, np.int64(task))
 
     def fill(coefficients: Any, cells: Any, positions: Any) -> tuple[Any, Any]:
         """Return the kernels `(kernels, cells)` of coefficients `(kernels, n)`, and their sums of absolute values."""
