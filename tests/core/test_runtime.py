@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -47,3 +50,33 @@ def test_initial_weights_refuse_nothing_to_make():
     kernel = ik.InterpolatedKernel([[0]], 1, "nearest")
     with pytest.raises(ValueError, match="`filters` and `channels` must be at least 1"):
         ik.initial_weights(kernel, 0, 1, np.random.default_rng(0))
+
+
+_FIRST_CALLS = """
+import threading
+import numpy as np, interpolated_kernels as ik
+
+rng, errors, start = np.random.default_rng(0), [], threading.Barrier(8)
+names = ["polyharmonic", "rbf", "delaunay", "voronoi", "gaussian", "cone", "inverse_distance", "triangle"]
+kernels = [ik.InterpolatedKernel(rng.uniform(0, 4, (6, 2)), (5, 5), name) for name in names]
+
+def run(kernel, path):
+    start.wait()
+    try:
+        ik.conv(np.ones((1, 1, 40, 40)), np.ones((1, 1, 6)), kernel, path=path, accuracy="normwise")
+    except Exception as error:
+        errors.append(repr(error))
+
+paths = ["direct", "fourier"] * 4
+threads = [threading.Thread(target=run, args=pair) for pair in zip(kernels, paths)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(errors)
+"""
+
+
+def test_first_calls_from_many_threads():
+    """Eight threads whose first calls import numba and SciPy at once all get their results."""
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", _FIRST_CALLS], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
