@@ -14,7 +14,7 @@ import interpolated_kernels
 
 CORE = Path(interpolated_kernels.__file__).parent
 ORDER = [
-    "lazy", "errors", "arrays", "caching", "machine", "loops", "anchors", "layouts", "interpolation", "structure",
+    "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors", "layouts", "interpolation", "structure",
     "kernel", "filling", "geometry", "densify", "paths", "planning", "bands", "convolution", "transposed", "report",
     "fitting", "files", "calibration", "initialization", "runtime", "plotting", "testing", "cli", "layers", "utils",
 ]  # fmt: skip
@@ -62,12 +62,50 @@ def test_only_layers_knows_a_framework(path):
     assert adapters <= ({"interpolated_kernels_keras"} if path.name == "layers.py" else set())
 
 
+def _module_of(path: Path) -> str:
+    """Return the dotted name of a file of the core."""
+    parts = path.relative_to(CORE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imported_modules(path: Path, modules: set[str]) -> set[str]:
+    """Return the modules of the core that a file imports, at its top or later."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & modules
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & modules
+            found |= submodules if len(submodules) == len(node.names) else submodules | ({node.module} & modules)
+    return found
+
+
 def test_paths_do_not_import_each_other():
-    """A path needs its own module and the shared ones."""
+    """Every file of a path needs its own path's files and the shared ones."""
     paths = set(importlib.import_module("interpolated_kernels.paths").PATHS)
     for name in paths:
-        imported = _imports(CORE / "paths" / f"{name}.py")
-        assert not {f"interpolated_kernels.paths.{other}" for other in paths - {name}} & imported
+        folder = CORE / "paths" / name
+        for file in sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]:
+            others = {f"interpolated_kernels.paths.{other}" for other in paths - {name}}
+            foreign = {module for module in _imports(file) if any(f"{module}.".startswith(f"{o}.") for o in others)}
+            assert not foreign, f"{file} imports {foreign}"
+
+
+def test_no_circle_of_imports():
+    """No module of the core imports another that leads back to it, not even later."""
+    modules = {_module_of(path): path for path in CORE_FILES}
+    leads_to = {name: _imported_modules(path, set(modules)) for name, path in modules.items()}
+    clear: set[str] = set()
+
+    def walk(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join([*way, name])
+        if name not in clear:
+            for other in sorted(leads_to[name]):
+                walk(other, (*way, name))
+            clear.add(name)
+
+    for name in sorted(leads_to):
+        walk(name, ())
 
 
 def test_adapters_import_public_names_alone():

@@ -15,6 +15,7 @@ from interpolated_kernels.anchors import grid_positions
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.filling import filling_of
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine, keep_machine, processor
 from interpolated_kernels.paths.common import n_kernels
 from interpolated_kernels.planning import Plan, cost_of, plan
@@ -70,8 +71,6 @@ def calibrate() -> Machine:
     OSError
         If the folder cannot be written.
     """
-    from interpolated_kernels import loops
-
     n_threads = loops.get_num_threads()
     loops.set_num_threads(1)
     try:

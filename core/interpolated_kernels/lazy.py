@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 _LOCK = threading.RLock()
 _LOADED: dict[str, Any] = {}
@@ -20,3 +20,18 @@ def load(name: str) -> Any:
         with _LOCK:
             _LOADED[name] = importlib.import_module(name)
     return _LOADED[name]
+
+
+class _Loops:
+    """The package `interpolated_kernels.loops`, imported with numba when one of its names is first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(load("interpolated_kernels.loops"), name)
+        setattr(self, name, value)
+        return value
+
+
+if TYPE_CHECKING:
+    from interpolated_kernels import loops as loops
+else:
+    loops = _Loops()

@@ -12,13 +12,12 @@ import numpy as np
 from interpolated_kernels.anchors import grid_positions
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import current_machine
 
 
 def get_num_threads() -> int:
     """Return the number of threads that loops run on."""
-    from interpolated_kernels import loops
-
     return loops.get_num_threads()
 
 
@@ -30,8 +29,6 @@ def set_num_threads(n: int) -> None:
     TypeError, ValueError
         Unless `n` is an int from 1 to the number that numba started with (`NUMBA_NUM_THREADS`, by default the cores).
     """
-    from interpolated_kernels import loops
-
     loops.set_num_threads(n)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 import interpolated_kernels as ik
 from interpolated_kernels import loops
-from interpolated_kernels.paths import direct_bands
+from interpolated_kernels.paths.direct import bands as direct_bands
 from interpolated_kernels.testing.strategies import cases
 
 OPTIONS = {"path": "direct"}

@@ -74,7 +74,7 @@ def _bounds(case):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Tiles of at most 2000 cells, so that problems of a few thousand cells have several."""
-    monkeypatch.setattr("interpolated_kernels.paths.fourier_tiles._MOST_CELLS", 2000)
+    monkeypatch.setattr("interpolated_kernels.paths.fourier.tiles._MOST_CELLS", 2000)
     ik.clear_caches()
     yield
     ik.clear_caches()
@@ -171,7 +171,7 @@ def test_larger_problems(name, dtype, threads, small_tiles):
 @pytest.mark.parametrize("name", sorted(LARGER))
 def test_small_blocks(name, monkeypatch, small_tiles):
     """C3 where few kernels' spectra are held at once: filters and groups in blocks."""
-    monkeypatch.setattr("interpolated_kernels.paths.fourier_tiles._BYTES_OF_KERNELS", 1)
+    monkeypatch.setattr("interpolated_kernels.paths.fourier.tiles._BYTES_OF_KERNELS", 1)
     case = LARGER[name]()
     problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, **OPTIONS, **case.options).problem.summed
     path = PATHS["fourier"]

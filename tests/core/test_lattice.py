@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import interpolated_kernels as ik
 from interpolated_kernels import loops
-from interpolated_kernels.paths import lattice, lattice_sizes
-from interpolated_kernels.paths.lattice_axes import axis_of
+from interpolated_kernels.paths import lattice
+from interpolated_kernels.paths.lattice import sizes
+from interpolated_kernels.paths.lattice.axes import axis_of
 from interpolated_kernels.testing import assert_matches_reference
 from interpolated_kernels.testing.strategies import cases
 
@@ -55,10 +56,8 @@ def test_bits_do_not_depend_on_blocks(dtype, options, monkeypatch):
     y = plan.forward(x, weights)
     gradient = plan.backward(y, x, weights, ("x",)).x
     for name in ("forward_sizes", "transposed_sizes"):
-        chosen = getattr(lattice_sizes, name)
-        monkeypatch.setattr(
-            lattice_sizes, name, lambda *given, chosen=chosen: replace(chosen(*given), counts=(1, 5, 24))
-        )
+        chosen = getattr(sizes, name)
+        monkeypatch.setattr(sizes, name, lambda *given, chosen=chosen: replace(chosen(*given), counts=(1, 5, 24)))
     state = lattice.prepare(plan.problem)
     assert state.forward.n_items > plan._state.forward.n_items
     for function, source, whole in ((lattice.forward, x, y), (lattice.grad_x, y, gradient)):
@@ -69,18 +68,18 @@ def test_bits_do_not_depend_on_blocks(dtype, options, monkeypatch):
 
 def test_planning_knows_the_loops_vectors():
     """Planning loads no loops, and its idea of their vectors is theirs."""
-    assert [lattice_sizes.VECTOR_BYTES // np.dtype(dtype).itemsize for dtype in ("float32", "float64")] == [
+    assert [sizes.VECTOR_BYTES // np.dtype(dtype).itemsize for dtype in ("float32", "float64")] == [
         loops.lanes_of("float32"), loops.lanes_of("float64"),
     ]  # fmt: skip
-    assert lattice_sizes.VECTORS_OF_CHUNK == loops.VECTORS_OF_CHUNK
+    assert sizes.VECTORS_OF_CHUNK == loops.VECTORS_OF_CHUNK
 
 
 @given(count=st.integers(1, 60))
 def test_rows_fill_tiles(count):
     """Every row stands in one tile of at most four, and tiles of one or two are left for one, two or five rows."""
-    tiles = lattice_sizes.tiles_of(count)
+    tiles = sizes.tiles_of(count)
     assert sum(tiles) == count
-    assert max(tiles) <= lattice_sizes.MOST_ROWS
+    assert max(tiles) <= sizes.MOST_ROWS
     assert min(tiles) >= 3 or count in (1, 2, 5)
 
 

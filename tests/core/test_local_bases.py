@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
-from interpolated_kernels.paths.lattice_nodes import node_numbers, node_values, node_values_transpose, nodes_of
+from interpolated_kernels.paths.lattice.nodes import node_numbers, node_values, node_values_transpose, nodes_of
 from interpolated_kernels.structure import LocalBasis
 from interpolated_kernels.testing import error_bound
 from interpolated_kernels.testing.strategies import Case

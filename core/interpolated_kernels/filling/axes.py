@@ -10,12 +10,11 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.interpolation.local import LocalMatrix
 from interpolated_kernels.interpolation.tensor_product import Entries
+from interpolated_kernels.lazy import loops
 
 
 def apply_along(entries: Entries, values: FloatArray, axis: int) -> FloatArray:
     """Return `values` with an axis of n entries taken to the matrix' rows: `matrix @` every line along it."""
-    from interpolated_kernels import loops
-
     lines, shape = _lines_of(values, axis)
     if isinstance(entries, LocalMatrix):
         rows = loops.spread_entries(lines, *entries.tables)
@@ -26,8 +25,6 @@ def apply_along(entries: Entries, values: FloatArray, axis: int) -> FloatArray:
 
 def transpose_along(entries: Entries, values: FloatArray, axis: int) -> FloatArray:
     """Return `values` with an axis of rows taken back to n entries: `matrix^T @` every line along it."""
-    from interpolated_kernels import loops
-
     lines, shape = _lines_of(values, axis)
     if isinstance(entries, LocalMatrix):
         rows = loops.gather_entries(lines, *entries.tables, entries.n)

@@ -12,6 +12,7 @@ from interpolated_kernels.filling.base import Filling
 from interpolated_kernels.interpolation import Interpolator
 from interpolated_kernels.interpolation.local import LocalMatrix
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import loops
 
 
 class LocalFilling(Filling):
@@ -47,15 +48,11 @@ class LocalFilling(Filling):
 
     def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the cells."""
-        from interpolated_kernels import loops
-
         pairs = zip(rows, self.matrices, strict=True)
         return np.stack([loops.spread_entries(own, *matrix.tables) for own, matrix in pairs])
 
     def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the transpose."""
-        from interpolated_kernels import loops
-
         pairs = zip(cells, self.matrices, strict=True)
         return np.stack([loops.gather_entries(own, *matrix.tables, matrix.n) for own, matrix in pairs])
 

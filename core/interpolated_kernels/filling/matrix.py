@@ -13,6 +13,7 @@ from interpolated_kernels.interpolation import Interpolator
 from interpolated_kernels.interpolation.base import window_cells
 from interpolated_kernels.interpolation.local import blocks_of_cells
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import loops
 
 BYTES_OF_MATRIX = 64 * 2**20
 """An `A` of more bytes, all position sets together, is not kept where its rows can be had alone."""
@@ -74,8 +75,6 @@ class MatrixFilling(Filling):
 
     def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the cells, block by block."""
-        from interpolated_kernels import loops
-
         cells = np.empty((*rows.shape[:2], int(np.prod(self.kernel.window))))
         for index, own in enumerate(rows):
             for block, matrix in self.blocks(index):
@@ -84,8 +83,6 @@ class MatrixFilling(Filling):
 
     def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the transpose, blocks added in order."""
-        from interpolated_kernels import loops
-
         grad = np.zeros((*cells.shape[:2], self.kernel.n_anchors))
         for index, own in enumerate(cells):
             for block, matrix in self.blocks(index):

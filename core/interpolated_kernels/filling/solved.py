@@ -22,6 +22,7 @@ from interpolated_kernels.interpolation.base import window_cells
 from interpolated_kernels.interpolation.local import blocks_of_cells
 from interpolated_kernels.interpolation.spline_system import SplineInterpolator, SplineSystem
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import loops
 
 BYTES_OF_SOLVED = 16 * 2**20
 """An `A` of more bytes is not formed."""
@@ -76,8 +77,6 @@ class SolvedFilling(MatrixFilling):
         return np.stack(filled)
 
     def _fill_set(self, index: int, rows: FloatArray, unit: float) -> FloatArray:
-        from interpolated_kernels import loops
-
         system, cells = self.systems[index], window_cells(self.kernel.window)
         filled, sizes = system.fill(system.coefficients(rows), cells)
         errors = _errors(system, sizes)

@@ -10,6 +10,7 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.filling.base import Filling
 from interpolated_kernels.interpolation import Bilinear, Gaussian, Splat, Triangle
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import loops
 
 
 def profile_of(kernel: InterpolatedKernel) -> str | None:
@@ -47,8 +48,6 @@ class SplatFilling(Filling):
 
     def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the cells."""
-        from interpolated_kernels import loops
-
         cells = np.empty((*rows.shape[:2], int(np.prod(self.kernel.window))))
         operands = self._operands(rows, self.kernel.position_sets, self.kernel.width_sets)
         loops.SPLATS[str(profile_of(self.kernel))].spread(*operands, cells.reshape(len(cells), -1))
@@ -82,8 +81,6 @@ class SplatFilling(Filling):
         self, cells: FloatArray, rows: FloatArray, positions: FloatArray, widths: FloatArray | None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the gradients by weights, positions and widths."""
-        from interpolated_kernels import loops
-
         by_weights, by_positions, by_widths = np.empty(rows.shape), np.zeros(positions.shape), np.zeros(positions.shape)
         flat = np.ascontiguousarray(cells, np.float64).reshape(len(cells), -1)
         operands = self._operands(rows, positions, widths)
@@ -92,8 +89,6 @@ class SplatFilling(Filling):
 
     def _operands(self, rows: FloatArray, positions: FloatArray, widths: FloatArray | None) -> tuple[object, ...]:
         """Return what both loops take: contiguous arrays and the window's layout."""
-        from interpolated_kernels import loops
-
         d = positions.shape[-1]
         planes, row_cells, columns = (1,) * (3 - d) + self.kernel.window
         layout = loops.SplatLayout(planes, row_cells, columns, d, self._splat.normalized)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from interpolated_kernels.interpolation.base import Interpolator
 from interpolated_kernels.interpolation.bspline import BSpline
 from interpolated_kernels.interpolation.cone import Cone
@@ -14,12 +11,21 @@ from interpolated_kernels.interpolation.dilated import Dilated
 from interpolated_kernels.interpolation.keys import Keys
 from interpolated_kernels.interpolation.polyharmonic import Polyharmonic
 from interpolated_kernels.interpolation.rbf import RBF
+from interpolated_kernels.interpolation.registry import (
+    INTERPOLATORS,
+    WRAPPERS,
+    as_interpolator,
+    interpolators,
+    name_of,
+    of_document,
+    register,
+)
 from interpolated_kernels.interpolation.scattered import InverseDistance, Voronoi
 from interpolated_kernels.interpolation.splats import Bilinear, Gaussian, Splat, Triangle
 from interpolated_kernels.interpolation.symmetric import Symmetric, symmetric_positions
 from interpolated_kernels.interpolation.tensor_product import Linear, Nearest, TensorProduct
 
-INTERPOLATORS: dict[str, type[Interpolator]] = {
+INTERPOLATORS |= {
     "bilinear": Bilinear,
     "bspline": BSpline,
     "cone": Cone,
@@ -37,8 +43,7 @@ INTERPOLATORS: dict[str, type[Interpolator]] = {
     "voronoi": Voronoi,
 }
 
-WRAPPERS: dict[str, type[Interpolator]] = {"symmetric": Symmetric}
-"""Interpolators around another one: documents name them, and they have no defaults to be asked for by name."""
+WRAPPERS |= {"symmetric": Symmetric}
 
 __all__ = [
     "INTERPOLATORS",
@@ -69,79 +74,3 @@ __all__ = [
     "register",
     "symmetric_positions",
 ]
-
-
-def interpolators() -> tuple[str, ...]:
-    """Return the names of all known interpolators, sorted."""
-    return tuple(sorted(INTERPOLATORS))
-
-
-def register(name: str, cls: type[Interpolator]) -> None:
-    """Make a user's own interpolator known by `name`.
-
-    Raises
-    ------
-    TypeError
-        If `cls` is not a subclass of `Interpolator`.
-    ValueError
-        If the name is taken by another class.
-    """
-    if not (isinstance(cls, type) and issubclass(cls, Interpolator)):
-        raise TypeError(f"`cls` must be a subclass of `interpolated_kernels.Interpolator`, got {cls!r}.")
-    if INTERPOLATORS.get(name, cls) is not cls:
-        raise ValueError(f"`name` {name!r} is taken by {INTERPOLATORS[name].__name__}: choose another.")
-    INTERPOLATORS[name] = cls
-
-
-def as_interpolator(interpolator: Any) -> Interpolator:
-    """Return the interpolator of a name with its defaults, or the instance that was passed.
-
-    Raises
-    ------
-    ValueError
-        If no interpolator has this name.
-    TypeError
-        If it is neither a name nor an instance.
-    """
-    if isinstance(interpolator, str):
-        if interpolator not in INTERPOLATORS:
-            raise ValueError(f"`interpolator` must be one of {', '.join(interpolators())}, got {interpolator!r}.")
-        return INTERPOLATORS[interpolator]()
-    if isinstance(interpolator, Interpolator):
-        return interpolator
-    raise TypeError(
-        f"`interpolator` must be a name or an instance such as `Linear()`, got {interpolator!r}: "
-        "a class needs its brackets, a user's own must derive from `interpolated_kernels.Interpolator`."
-    )
-
-
-def of_document(document: Mapping[str, Any]) -> Interpolator:
-    """Return the interpolator of a document: its name, and its options beside.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    """
-    options = dict(document)
-    name = options.pop("name", None)
-    known = {**INTERPOLATORS, **WRAPPERS}
-    if name not in known:
-        raise ValueError(f"`spec` names the unknown interpolator {name!r}: register its class first.")
-    return known[name](**options)
-
-
-def name_of(interpolator: Interpolator) -> str:
-    """Return the name under which an interpolator's class stands in the table.
-
-    Raises
-    ------
-    ValueError
-        If the class was never registered.
-    """
-    for name, cls in {**INTERPOLATORS, **WRAPPERS}.items():
-        if cls is type(interpolator):
-            return name
-    raise ValueError(
-        f"{type(interpolator).__name__} has no name yet: call `interpolated_kernels.register(name, cls)` first."
-    )

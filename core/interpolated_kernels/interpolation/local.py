@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
+from interpolated_kernels.lazy import loops
 
 _ENTRIES_OF_BLOCK = 2**17
 
@@ -69,8 +70,6 @@ class LocalMatrix:
 
 def in_blocks(function: Callable[[slice], Result], n_cells: int, n: int) -> list[Result]:
     """Return what a function makes of each run of cells, in order; runs go to the threads that loops run on."""
-    from interpolated_kernels import loops
-
     blocks = blocks_of_cells(n_cells, n)
     results: list[Result | None] = [None] * len(blocks)
 

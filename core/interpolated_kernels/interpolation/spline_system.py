@@ -15,7 +15,7 @@ from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, squared_distances, window_cells
 from interpolated_kernels.interpolation.local import blocks_of_cells, in_blocks
-from interpolated_kernels.lazy import load
+from interpolated_kernels.lazy import load, loops
 
 _ROUNDING = 2.0**-53
 _CONDITION_LIMIT = 1e-4
@@ -105,8 +105,6 @@ class SplineSystem:
 
     def fill(self, coefficients: FloatArray, cells: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the kernels `(kernels, cells)` of coefficients `(kernels, n + m)`, and sums of absolute values."""
-        from interpolated_kernels import loops
-
         n = len(self.positions)
         if self._loops is None:
             parts = in_blocks(lambda block: _apply(coefficients, self.functions(cells[block])), len(cells), n)
@@ -119,8 +117,6 @@ class SplineSystem:
 
     def gather(self, grad: FloatArray, cells: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return `F^T g` `(kernels, n + m)` for gradients `(kernels, cells)`, and sums of absolute values."""
-        from interpolated_kernels import loops
-
         if self._loops is None:
             parts = in_blocks(
                 lambda block: _apply(np.ascontiguousarray(grad[:, block]), self.functions(cells[block]).T),
@@ -136,8 +132,6 @@ class SplineSystem:
 
     def _move(self, grad: FloatArray, coefficients: FloatArray, cells: FloatArray) -> FloatArray:
         """Return the gradient by positions `(n, d)` through the radial functions at the cells."""
-        from interpolated_kernels import loops
-
         if self._loops is None:
             parts = in_blocks(
                 lambda block: self._move_by(grad[:, block], coefficients, cells[block]), len(cells), len(self.positions)
@@ -285,8 +279,6 @@ def _in_three(points: FloatArray) -> FloatArray:
 
 def _apply(rows: FloatArray, functions: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return `rows @ functions^T`, and the same of absolute values; a row depends on nothing but itself."""
-    from interpolated_kernels import loops
-
     functions = np.ascontiguousarray(functions)
     return loops.dot(np.ascontiguousarray(rows), functions), loops.dot(np.abs(rows), np.abs(functions))
 

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from interpolated_kernels.anchors import name_anchors
+from interpolated_kernels.anchors import as_positions, as_window, name_anchors
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, window_cells
+from interpolated_kernels.interpolation.registry import name_of, of_document
 
 GROUPS = ("flips", "rotations", "dihedral")
 _SAME_PLACE = 1e-9
@@ -52,8 +53,6 @@ class Symmetric(Interpolator):
 
     def __post_init__(self) -> None:
         if isinstance(self.interpolator, Mapping):  # as a document names it
-            from interpolated_kernels.interpolation import of_document
-
             object.__setattr__(self, "interpolator", of_document(self.interpolator))
         if not isinstance(self.interpolator, Interpolator) or isinstance(self.interpolator, Symmetric):
             raise TypeError(f"`interpolator` must be an instance such as `Linear()`, got {self.interpolator!r}.")
@@ -68,8 +67,6 @@ class Symmetric(Interpolator):
 
     def options(self) -> dict[str, Any]:
         """Return what a document holds: the other interpolator by its name."""
-        from interpolated_kernels.interpolation import name_of
-
         inner = {"name": name_of(self.interpolator), **self.interpolator.options()}
         return {"interpolator": inner, "group": self.group if isinstance(self.group, str) else list(self.group)}
 
@@ -231,8 +228,6 @@ def symmetric_positions(positions: Any, window: int | tuple[int, ...], group: st
     >>> ik.InterpolatedKernel(corner, (5, 5), ik.Symmetric(ik.Linear(), "dihedral")).n_anchors
     3
     """
-    from interpolated_kernels.anchors import as_positions, as_window
-
     listed = as_positions(positions)
     if listed.ndim != 2:
         raise ValueError(f"`positions` must have shape (n, d), got {listed.shape}.")

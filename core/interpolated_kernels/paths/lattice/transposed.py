@@ -15,11 +15,12 @@ import numpy as np
 
 from interpolated_kernels.arrays import IntArray
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.paths import lattice_sizes
+from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.common import padding_of_three, three
-from interpolated_kernels.paths.lattice_axes import Axis, Lines
-from interpolated_kernels.paths.lattice_layout import SLACK, arrays_of, grid_of, n_blocks, no_stage, stage, table
-from interpolated_kernels.paths.lattice_sizes import FILTERS_OF_CHUNK, VECTORS_OF_LINE, channels_of_task, tiles_of
+from interpolated_kernels.paths.lattice import sizes as block_sizes
+from interpolated_kernels.paths.lattice.axes import Axis, Lines
+from interpolated_kernels.paths.lattice.layout import SLACK, arrays_of, grid_of, n_blocks, no_stage, stage, table
+from interpolated_kernels.paths.lattice.sizes import FILTERS_OF_CHUNK, VECTORS_OF_LINE, channels_of_task, tiles_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +74,8 @@ def transposed_layout(
     problem: Problem, axes: tuple[Axis, Axis, Axis], n_nodes: int, regions: list[tuple[int, int]]
 ) -> Transposed:
     """Return the tables of the gradient by some padded cells, for kernels of which so many nodes reach a cell."""
-    from interpolated_kernels import loops
-
     lanes, channels = loops.lanes_of(problem.dtype), channels_of_task(problem, axes)
-    counts = lattice_sizes.transposed_sizes(problem, axes).counts
+    counts = block_sizes.transposed_sizes(problem, axes).counts
     lines = [axis.transposed_lines(n) for axis, n in zip(axes, counts, strict=True)]
     is_alone = channels == axes[1].n_nodes == 1
     firsts = [

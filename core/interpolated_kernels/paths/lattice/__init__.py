@@ -20,19 +20,20 @@ import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.geometry import Problem, padded_index
+from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost, add_folded, fold_axis, no_parts, room_of, tap_rate, traffic
-from interpolated_kernels.paths.lattice_axes import Axis
-from interpolated_kernels.paths.lattice_layout import Forward, active_nodes, axes_of, forward_layout, grid_of
-from interpolated_kernels.paths.lattice_nodes import (
+from interpolated_kernels.paths.lattice.axes import Axis
+from interpolated_kernels.paths.lattice.layout import Forward, active_nodes, axes_of, forward_layout, grid_of
+from interpolated_kernels.paths.lattice.nodes import (
     amplification_of,
     node_numbers,
     node_values,
     node_values_transpose,
     transform_work,
 )
-from interpolated_kernels.paths.lattice_sizes import forward_sizes, transposed_sizes
-from interpolated_kernels.paths.lattice_transposed import Transposed, regions_of, transposed_layout
+from interpolated_kernels.paths.lattice.sizes import forward_sizes, transposed_sizes
+from interpolated_kernels.paths.lattice.transposed import Transposed, regions_of, transposed_layout
 
 ACCURACY = "componentwise"
 TAKES = "bank"
@@ -159,8 +160,6 @@ def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
 
 def forward(state: State, x: FloatArray, bank: FloatArray, out: FloatArray) -> None:
     """Write y."""
-    from interpolated_kernels import loops
-
     problem, tables = state.problem, state.forward
     values, spoilt = node_values(problem, bank)
     weights = values[state.packing]
@@ -172,8 +171,6 @@ def forward(state: State, x: FloatArray, bank: FloatArray, out: FloatArray) -> N
 
 def grad_x(state: State, grad_y: FloatArray, bank: FloatArray, out: FloatArray) -> None:
     """Write the gradient by x."""
-    from interpolated_kernels import loops
-
     problem = state.problem
     values, spoilt = node_values(problem, bank)
     weights = values[state.transposed_packing]
@@ -193,8 +190,6 @@ def _add_band(
     state: State, tables: Transposed, band: int, grad_y: FloatArray, weights: FloatArray, out: FloatArray
 ) -> None:
     """Add the gradients by a band of padded cells to the cells that they show, some samples at a time."""
-    from interpolated_kernels import loops
-
     problem, folding = state.problem, state.folding
     first = band * folding.cells
     cells = (min(folding.cells, problem.padded[0] - first), *problem.padded[1:])
@@ -214,8 +209,6 @@ def _add_band(
 
 def grad_bank(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
     """Return the gradient by the bank `(filters, channels, n)`, in float64."""
-    from interpolated_kernels import loops
-
     problem, tables = state.problem, state.forward
     n_sums = problem.filters * problem.channels_per_group * len(state.nodes)
     n_parts = max(1, min(_PARTS, _BYTES_OF_PARTIAL_SUMS // (8 * n_sums)))
@@ -235,8 +228,6 @@ def _products_of_sum(state: State) -> int:
 
     Nodes that cancel add to the errors as more cells would.
     """
-    from interpolated_kernels import loops
-
     mass = float(np.prod([max(abs(part.coefficients).sum() for part in axis.maps) for axis in state.axes]))
     mass *= amplification_of(state.problem)
     lanes = loops.lanes_of(state.problem.dtype)

@@ -11,10 +11,11 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.geometry import Problem, padded_index
-from interpolated_kernels.paths import lattice_sizes
+from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.common import padding_of_three, three
-from interpolated_kernels.paths.lattice_axes import Axis, Lines, absent_axis, axis_of
-from interpolated_kernels.paths.lattice_nodes import node_shape, nodes_of
+from interpolated_kernels.paths.lattice import sizes as block_sizes
+from interpolated_kernels.paths.lattice.axes import Axis, Lines, absent_axis, axis_of
+from interpolated_kernels.paths.lattice.nodes import node_shape, nodes_of
 
 SLACK = 256
 """Values behind a workspace that whole vectors may read beyond a line's end."""
@@ -60,8 +61,6 @@ def active_nodes(axes: Sequence[Axis], grid: Sequence[int]) -> IntArray:
 
 def find_runs(offsets: IntArray, step: int) -> IntArray:
     """Return `(runs, 3)`: the offset, the number and the count of taps that are `step` apart, single taps for few."""
-    from interpolated_kernels import loops
-
     ends = np.flatnonzero(np.diff(offsets) != step) + 1
     runs: list[tuple[int, int, int]] = []
     for first, last in itertools.pairwise([0, *ends.tolist(), len(offsets)]):
@@ -74,10 +73,8 @@ def find_runs(offsets: IntArray, step: int) -> IntArray:
 
 def forward_layout(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntArray) -> Forward:
     """Return the tables of forward and of the weights' gradient for the nodes that reach a cell."""
-    from interpolated_kernels import loops
-
     lanes = loops.lanes_of(problem.dtype)
-    counts = lattice_sizes.forward_sizes(problem, axes).counts
+    counts = block_sizes.forward_sizes(problem, axes).counts
     lines = [axis.forward_lines(n) for axis, n in zip(axes, counts, strict=True)]
     firsts = [lines[0].firsts(), lines[1].firsts(), lines[2].firsts(lanes)]
     cells = len(lines[2].phases) * lines[2].span
@@ -133,8 +130,6 @@ def n_blocks(tables: Any) -> int:
 
 def arrays_of(problem: Problem, axes: Sequence[Axis], n_nodes: int, x_shape: tuple[int, ...]) -> Any:
     """Return where the arrays lie; `x_shape` is the spatial shape of x, or of the padded x that is written."""
-    from interpolated_kernels import loops
-
     (x_planes, x_rows, x_columns), (y_planes, y_rows, y_columns) = x_shape, three(problem.out_spatial, 1)
     return loops.LatticeArrays(
         problem.batch, problem.groups, problem.channels_per_group, problem.filters_per_group, n_nodes,
@@ -157,8 +152,6 @@ def stage(parts: list[tuple[int, int, int, IntArray, FloatArray]], dtype: str, s
 
     Along columns, `step` 1, rows share no inputs.
     """
-    from interpolated_kernels import loops
-
     rows, all_runs, n_taps, n_runs = [], [], 0, 0
     for part in parts:
         runs = find_runs(part[3], step) if step > 1 else _none(3)
@@ -173,15 +166,11 @@ def stage(parts: list[tuple[int, int, int, IntArray, FloatArray]], dtype: str, s
 
 def no_stage(dtype: str) -> Any:
     """Return the stage of an axis that a problem lacks."""
-    from interpolated_kernels import loops
-
     return loops.Stage(_none(7), np.zeros(0, np.int32), _none(3), np.zeros(0, dtype))
 
 
 def table(axis: Axis, blocks: IntArray, lines: Lines, problem: Problem, index: int) -> Any:
     """Return an axis' blocks, the cell of every input line, and what padded cells show."""
-    from interpolated_kernels import loops
-
     at = np.arange(lines.span) if index < 2 else np.zeros(1, np.int64)
     cells = [axis.unit * (axis.stride * (lines.low + at) + phase) for phase in lines.phases]
     before, after = padding_of_three(problem)[index]

@@ -23,12 +23,13 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Problem
+from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost, traffic
-from interpolated_kernels.paths.fourier_gradients import DenseGradient, InputGradient, Task, add_block, n_sums
-from interpolated_kernels.paths.fourier_spectra import cells_of, spectra_of
-from interpolated_kernels.paths.fourier_state import Kernels, State, is_safe, kernels_of, size_of
-from interpolated_kernels.paths.fourier_tiles import Block, tiles_of
+from interpolated_kernels.paths.fourier.gradients import DenseGradient, InputGradient, Task, add_block, n_sums
+from interpolated_kernels.paths.fourier.spectra import cells_of, spectra_of
+from interpolated_kernels.paths.fourier.state import Kernels, State, is_safe, kernels_of, size_of
+from interpolated_kernels.paths.fourier.tiles import Block, tiles_of
 
 ACCURACY = "normwise"
 TAKES = "dense"
@@ -80,8 +81,6 @@ def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
 
 def forward(state: State, x: FloatArray, dense: FloatArray, out: FloatArray) -> None:
     """Write y."""
-    from interpolated_kernels import loops
-
     problem, tiles = state.problem, state.tiles
     if not np.isfinite(dense).all():
         state.whole_plan.run_forward(x, dense, out)
@@ -108,8 +107,6 @@ def _convolve(
     state: State, cells: FloatArray, block: Block, kernels: Kernels, outputs: FloatArray, workers: int
 ) -> None:
     """Write the outputs of one tile, some filters at a time."""
-    from interpolated_kernels import loops
-
     shape, strides = state.tiles.shape, state.problem.stride
     keep = tuple((count - 1) * step + 1 for count, step in zip(outputs.shape[1:], strides, strict=True))
     chosen = (slice(None), *(slice(None, None, step) for step in strides))

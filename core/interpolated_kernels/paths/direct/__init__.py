@@ -16,6 +16,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Problem, padded_index
+from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import (
     Cost,
@@ -28,9 +29,9 @@ from interpolated_kernels.paths.common import (
     three,
     traffic,
 )
-from interpolated_kernels.paths.direct_bands import ROWS_OF_TILE, VECTOR_BYTES, Buffer, bands_of, firsts_of
-from interpolated_kernels.paths.direct_layout import Pass, State, layout_of
-from interpolated_kernels.paths.tap_blocks import TapBlocks
+from interpolated_kernels.paths.direct.bands import ROWS_OF_TILE, VECTOR_BYTES, Buffer, bands_of, firsts_of
+from interpolated_kernels.paths.direct.layout import Pass, State, layout_of
+from interpolated_kernels.paths.direct.tap_blocks import TapBlocks
 
 __all__ = ["ACCURACY", "SUMS_IN", "TAKES", "cost", "forward", "grad_dense", "grad_x", "parts", "prepare", "supports"]
 
@@ -152,8 +153,6 @@ def _fold_band(cells: FloatArray, problem: Problem, out: FloatArray, axis: int, 
 
 def grad_dense(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
     """Return the gradient by the dense kernels `(filters, channels_per_group, *window)`, in float64."""
-    from interpolated_kernels import loops
-
     problem, taps, axis, lanes = state.problem, state.forward.taps, state.bands.axis, loops.lanes_of(x.dtype)
     grad = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
     bands = list(firsts_of(state.forward.counts[axis], state.bands.outputs))
@@ -190,16 +189,12 @@ def _chunks(state: State) -> list[slice]:
 
 
 def _pack_weights(taps: TapBlocks, dense: FloatArray) -> FloatArray:
-    from interpolated_kernels import loops
-
     packed = np.empty(taps.n_weights, dense.dtype)
     loops.pack_weights(np.ascontiguousarray(dense), taps.sources, taps.blocks, taps.dense_step, packed)
     return packed
 
 
 def _layout(part: Pass, buffer: Buffer, channels: int, target: _Target, samples: int, dtype: Any) -> Any:
-    from interpolated_kernels import loops
-
     planes, rows, columns = part.counts
     y_planes, y_rows, y_columns = target.shape
     y_channel, y_plane = y_planes * y_rows * y_columns, y_rows * y_columns
@@ -213,8 +208,6 @@ def _layout(part: Pass, buffer: Buffer, channels: int, target: _Target, samples:
 def _gather(
     part: Pass, packed: FloatArray, buffer: Buffer, channels: int, weights: FloatArray, target: _Target
 ) -> None:
-    from interpolated_kernels import loops
-
     samples = len(packed) // (channels * buffer.steps[0])
     layout = _layout(part, buffer, channels, target, samples, packed.dtype)
     loops.gather(packed, weights, part.taps.offsets, part.taps.blocks, layout, target.values)

@@ -14,6 +14,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.filling import filling_of
 from interpolated_kernels.geometry import Problem, padded_index
+from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.common import n_kernels, padding_of_three, room_of, three
 
 ROWS_OF_TILE, VECTOR_BYTES = 4, 32
@@ -97,8 +98,6 @@ class Buffer:
 
     def pack(self, source: FloatArray) -> FloatArray:
         """Return the packed copy, flat."""
-        from interpolated_kernels import loops
-
         images = source.reshape(-1, *three(source.shape[2:], 1))
         shape = (len(images), len(self.planes), len(self.rows), len(self.columns))
         packed = _aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)

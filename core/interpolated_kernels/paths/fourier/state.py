@@ -9,8 +9,9 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.paths.fourier_spectra import n_frequencies, spectra_of
-from interpolated_kernels.paths.fourier_tiles import Block, Tiles
+from interpolated_kernels.lazy import loops
+from interpolated_kernels.paths.fourier.spectra import n_frequencies, spectra_of
+from interpolated_kernels.paths.fourier.tiles import Block, Tiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +34,6 @@ class Kernels:
 
 def kernels_of(state: State, dense: FloatArray, block: Block) -> Kernels:
     """Return the spectra of a block's dense kernels, which are finite."""
-    from interpolated_kernels import loops
-
     problem, shape = state.problem, state.tiles.shape
     rows = dense[block.filters].reshape(-1, *problem.window)
     if max(problem.dilation) > 1:

@@ -9,7 +9,8 @@ import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, IntArray
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.paths.direct_bands import (
+from interpolated_kernels.lazy import loops
+from interpolated_kernels.paths.direct.bands import (
     ROWS_OF_TILE,
     Axis,
     Bands,
@@ -19,7 +20,7 @@ from interpolated_kernels.paths.direct_bands import (
     bands_of,
     whole_vectors,
 )
-from interpolated_kernels.paths.tap_blocks import AxisTaps, Operands, TapBlocks, find_blocks
+from interpolated_kernels.paths.direct.tap_blocks import AxisTaps, Operands, TapBlocks, find_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +68,6 @@ class State:
 
 def layout_of(problem: Problem) -> State:
     """Lay out the buffers and the taps of the three computations."""
-    from interpolated_kernels import loops
-
     axes, bands, lanes = axes_of(problem), bands_of(problem), loops.lanes_of(problem.dtype)
     x_source, forward_pass = _prepare_forward(problem, axes, bands, lanes)
     y_source, passes = _prepare_grad_x(problem, axes, bands, lanes)

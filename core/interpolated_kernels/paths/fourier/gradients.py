@@ -11,10 +11,11 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Problem
+from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.common import pad_transpose
-from interpolated_kernels.paths.fourier_spectra import cells_of, n_frequencies, spectra_of
-from interpolated_kernels.paths.fourier_state import Kernels, State, is_safe, kernels_of, size_of
-from interpolated_kernels.paths.fourier_tiles import Block
+from interpolated_kernels.paths.fourier.spectra import cells_of, n_frequencies, spectra_of
+from interpolated_kernels.paths.fourier.state import Kernels, State, is_safe, kernels_of, size_of
+from interpolated_kernels.paths.fourier.tiles import Block
 
 BYTES_OF_SUMS = 24 * 2**20
 _MOST_SUMS = 16
@@ -42,8 +43,6 @@ class InputGradient:
 
     def add(self, task: Task, block: Block, spectra: FloatArray | None, kernels: Kernels, workers: int) -> None:
         """Add a block's part of one tile; without spectra, by the plan for what is not finite."""
-        from interpolated_kernels import loops
-
         sample, tile = task
         keep = tuple(axis.reach for axis in self.state.tiles.axes)
         if spectra is None:
@@ -83,8 +82,6 @@ class _Sum:
 
     def add(self, x: FloatArray, grad_y: FloatArray, block: Block, state: State, workers: int) -> None:
         """Add the correlations of one tile."""
-        from interpolated_kernels import loops
-
         loops.add_correlations(x, grad_y, block.filters_per_group, self.spectra)
         self.n_tiles += 1
         if self.n_tiles == _TILES_OF_SUM:
@@ -140,8 +137,6 @@ class DenseGradient:
 
     def take(self, block: Block, sums: list[_Sum]) -> None:
         """Take over a block's sums, in order."""
-        from interpolated_kernels import loops
-
         loops.run_in_threads(lambda one, workers: one.flush(block, self.state, workers), sums)
         with np.errstate(invalid="ignore", over="ignore"):
             self.total[block.filters] = functools.reduce(np.add, (one.dense for one in sums))
@@ -160,8 +155,6 @@ def add_block(
     state: State, block: Block, grad_y: FloatArray, by_x: InputGradient | None, by_dense: DenseGradient | None
 ) -> None:
     """Add a block of filters to the gradients: each tile of y's gradient is transformed once."""
-    from interpolated_kernels import loops
-
     kernels = None if by_x is None else kernels_of(state, by_x.dense, block)
     sums: list[Any] = [None] * _MOST_SUMS if by_dense is None else by_dense.sums(block)
     terms = float(block.filters_per_group)
