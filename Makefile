@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # Words for the benchmark or for pytest, as in: make bench ARGS="--random 40 --seed 1"
 ARGS ?=
+# Processes that share the tests.
+JOBS ?= 2
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -22,7 +24,7 @@ demo: .venv/.demo ## train the demo's classifiers with this engine alone; a tabl
 	$(BIN)/interpolated-kernels demo
 
 test: lint ## install everything, then lint, types and all tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(JOBS) $(ARGS)
 
 lint: .venv/.test ## ruff and mypy
 	$(BIN)/ruff check

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
-from interpolated_kernels.loops.jit import _CacheFile
+from interpolated_kernels.loops.compile.cache import _CacheFile
 from interpolated_kernels.testing import assert_matches_reference
 
 KERNEL = ik.InterpolatedKernel(ik.grid_positions((9, 9), 2), (9, 9), "linear")

@@ -167,7 +167,7 @@ def grad_dense(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
             y_plane=y_plane, y_row=y_row,
         )  # fmt: skip
         packed = x_buffer.pack(x[chunk])
-        loops.multiply_gradients(
+        loops.direct_grad_dense(
             target.values, packed, taps.offsets, taps.sources, taps.blocks, layout, taps.dense_step, grad.reshape(-1)
         )
     return grad
@@ -210,4 +210,4 @@ def _gather(
 ) -> None:
     samples = len(packed) // (channels * buffer.steps[0])
     layout = _layout(part, buffer, channels, target, samples, packed.dtype)
-    loops.gather(packed, weights, part.taps.offsets, part.taps.blocks, layout, target.values)
+    loops.direct_forward(packed, weights, part.taps.offsets, part.taps.blocks, layout, target.values)

@@ -213,7 +213,7 @@ def grad_bank(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
     n_sums = problem.filters * problem.channels_per_group * len(state.nodes)
     n_parts = max(1, min(_PARTS, _BYTES_OF_PARTIAL_SUMS // (8 * n_sums)))
     grads = np.zeros((n_parts, n_sums))
-    loops.lattice_grad_weights(
+    loops.lattice_grad_bank(
         grad_y.reshape(-1), x.reshape(-1), tables.job, tables.block_size, tables.n_items, problem.groups,
         _products_of_sum(state), grads,
     )  # fmt: skip

@@ -11,14 +11,22 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from interpolated_kernels.loops.cpu_lattice import Job, block_of, make_maps, open_job
-from interpolated_kernels.loops.cpu_lines import tile_width
-from interpolated_kernels.loops.cpu_tiles import add_products, add_some_products, lane_sums, lanes_in, with_item, zeros
-from interpolated_kernels.loops.jit import apart, jit, load_apart
-from interpolated_kernels.loops.threads import launch, thread_id, workspace
+from interpolated_kernels.loops.compile.apart import apart, load_apart
+from interpolated_kernels.loops.compile.jit import jit
+from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
+from interpolated_kernels.loops.lattice_forward import Job, block_of, make_maps, open_job
+from interpolated_kernels.loops.tiles.lines import tile_width
+from interpolated_kernels.loops.tiles.register import (
+    add_products,
+    add_some_products,
+    lane_sums,
+    lanes_in,
+    with_item,
+    zeros,
+)
 
 
-def lattice_grad_weights(
+def lattice_grad_bank(
     y: Any, x: Any, job: Job, block_size: int, n_items: int, n_groups: int, n_products: int, grads: Any
 ) -> None:
     """Add to `grads` `(parts, sums)`, float64: part p sums every p-th run of the samples' blocks, its items."""

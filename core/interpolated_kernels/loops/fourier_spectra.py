@@ -6,7 +6,7 @@ cells are taken in blocks that stay in the nearest cache while a sum runs over i
 
 from __future__ import annotations
 
-from interpolated_kernels.loops.jit import jit
+from interpolated_kernels.loops.compile.jit import jit
 
 CELLS_OF_BLOCK = 1024
 

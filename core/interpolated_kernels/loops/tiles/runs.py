@@ -12,8 +12,8 @@ from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from interpolated_kernels.loops import numpy_tiles
-from interpolated_kernels.loops.vectors import (
+from interpolated_kernels.loops.tiles import numpy_tiles
+from interpolated_kernels.loops.tiles.vectors import (
     add_weighted,
     broadcast,
     data_of,

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from interpolated_kernels.loops.jit import jit
-from interpolated_kernels.loops.threads import launch
+from interpolated_kernels.loops.compile.jit import jit
+from interpolated_kernels.loops.compile.threads import launch
 
 _CELLS_OF_TASK = 128
 _MOST_SUMS = 32

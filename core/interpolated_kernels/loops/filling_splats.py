@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from interpolated_kernels.loops.cpu_lines import Lines, sum_taps, tile_width
-from interpolated_kernels.loops.cpu_runs import clear_values
-from interpolated_kernels.loops.jit import jit, load_apart
-from interpolated_kernels.loops.threads import launch, thread_id, workspace
-from interpolated_kernels.loops.vectors import power_of_two
+from interpolated_kernels.loops.compile.apart import load_apart
+from interpolated_kernels.loops.compile.jit import jit
+from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
+from interpolated_kernels.loops.tiles.lines import Lines, sum_taps, tile_width
+from interpolated_kernels.loops.tiles.runs import clear_values
+from interpolated_kernels.loops.tiles.vectors import power_of_two
 
 _SMALLEST_SUM = 1e-7
 _SMALLEST_SIGMA = 0.27

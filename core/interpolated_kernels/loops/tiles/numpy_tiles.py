@@ -1,6 +1,6 @@
 """NumPy in the place of the register tiles, for `NUMBA_DISABLE_JIT=1`: slow, and the loops can be stepped through."""
 
-# ruff: noqa: D103  # each function is documented in cpu_tiles or cpu_runs, under the same name
+# ruff: noqa: D103  # each function is documented in `register` or `runs`, under the same name
 
 from __future__ import annotations
 

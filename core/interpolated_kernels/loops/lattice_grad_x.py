@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from interpolated_kernels.loops.cpu_lattice import Job, block_of, open_job, section
-from interpolated_kernels.loops.cpu_lines import smooth, unpack_cells
-from interpolated_kernels.loops.cpu_runs import add_run, add_to_rows, clear_values, copy_values, prefetch
-from interpolated_kernels.loops.cpu_tiles import lanes_in, zeros
-from interpolated_kernels.loops.jit import apart, jit, load_apart
-from interpolated_kernels.loops.threads import launch, thread_id, workspace
+from interpolated_kernels.loops.compile.apart import apart, load_apart
+from interpolated_kernels.loops.compile.jit import jit
+from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
+from interpolated_kernels.loops.lattice_forward import Job, block_of, open_job, section
+from interpolated_kernels.loops.tiles.lines import smooth, unpack_cells
+from interpolated_kernels.loops.tiles.register import lanes_in, zeros
+from interpolated_kernels.loops.tiles.runs import add_run, add_to_rows, clear_values, copy_values, prefetch
 
 VECTORS_OF_TILE = 3
 """Vectors of a tile's rows; those of a tile of one row are twice as many."""

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from interpolated_kernels.loops.cpu_tiles import add_taps, load, store, with_item, zeros
-from interpolated_kernels.loops.jit import jit
-from interpolated_kernels.loops.threads import launch
-from interpolated_kernels.loops.vectors import VECTOR_BYTES
+from interpolated_kernels.loops.compile.jit import jit
+from interpolated_kernels.loops.compile.threads import launch
+from interpolated_kernels.loops.tiles.register import add_taps, load, store, with_item, zeros
+from interpolated_kernels.loops.tiles.vectors import VECTOR_BYTES
 
 ROWS_OF_TILE = 4
 """Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
@@ -66,7 +66,7 @@ def pack(source: Any, planes: Any, rows: Any, columns: Any, packed: Any) -> None
     launch(_pack_parallel, _pack_serial, packed.size > 2**18, source, planes, rows, columns, packed)
 
 
-def gather(x: Any, weights: Any, offsets: Any, blocks: Any, layout: Layout, y: Any) -> None:
+def direct_forward(x: Any, weights: Any, offsets: Any, blocks: Any, layout: Layout, y: Any) -> None:
     """Write every output: the sum over its block's taps of weight times input."""
     is_worth_it = weights.size * layout.samples * layout.planes * layout.rows * layout.columns > 2**21
     launch(_gather_parallel, _gather_serial, is_worth_it, x, weights, offsets, blocks, layout, y)

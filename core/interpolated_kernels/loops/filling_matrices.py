@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from interpolated_kernels.loops.jit import jit
-from interpolated_kernels.loops.threads import launch
+from interpolated_kernels.loops.compile.jit import jit
+from interpolated_kernels.loops.compile.threads import launch
 
 _COLUMNS_OF_TASK = 2048
 _FEWEST_PRODUCTS = 2**20

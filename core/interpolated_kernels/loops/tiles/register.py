@@ -16,8 +16,8 @@ from numba.core import cgutils
 from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import intrinsic
 
-from interpolated_kernels.loops import numpy_tiles
-from interpolated_kernels.loops.vectors import (
+from interpolated_kernels.loops.tiles import numpy_tiles
+from interpolated_kernels.loops.tiles.vectors import (
     VECTOR_BYTES,
     VectorType,
     add_outer,

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from interpolated_kernels.loops.cpu_direct import ROWS_OF_TILE, Layout, block_at  # the stamp covers this folder
-from interpolated_kernels.loops.cpu_tiles import add_products, add_some_products, lane_sums, with_item, zeros
-from interpolated_kernels.loops.jit import jit
-from interpolated_kernels.loops.threads import launch
-from interpolated_kernels.loops.vectors import VECTOR_BYTES
+from interpolated_kernels.loops.compile.jit import jit
+from interpolated_kernels.loops.compile.threads import launch
+from interpolated_kernels.loops.direct_forward import ROWS_OF_TILE, Layout, block_at  # the stamp covers this folder
+from interpolated_kernels.loops.tiles.register import add_products, add_some_products, lane_sums, with_item, zeros
+from interpolated_kernels.loops.tiles.vectors import VECTOR_BYTES
 
 PRODUCTS_OF_BLOCK = 4096
 """Most products of a weights' gradient that are summed in the caller's dtype before float64."""
@@ -25,7 +25,7 @@ TAPS_OF_TASK = 120
 """About how many taps one task sums; whole tiles, so that no two tasks write the same gradient."""
 
 
-def multiply_gradients(
+def direct_grad_dense(
     y: Any, x: Any, offsets: Any, sources: Any, blocks: Any, layout: Layout, dense_step: int, grad: Any
 ) -> None:
     """Add to the flat float64 `grad` of the dense bank, for every tap, the sum over outputs of gradient times input."""

@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
-from interpolated_kernels.loops import numpy_tiles
+from interpolated_kernels.loops.tiles import numpy_tiles
 
 VECTOR_BYTES = numpy_tiles.VECTOR_BYTES
 

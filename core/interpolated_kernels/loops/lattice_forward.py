@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from interpolated_kernels.loops.cpu_lines import (
+from interpolated_kernels.loops.compile.apart import load_apart
+from interpolated_kernels.loops.compile.jit import jit
+from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
+from interpolated_kernels.loops.tiles.lines import (
     AxisTable,
     Lines,
     Stage,
@@ -24,10 +27,8 @@ from interpolated_kernels.loops.cpu_lines import (
     sum_taps,
     tile_width,
 )
-from interpolated_kernels.loops.cpu_runs import clear_values
-from interpolated_kernels.loops.cpu_tiles import lanes_in
-from interpolated_kernels.loops.jit import jit, load_apart
-from interpolated_kernels.loops.threads import launch, thread_id, workspace
+from interpolated_kernels.loops.tiles.register import lanes_in
+from interpolated_kernels.loops.tiles.runs import clear_values
 
 VECTORS_OF_CHUNK = 12
 """Vectors of outputs whose maps stay in the nearest cache while all filters pass: a multiple of the widest tile's."""

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from interpolated_kernels.loops.cpu_runs import add_line, add_run, copy_values, load_some_run, store_run, store_some_run
-from interpolated_kernels.loops.cpu_tiles import lanes_in, zeros
-from interpolated_kernels.loops.jit import apart, jit
+from interpolated_kernels.loops.compile.apart import apart
+from interpolated_kernels.loops.compile.jit import jit
+from interpolated_kernels.loops.tiles.register import lanes_in, zeros
+from interpolated_kernels.loops.tiles.runs import (
+    add_line,
+    add_run,
+    copy_values,
+    load_some_run,
+    store_run,
+    store_some_run,
+)
 
 ROWS = 4
 """Rows that a tile of one output channel sums at once, where they share their inputs."""

@@ -1,0 +1,1 @@
+"""How loops are compiled, kept and launched: one policy."""

@@ -1,0 +1,1 @@
+"""Vectors in registers and what loops do with them: one vocabulary."""
