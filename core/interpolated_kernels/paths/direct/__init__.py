@@ -112,6 +112,7 @@ def _grad_x_finite(state: State, grad_y: FloatArray, dense: FloatArray, out: Flo
             origin[axis] += first
         for part, part_weights in zip(parts, weights, strict=True):
             _write_phase(part, packed, buffer, problem, part_weights, cells, origin)
+        del packed  # before the next band's is made
         if folds:
             _fold_band(cells, problem, cells_of_out[chunk], axis, first)
 
@@ -170,6 +171,7 @@ def grad_dense(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
         loops.direct_grad_dense(
             target.values, packed, taps.offsets, taps.sources, taps.blocks, layout, taps.dense_step, grad.reshape(-1)
         )
+        del packed, target  # before the next band's are made
     return grad
 
 

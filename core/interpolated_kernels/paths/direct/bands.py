@@ -6,6 +6,7 @@ All bands of an array are packed into buffers of one shape, so that taps lie at 
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -165,8 +166,7 @@ def bands_of(problem: Problem) -> Bands:
     if bytes_of(whole) <= room:
         samples = max(1, min(problem.batch, room // max(bytes_of(whole), 1)))
         return Bands(samples, axis, axes[axis].out, whole * stride, samples * bytes_of(whole))
-    outputs = 1 + max(0, room - bytes_of(1)) // max(1, bytes_of(2) - bytes_of(1))
-    outputs = min(outputs, whole)
+    outputs = max(1, bisect.bisect_right(range(1, whole + 1), room, key=bytes_of))
     return Bands(1, axis, min(outputs, axes[axis].out), outputs * stride, bytes_of(outputs))
 
 
@@ -184,11 +184,10 @@ def _backward_values(problem: Problem, axes: tuple[Axis, Axis, Axis], axis: int,
     lanes = VECTOR_BYTES // np.dtype(problem.dtype).itemsize
     packed, cells = problem.filters, problem.channels
     for index, (own, more) in enumerate(zip(axes, (0, ROWS_OF_TILE, lanes), strict=True)):
-        low, high = own.region()
-        strides = -(-(high - low) // own.stride) + 1
-        strides = min(strides, outputs) if index == axis else strides
-        packed *= own.reach + low // own.stride + 1 + strides + more
-        cells *= strides * own.stride
+        most = outputs if index == axis else own.size + own.before + own.after
+        places = [(first, min(count, most)) for first, count in map(own.phase, range(own.stride))]
+        packed *= own.reach + more + max(first + count for first, count in places)
+        cells *= max(count for _, count in places) * own.stride
     in_place = problem.padding_mode == "zeros" and max(problem.stride) == 1
     return packed + (0 if in_place else 3 * cells)
 
