@@ -146,7 +146,7 @@ class Plan:
             by_dense = by_kernels if self._module.TAKES == "dense" else None
             by_weights = by_kernels if self._module.TAKES == "bank" else None
         if by_dense is not None:
-            by_anchors = self._pull_back(by_dense, weights, wrt)
+            by_anchors = pull_back(self._filling, by_dense, self._as_bank(weights), self.problem.dtype, wrt)
             by_weights = by_anchors.weights
         if by_weights is not None:
             by_weights = by_weights.reshape(self.problem.weights_shape).astype(self.problem.dtype, copy=False)
@@ -172,14 +172,15 @@ class Plan:
 
     def _kernels(self, weights: FloatArray) -> FloatArray:
         """Return what the path takes: the weights as a bank `(filters, channels, n)`, or its dense kernels."""
-        problem, path = self.problem, self._module
-        bank = weights.reshape(problem.filters, -1, problem.kernel.n_anchors)
-        if path.TAKES == "bank":
-            return bank
-        return self._filling.apply(bank, path.SUMS_IN or problem.dtype)
+        path, bank = self._module, self._as_bank(weights)
+        return bank if path.TAKES == "bank" else self._filling.apply(bank, path.SUMS_IN or self.problem.dtype)
 
-    @functools.cached_property
+    def _as_bank(self, weights: FloatArray) -> FloatArray:
+        return weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
+
+    @property
     def _filling(self) -> Filling:
+        """What makes the dense kernels; a plan that held it would hold its tables beyond their cache."""
         return filling_for(self.problem.kernel, self.path)
 
     def _linear(
@@ -196,11 +197,6 @@ class Plan:
         if x is not None:
             by_kernels = self._run(f"grad_{self._module.TAKES}", grad_y, x)
         return by_x, by_kernels
-
-    def _pull_back(self, by_dense: FloatArray, weights: FloatArray, wrt: Sequence[str]) -> Gradients:
-        """Return the gradients by weights, positions and widths from the one by the dense kernels, in float64."""
-        bank = weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
-        return pull_back(self._filling, by_dense, bank, self.problem.dtype, wrt)
 
     def _as_planned(self, name: str, array: FloatArray, shape: tuple[int, ...]) -> FloatArray:
         if array.shape != shape:

@@ -61,13 +61,16 @@ class SolvedFilling(MatrixFilling):
     @functools.cached_property
     def systems(self) -> list[SplineSystem]:
         """The factorised equations of every set."""
-        interpolator = self.kernel.interpolator
-        assert isinstance(interpolator, SplineInterpolator)
-        return [interpolator.solved_system(positions) for positions in self.kernel.position_sets]
+        return [self._spline.solved_system(positions) for positions in self.kernel.position_sets]
+
+    @property
+    def _spline(self) -> SplineInterpolator:
+        assert isinstance(self.kernel.interpolator, SplineInterpolator)  # `serves` takes no other
+        return self.kernel.interpolator
 
     def rows_of(self, index: int) -> Callable[[FloatArray], FloatArray]:
         """Return the function from cells to their rows of a position set's `A`, by the factors that are kept."""
-        return self.systems[index].rows
+        return self._spline.rows_by(self.systems[index])
 
     def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the cells: in one pass over the functions, and from rows of `A` where that loses digits."""
@@ -79,11 +82,11 @@ class SolvedFilling(MatrixFilling):
     def _fill_set(self, index: int, rows: FloatArray, unit: float) -> FloatArray:
         system, cells = self.systems[index], window_cells(self.kernel.window)
         filled, sizes = system.fill(system.coefficients(rows), cells)
-        errors = _errors(system, sizes)
-        lost = np.asarray((errors > unit * self.kernel.n_anchors / 2 * np.abs(filled)).any(axis=0))
+        allowed, rows_of = unit * self.kernel.n_anchors / 2, self.rows_of(index)
+        lost = np.asarray(~(_errors(system, sizes) <= allowed * np.abs(filled)).all(axis=0))  # NaN is lost too
         for block in blocks_of_cells(len(cells), self.kernel.n_anchors):
             if lost[block].any():  # whole blocks, those of `kernel.matrix`: their rows have its very bits
-                filled[:, block] = loops.dot(rows, system.rows(cells[block]))
+                filled[:, block] = loops.dot(rows, rows_of(cells[block]))
         return filled
 
     def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
@@ -101,8 +104,8 @@ class SolvedFilling(MatrixFilling):
         signs = np.where(np.arange(system.n_unknowns) % 2, 1.0, -1.0)
         grad, spread = np.split(system.solve(np.concatenate([pulled, signs * sizes])), 2)
         allowed, errors = unit * self.kernel.n_anchors / 2, _errors(system, np.abs(spread))
-        lost = np.flatnonzero((errors > allowed * np.abs(grad)).any(axis=0))
-        if lost.size and (errors > allowed * self._absolute_sums(system, own, lost)).any():
+        lost = np.flatnonzero(~(errors <= allowed * np.abs(grad)).all(axis=0))
+        if lost.size and not (errors <= allowed * self._absolute_sums(system, own, lost)).all():
             return None
         return np.ascontiguousarray(grad)
 

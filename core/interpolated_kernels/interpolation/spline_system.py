@@ -206,12 +206,15 @@ class SplineInterpolator(Interpolator):
         self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
     ) -> Callable[[FloatArray], FloatArray]:
         """Return the function to the spline of every unit weight at some cells; raises as `matrix` does."""
-        system = self.solved_system(positions)
+        return self.rows_by(self.solved_system(positions))
+
+    def rows_by(self, system: SplineSystem) -> Callable[[FloatArray], FloatArray]:
+        """Return the same for equations that are factorised."""
 
         def rows(cells: FloatArray) -> FloatArray:
             found = system.rows(cells)
             if not np.isfinite(found).all():
-                self._check_condition(np.inf, positions)
+                self._check_condition(np.inf, system.positions)
             return found
 
         return rows

@@ -12,7 +12,7 @@ transpose: anchors' taps into maps, then the smoothing transposed.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ from interpolated_kernels.paths.lattice.nodes import (
     node_values_transpose,
     transform_work,
 )
-from interpolated_kernels.paths.lattice.sizes import forward_sizes, transposed_sizes
+from interpolated_kernels.paths.lattice.sizes import Sizes, forward_sizes, transposed_sizes
 from interpolated_kernels.paths.lattice.transposed import Transposed, regions_of, transposed_layout
 
 ACCURACY = "componentwise"
@@ -56,21 +56,20 @@ class Folding:
     nbytes: int
 
 
-def folding_of(problem: Problem) -> Folding:
-    """Return the largest bands that fit; with zeros around x nothing is folded, and there is one."""
+def folding_of(problem: Problem, workspace_bytes: int) -> Folding:
+    """Return the largest bands that fit beside the workspaces; with zeros around x nothing is folded, in one band."""
     length = problem.padded[0]
     if problem.padding_mode == "zeros":
         return Folding(problem.batch, max(length, 1), 1, 0)
     line = 2 * np.dtype(problem.dtype).itemsize * problem.channels * int(np.prod(problem.padded[1:]))
-    room = room_of(problem, _BYTES_OF_FOLD, _workspace_bytes(problem)) // 2
+    room = room_of(problem, _BYTES_OF_FOLD, workspace_bytes) // 2
     samples, cells = max(1, min(problem.batch, room // (line * length))), min(length, max(1, room // line))
     return Folding(samples, cells, -(-length // cells), samples * cells * line)
 
 
-def _workspace_bytes(problem: Problem) -> int:
+def _workspace_bytes(problem: Problem, axes: Sequence[Axis], forward: Sizes) -> int:
     """Return the bytes of the maps of two threads, and of the nodes' values."""
-    axes = axes_of(problem)
-    values = max(forward_sizes(problem, axes).values, transposed_sizes(problem, axes).values)
+    values = max(forward.values, transposed_sizes(problem, axes).values)
     nodes = problem.filters * problem.channels_per_group * int(np.prod(grid_of(problem)))
     return np.dtype(problem.dtype).itemsize * (2 * values + 2 * nodes) + min(_BYTES_OF_PARTIAL_SUMS, 8 * _PARTS * nodes)
 
@@ -110,7 +109,8 @@ class State:
     @functools.cached_property
     def folding(self) -> Folding:
         """How the gradient by padded cells is cut."""
-        return folding_of(self.problem)
+        sizes = forward_sizes(self.problem, self.axes)
+        return folding_of(self.problem, _workspace_bytes(self.problem, self.axes, sizes))
 
     def transposed_band(self, band: int) -> Transposed:
         """Return the tables of the gradient by the padded cells of a band."""
@@ -148,7 +148,8 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     seconds += blocks * sizes.smoothing / (0.25 * machine.multiply_adds_per_second * 4 / itemsize)
     seconds += transform_work(problem) / machine.mixed_per_second
     seconds += blocks * (1.5 + 0.03 * sizes.lines) * machine.task_seconds + traffic(problem, machine)
-    extra = _workspace_bytes(problem) + folding_of(problem).nbytes
+    workspaces = _workspace_bytes(problem, axes, sizes)
+    extra = workspaces + folding_of(problem, workspaces).nbytes
     return Cost(seconds, extra, f"componentwise, {problem.dtype}")
 
 
