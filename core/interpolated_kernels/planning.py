@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from interpolated_kernels.filling import Filling, filling_for
 from interpolated_kernels.geometry import Problem, describe
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine, current_machine
-from interpolated_kernels.paths import ENGINES, PATHS, Cost
+from interpolated_kernels.paths import ENGINES, PATHS, Cost, Path, Prepared
 from interpolated_kernels.paths.common import n_kernels
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -54,28 +56,24 @@ class Plan:
     machine: Machine = field(default_factory=current_machine, repr=False)
 
     @functools.cached_property
-    def _module(self) -> Any:
+    def _module(self) -> Path:
         return PATHS[self.path]
 
     @functools.cached_property
     def _key(self) -> object:
-        """What the plan's state is kept by."""
+        """What the plan's prepared path is kept by."""
         return object()
 
-    def _run(self, function: str, *operands: Any) -> Any:
-        """Call one of the path's functions with the plan's state, and weigh the state if it grew."""
-        state = self._state
-        held = len(vars(state))
-        found = getattr(self._module, function)(state, *operands)
-        if len(vars(state)) != held:
-            _STATES.charge(self._key)
+    def _run(self, compute: Callable[[Prepared], Result]) -> Result:
+        """Compute by the prepared path, and weigh it if it grew: it makes its tables when they are asked for."""
+        prepared = _PREPARED.get(self._key, self._prepare)
+        held = len(vars(prepared))
+        found = compute(prepared)
+        if len(vars(prepared)) != held:
+            _PREPARED.charge(self._key)
         return found
 
-    @property
-    def _state(self) -> Any:
-        return _STATES.get(self._key, self._prepare)
-
-    def _prepare(self) -> Any:
+    def _prepare(self) -> Prepared:
         problem, path = self.problem.summed, self._module
         return path.prepare(problem, tuple(map(plan_engine, path.parts(problem))))
 
@@ -105,18 +103,18 @@ class Plan:
     def run_forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return y for what the path takes: a group's summed channels where tied, and dense kernels or the bank."""
         y = np.empty(self.problem.y_shape, self.problem.dtype) if out is None else out
-        self._run("forward", x, kernels, y)
+        self._run(lambda prepared: prepared.forward(x, kernels, y))
         return y
 
     def run_grad_x(self, grad_y: FloatArray, kernels: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return the gradient by x, of a group's summed channels where tied, for what the path takes."""
         grad = np.empty(self.problem.summed.x_shape, self.problem.dtype) if out is None else out
-        self._run("grad_x", grad_y, kernels, grad)
+        self._run(lambda prepared: prepared.grad_x(grad_y, kernels, grad))
         return grad
 
-    def run_grad_dense(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
-        """Return an engine's gradient by the dense kernels, for a group's summed channels where tied."""
-        return np.asarray(self._run("grad_dense", grad_y, x))
+    def run_grad_kernels(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the gradient by what the path takes, in float64, for a group's summed channels where tied."""
+        return self._run(lambda prepared: prepared.grad_kernels(grad_y, x))
 
     def backward(
         self, grad_y: FloatArray, x: FloatArray, weights: FloatArray, wrt: Sequence[str] = ("x", "weights")
@@ -139,7 +137,7 @@ class Plan:
         if moves and (self._module.TAKES == "bank" or not self.problem.kernel.structure.reaches_all):
             plan = plan_engine(replace(self.problem, every_cell=True))
             by_x, _ = self._linear(grad_y, None, weights if "x" in wrt else None)
-            by_dense = plan.run_grad_dense(grad_y, plan._sum_channels(x))
+            by_dense = plan.run_grad_kernels(grad_y, plan._sum_channels(x))
         else:
             summed = self._sum_channels(x) if moves or "weights" in wrt else None
             by_x, by_kernels = self._linear(grad_y, summed, weights if "x" in wrt else None)
@@ -187,16 +185,10 @@ class Plan:
         self, grad_y: FloatArray, x: FloatArray | None, weights: FloatArray | None
     ) -> tuple[FloatArray | None, FloatArray | None]:
         """Return the gradients by x, given weights, and by what the path takes, given x with its channels summed."""
-        kernels, by_x, by_kernels = None, None, None
+        kernels, by_x = None, None
         if weights is not None:
             kernels, by_x = self._kernels(weights), np.empty(self.problem.summed.x_shape, self.problem.dtype)
-        if hasattr(self._module, "gradients"):
-            return by_x, self._run("gradients", grad_y, x, kernels, by_x)
-        if by_x is not None:
-            self._run("grad_x", grad_y, kernels, by_x)
-        if x is not None:
-            by_kernels = self._run(f"grad_{self._module.TAKES}", grad_y, x)
-        return by_x, by_kernels
+        return by_x, self._run(lambda prepared: prepared.gradients(grad_y, x, kernels, by_x))
 
     def _as_planned(self, name: str, array: FloatArray, shape: tuple[int, ...]) -> FloatArray:
         if array.shape != shape:
@@ -293,7 +285,7 @@ def bytes_of_plan(key: object, plan: Plan) -> int:
 
 
 _PLANS: Cache[tuple[Problem, str, Machine], Plan] = Cache(512, 64 * 2**20, bytes_of_plan)
-_STATES: Cache[object, Any] = Cache(512, 256 * 2**20, lambda key, state: bytes_held(state))
+_PREPARED: Cache[object, Prepared] = Cache(512, 256 * 2**20, lambda key, prepared: bytes_held(prepared))
 """What plans keep between calls: tables, by plan."""
 
 

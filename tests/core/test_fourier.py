@@ -176,8 +176,8 @@ def test_small_blocks(name, monkeypatch, small_tiles):
     problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, **OPTIONS, **case.options).problem.summed
     path = PATHS["fourier"]
     plans = tuple(map(ik.planning.plan_engine, path.parts(problem)))
-    state = path.prepare(problem, plans)
-    assert len(state.tiles.blocks) == problem.filters
+    prepared = path.prepare(problem, plans)
+    assert len(prepared.state.tiles.blocks) == problem.filters
     x = case.x
     if problem.channels != x.shape[1]:
         x = x.reshape(len(x), problem.channels, -1, *x.shape[2:]).sum(axis=2)
@@ -188,8 +188,8 @@ def test_small_blocks(name, monkeypatch, small_tiles):
         np.empty(problem.y_shape, x.dtype),
         np.empty(x.shape, x.dtype),
     )
-    path.forward(state, x, dense, y)
-    grad_dense = path.gradients(state, case.grad_y, x, dense, grad_x)
+    prepared.forward(x, dense, y)
+    grad_dense = prepared.gradients(case.grad_y, x, dense, grad_x)
     results = {"y": y, "grad_x": np.repeat(grad_x, case.x.shape[1] // problem.channels, axis=1)}
     results["grad_weights"] = filling.transpose(grad_dense, problem.dtype).reshape(case.weights.shape)
     assert_within_norms(case, results)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -25,21 +24,13 @@ from interpolated_kernels.geometry import Problem
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost
+from interpolated_kernels.paths.path import Part, Prepared, PreparedBankPath
 
 ACCURACY = "componentwise"
 TAKES = "bank"
-SUMS_IN = None
+SUMS_IN: str | None = None
 
 _BYTES_OF_MAPS = 16 * 2**20
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """What a plan keeps: the plans of both stages, for as many samples as are held at once."""
-
-    problem: Problem
-    maps: Any
-    mixing: Any
 
 
 def supports(problem: Problem) -> str | None:
@@ -100,60 +91,71 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     return Cost(seconds, extra, costs[0].error)
 
 
-def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
+def prepare(problem: Problem, parts: tuple[Part, ...] = ()) -> Prepared:
     """Keep both stages' plans."""
-    return State(problem, *parts)
+    maps, mixing = parts
+    return PreparedBasis(problem, maps, mixing)
 
 
-def forward(state: State, x: FloatArray, bank: FloatArray, out: FloatArray) -> None:
-    """Write y."""
-    columns, weights = _columns(state), _as_kernels(state, bank)
-    if state.maps.problem.batch == len(x):
-        state.mixing.run_forward(state.maps.run_forward(x, columns), weights, out)
-        return
-    for chunk in _chunks(state):
-        y = state.mixing.run_forward(_maps(state, x[chunk], columns), weights)
-        out[chunk] = y[: len(out[chunk])]
+@dataclass(frozen=True, eq=False)
+class PreparedBasis(PreparedBankPath):
+    """The plans of both stages, for as many samples as are held at once."""
 
+    problem: Problem
+    maps: Part
+    mixing: Part
 
-def grad_x(state: State, grad_y: FloatArray, bank: FloatArray, out: FloatArray) -> None:
-    """Write the gradient by x."""
-    finite = np.isfinite(bank).all(axis=-1, keepdims=True)  # as in the dense kernel, one NaN reaches the whole support
-    columns, weights = _columns(state), _as_kernels(state, np.where(finite, bank, np.nan))
-    for chunk in _chunks(state):
-        grad_maps = state.mixing.run_grad_x(_whole(grad_y[chunk], state.mixing.problem.batch), weights)
-        out[chunk] = state.maps.run_grad_x(grad_maps, columns)[: len(out[chunk])]
+    def forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
+        """Write y."""
+        columns, weights = self._columns(), self._as_kernels(kernels)
+        if self.maps.problem.batch == len(x):
+            self.mixing.run_forward(self.maps.run_forward(x, columns), weights, out)
+            return
+        for chunk in self._chunks():
+            y = self.mixing.run_forward(self._convolve_columns(x[chunk], columns), weights)
+            out[chunk] = y[: len(out[chunk])]
 
+    def grad_x(self, grad_y: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
+        """Write the gradient by x."""
+        finite = np.isfinite(kernels).all(axis=-1, keepdims=True)
+        # As in the dense kernel, one NaN reaches the whole support.
+        columns, weights = self._columns(), self._as_kernels(np.where(finite, kernels, np.nan))
+        for chunk in self._chunks():
+            grad_maps = self.mixing.run_grad_x(_whole(grad_y[chunk], self.mixing.problem.batch), weights)
+            out[chunk] = self.maps.run_grad_x(grad_maps, columns)[: len(out[chunk])]
 
-def grad_bank(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
-    """Return the gradient by the bank `(filters, channels, n)`: the second stage's, chunks summed in float64."""
-    problem, columns = state.problem, _columns(state)
-    total = np.zeros((problem.filters, problem.channels_per_group, problem.kernel.n_anchors))
-    for chunk in _chunks(state):
-        given = _whole(grad_y[chunk], state.mixing.problem.batch)
-        grad = state.mixing.run_grad_dense(given, _maps(state, x[chunk], columns)).reshape(total.shape)
-        # The dense kernel's gradient meets 0 * NaN in the columns of the other anchors.
-        total += np.where(np.isfinite(grad).all(axis=-1, keepdims=True), grad, np.nan)
-    return total
+    def grad_bank(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the gradient by the bank `(filters, channels, n)`: the second stage's, chunks summed in float64."""
+        problem, columns = self.problem, self._columns()
+        total = np.zeros((problem.filters, problem.channels_per_group, problem.kernel.n_anchors))
+        for chunk in self._chunks():
+            given = _whole(grad_y[chunk], self.mixing.problem.batch)
+            grad = self.mixing.run_grad_kernels(given, self._convolve_columns(x[chunk], columns)).reshape(total.shape)
+            # The dense kernel's gradient meets 0 * NaN in the columns of the other anchors.
+            total += np.where(np.isfinite(grad).all(axis=-1, keepdims=True), grad, np.nan)
+        return total
 
+    def _convolve_columns(self, x: FloatArray, columns: FloatArray) -> FloatArray:
+        """Return x convolved with every anchor's basis function, `(samples of a chunk, channels * n, *out_spatial)`."""
+        return self.maps.run_forward(_whole(x, self.maps.problem.batch), columns)
 
-def _maps(state: State, x: FloatArray, columns: FloatArray) -> FloatArray:
-    """Return x convolved with every anchor's basis function, `(samples of a chunk, channels * n, *out_spatial)`."""
-    return np.asarray(state.maps.run_forward(_whole(x, state.maps.problem.batch), columns))
+    def _columns(self) -> FloatArray:
+        """Return the dense kernels of the first stage: in every channel, filter a is the column of anchor a."""
+        problem = self.maps.problem
+        n = problem.kernel.n_anchors
+        columns = filling_of(problem.kernel).apply(np.eye(n).reshape(n, 1, n), problem.dtype)
+        return np.concatenate([columns] * problem.channels)
 
+    def _as_kernels(self, bank: FloatArray) -> FloatArray:
+        """Return the dense kernels of the second stage: the weights."""
+        problem = self.mixing.problem
+        shape = (problem.filters, problem.channels_per_group, *problem.window)
+        return bank.reshape(shape).astype(problem.dtype, copy=False)
 
-def _columns(state: State) -> FloatArray:
-    """Return the dense kernels of the first stage: in every channel, filter a is the column of anchor a."""
-    problem = state.maps.problem
-    n = problem.kernel.n_anchors
-    columns = filling_of(problem.kernel).apply(np.eye(n).reshape(n, 1, n), problem.dtype)
-    return np.concatenate([columns] * problem.channels)
-
-
-def _as_kernels(state: State, bank: FloatArray) -> FloatArray:
-    """Return the dense kernels of the second stage: the weights."""
-    problem = state.mixing.problem
-    return bank.reshape(problem.filters, problem.channels_per_group, *problem.window).astype(problem.dtype, copy=False)
+    def _chunks(self) -> Iterator[slice]:
+        count = self.maps.problem.batch
+        for first in range(0, self.problem.batch, count):
+            yield slice(first, min(first + count, self.problem.batch))
 
 
 def _whole(samples: FloatArray, count: int) -> FloatArray:
@@ -163,12 +165,6 @@ def _whole(samples: FloatArray, count: int) -> FloatArray:
     whole = np.zeros((count, *samples.shape[1:]), samples.dtype)
     whole[: len(samples)] = samples
     return whole
-
-
-def _chunks(state: State) -> Iterator[slice]:
-    count = state.maps.problem.batch
-    for first in range(0, state.problem.batch, count):
-        yield slice(first, min(first + count, state.problem.batch))
 
 
 def _map_bytes(problem: Problem) -> int:

@@ -7,6 +7,7 @@ channels of f's group and t over its taps: the cells that some anchor can reach.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost, n_taps, no_parts, pad, pad_transpose, traffic
+from interpolated_kernels.paths.path import Part, Prepared, PreparedEngine
 
 ACCURACY = "componentwise"
 TAKES = "dense"
-SUMS_IN = "float64"
+SUMS_IN: str | None = "float64"
 parts = no_parts
 
 
@@ -35,24 +37,28 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     return Cost(seconds + traffic(problem, machine), extra, "float64, then cast")
 
 
-def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> Problem:
+def prepare(problem: Problem, parts: tuple[Part, ...] = ()) -> Prepared:
     """Keep the problem alone."""
-    return problem
+    return PreparedReference(problem)
 
 
-def forward(problem: Problem, x: FloatArray, dense: FloatArray, out: FloatArray) -> None:
-    """Write y."""
-    out[...] = convolve(problem, x, dense, np.float64)
+@dataclass(frozen=True, eq=False)
+class PreparedReference(PreparedEngine):
+    """The definition, for one problem."""
 
+    problem: Problem
 
-def grad_x(problem: Problem, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
-    """Write the gradient by x."""
-    out[...] = convolve_transpose(problem, grad_y, dense, np.float64)
+    def forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
+        """Write y."""
+        out[...] = convolve(self.problem, x, kernels, np.float64)
 
+    def grad_x(self, grad_y: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
+        """Write the gradient by x."""
+        out[...] = convolve_transpose(self.problem, grad_y, kernels, np.float64)
 
-def grad_dense(problem: Problem, grad_y: FloatArray, x: FloatArray) -> FloatArray:
-    """Return the gradient by the dense kernels."""
-    return correlate(problem, grad_y, x, np.float64)
+    def grad_dense(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the gradient by the dense kernels."""
+        return correlate(self.problem, grad_y, x, np.float64)
 
 
 def convolve(problem: Problem, x: FloatArray, dense: FloatArray, dtype: Any) -> FloatArray:

@@ -32,12 +32,13 @@ from interpolated_kernels.paths.common import (
 from interpolated_kernels.paths.direct.bands import ROWS_OF_TILE, VECTOR_BYTES, Buffer, bands_of, firsts_of
 from interpolated_kernels.paths.direct.layout import Pass, State, layout_of
 from interpolated_kernels.paths.direct.tap_blocks import TapBlocks
+from interpolated_kernels.paths.path import Part, Prepared, PreparedEngine
 
-__all__ = ["ACCURACY", "SUMS_IN", "TAKES", "cost", "forward", "grad_dense", "grad_x", "parts", "prepare", "supports"]
+__all__ = ["ACCURACY", "SUMS_IN", "TAKES", "cost", "parts", "prepare", "supports"]
 
 ACCURACY = "componentwise"
 TAKES = "dense"
-SUMS_IN = None
+SUMS_IN: str | None = None
 parts = no_parts
 
 
@@ -60,32 +61,77 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     return Cost(seconds + traffic(problem, machine), bands_of(problem).nbytes, f"componentwise, {problem.dtype}")
 
 
-def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
+def prepare(problem: Problem, parts: tuple[Part, ...] = ()) -> Prepared:
     """Lay out the buffers and the taps of the three computations."""
-    return layout_of(problem)
+    return PreparedDirect(layout_of(problem))
 
 
-def forward(state: State, x: FloatArray, dense: FloatArray, out: FloatArray) -> None:
-    """Write y."""
-    weights, axis, counts = _pack_weights(state.forward.taps, dense.reshape(-1)), state.bands.axis, state.forward.counts
-    for chunk, (band, first, count) in itertools.product(_chunks(state), firsts_of(counts[axis], state.bands.outputs)):
-        buffer, origin = state.x_source.buffer(band), [0, 0, 0]
-        origin[axis] = first
-        part = state.forward.band(axis, first, count)
-        target = _Target(out[chunk].reshape(-1), out.shape[1], counts, origin)
-        _gather(part, buffer.pack(x[chunk]), buffer, state.problem.channels, weights, target)
+@dataclass(frozen=True, eq=False)
+class PreparedDirect(PreparedEngine):
+    """The buffers and taps of a problem."""
 
+    state: State
 
-def grad_x(state: State, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
-    """Write the gradient by x."""
-    finite = np.isfinite(dense)
-    if finite.all():
-        _grad_x_finite(state, grad_y, dense, out)
-        return
-    _grad_x_finite(state, grad_y, np.where(finite, dense, 0), out)
-    reached = np.empty_like(out)
-    _grad_x_finite(state, np.ones_like(grad_y), (~finite).astype(dense.dtype), reached)
-    out[reached > 0] = np.nan  # no product, no NaN
+    def forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
+        """Write y."""
+        weights, axis, counts = (
+            _pack_weights(self.state.forward.taps, kernels.reshape(-1)),
+            self.state.bands.axis,
+            self.state.forward.counts,
+        )
+        for chunk, (band, first, count) in itertools.product(
+            _chunks(self.state), firsts_of(counts[axis], self.state.bands.outputs)
+        ):
+            buffer, origin = self.state.x_source.buffer(band), [0, 0, 0]
+            origin[axis] = first
+            part = self.state.forward.band(axis, first, count)
+            target = _Target(out[chunk].reshape(-1), out.shape[1], counts, origin)
+            _gather(part, buffer.pack(x[chunk]), buffer, self.state.problem.channels, weights, target)
+
+    def grad_x(self, grad_y: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
+        """Write the gradient by x."""
+        finite = np.isfinite(kernels)
+        if finite.all():
+            _grad_x_finite(self.state, grad_y, kernels, out)
+            return
+        _grad_x_finite(self.state, grad_y, np.where(finite, kernels, 0), out)
+        reached = np.empty_like(out)
+        _grad_x_finite(self.state, np.ones_like(grad_y), (~finite).astype(kernels.dtype), reached)
+        out[reached > 0] = np.nan  # no product, no NaN
+
+    def grad_dense(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the gradient by the dense kernels `(filters, channels_per_group, *window)`, in float64."""
+        problem, taps, axis, lanes = (
+            self.state.problem,
+            self.state.forward.taps,
+            self.state.bands.axis,
+            loops.lanes_of(x.dtype),
+        )
+        grad = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
+        bands = list(firsts_of(self.state.forward.counts[axis], self.state.bands.outputs))
+        for chunk, (band, first, count) in itertools.product(_chunks(self.state), bands):
+            x_buffer, y_buffer = self.state.x_source.buffer(band), self.state.y_rows(first, count, lanes)
+            y_channel, y_plane, y_row = y_buffer.steps
+            part = self.state.forward.band(axis, first, count)
+            target = _Target(y_buffer.pack(grad_y[chunk]), problem.filters, (1, 1, 1), [0, 0, 0])
+            layout = _layout(part, x_buffer, problem.channels, target, len(grad_y[chunk]), x.dtype)
+            layout = layout._replace(
+                y_start=(ROWS_OF_TILE - 1) * y_row, y_sample=y_channel * problem.filters, y_channel=y_channel,
+                y_plane=y_plane, y_row=y_row,
+            )  # fmt: skip
+            packed = x_buffer.pack(x[chunk])
+            loops.direct_grad_dense(
+                target.values,
+                packed,
+                taps.offsets,
+                taps.sources,
+                taps.blocks,
+                layout,
+                taps.dense_step,
+                grad.reshape(-1),
+            )
+            del packed, target  # before the next band's are made
+        return grad
 
 
 def _grad_x_finite(state: State, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
@@ -150,29 +196,6 @@ def _fold_band(cells: FloatArray, problem: Problem, out: FloatArray, axis: int, 
         cells = fold_axis(cells, other + 2, sizes[other], *pairs[other], problem.padding_mode)
     index = padded_index(sizes[axis], *pairs[axis], problem.padding_mode)[first : first + cells.shape[axis + 2]]
     add_folded(out, cells, axis + 2, index)
-
-
-def grad_dense(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
-    """Return the gradient by the dense kernels `(filters, channels_per_group, *window)`, in float64."""
-    problem, taps, axis, lanes = state.problem, state.forward.taps, state.bands.axis, loops.lanes_of(x.dtype)
-    grad = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
-    bands = list(firsts_of(state.forward.counts[axis], state.bands.outputs))
-    for chunk, (band, first, count) in itertools.product(_chunks(state), bands):
-        x_buffer, y_buffer = state.x_source.buffer(band), state.y_rows(first, count, lanes)
-        y_channel, y_plane, y_row = y_buffer.steps
-        part = state.forward.band(axis, first, count)
-        target = _Target(y_buffer.pack(grad_y[chunk]), problem.filters, (1, 1, 1), [0, 0, 0])
-        layout = _layout(part, x_buffer, problem.channels, target, len(grad_y[chunk]), x.dtype)
-        layout = layout._replace(
-            y_start=(ROWS_OF_TILE - 1) * y_row, y_sample=y_channel * problem.filters, y_channel=y_channel,
-            y_plane=y_plane, y_row=y_row,
-        )  # fmt: skip
-        packed = x_buffer.pack(x[chunk])
-        loops.direct_grad_dense(
-            target.values, packed, taps.offsets, taps.sources, taps.blocks, layout, taps.dense_step, grad.reshape(-1)
-        )
-        del packed, target  # before the next band's are made
-    return grad
 
 
 @dataclass(frozen=True, eq=False)

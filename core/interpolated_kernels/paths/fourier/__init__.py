@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,10 +29,11 @@ from interpolated_kernels.paths.fourier.gradients import DenseGradient, InputGra
 from interpolated_kernels.paths.fourier.spectra import cells_of, spectra_of
 from interpolated_kernels.paths.fourier.state import Kernels, State, is_safe, kernels_of, size_of
 from interpolated_kernels.paths.fourier.tiles import Block, tiles_of
+from interpolated_kernels.paths.path import Part, Prepared, PreparedEngine
 
 ACCURACY = "normwise"
 TAKES = "dense"
-SUMS_IN = None
+SUMS_IN: str | None = None
 
 _LEAST_CELLS = 1024
 _BYTES_OF_TRANSFORMS = 2**19
@@ -74,33 +74,75 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     return Cost(seconds, extra, f"normwise, {problem.dtype}")
 
 
-def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
+def prepare(problem: Problem, parts: tuple[Part, ...] = ()) -> Prepared:
     """Cut the tiles."""
-    return State(problem, tiles_of(problem), *parts)
+    tile_plan, whole_plan = parts
+    return PreparedFourier(State(problem, tiles_of(problem), tile_plan, whole_plan))
 
 
-def forward(state: State, x: FloatArray, dense: FloatArray, out: FloatArray) -> None:
-    """Write y."""
-    problem, tiles = state.problem, state.tiles
-    if not np.isfinite(dense).all():
-        state.whole_plan.run_forward(x, dense, out)
-        return
-    tasks = list(itertools.product(range(problem.batch), tiles.indices))
-    for block in tiles.blocks:
-        kernels = kernels_of(state, dense, block)
+@dataclass(frozen=True, eq=False)
+class PreparedFourier(PreparedEngine):
+    """The tiles of a problem, and the plans for what is not finite."""
 
-        def run(task: Task, workers: int, block: Block = block, kernels: Kernels = kernels) -> None:
-            sample, tile = task
-            outputs = tiles.outputs_of(out[sample], block.filters, tile)
-            cells = tiles.cut(x[sample, block.channels], tile)
-            if is_safe(state, problem.channels_per_group, size_of(cells, tiles.n_cells), kernels.size):
-                _convolve(state, cells, block, kernels, outputs, workers)
+    state: State
+
+    def forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
+        """Write y."""
+        state, tiles = self.state, self.state.tiles
+        if not np.isfinite(kernels).all():
+            state.whole_plan.run_forward(x, kernels, out)
+            return
+        tasks = list(itertools.product(range(state.problem.batch), tiles.indices))
+        for block in tiles.blocks:
+            spectra = kernels_of(state, kernels, block)
+
+            def run(task: Task, workers: int, block: Block = block, spectra: Kernels = spectra) -> None:
+                sample, tile = task
+                outputs = tiles.outputs_of(out[sample], block.filters, tile)
+                cells = tiles.cut(x[sample, block.channels], tile)
+                if is_safe(state, state.problem.channels_per_group, size_of(cells, tiles.n_cells), spectra.size):
+                    _convolve(state, cells, block, spectra, outputs, workers)
+                else:
+                    with np.errstate(invalid="ignore", over="ignore"):  # a thread's: the caller's does not reach it
+                        exact = state.tile_plan.run_forward(tiles.cut(x[sample], tile)[None], kernels)
+                    outputs[...] = exact[0, block.filters][(slice(None), *map(slice, outputs.shape[1:]))]
+
+            loops.run_in_threads(run, tasks)
+
+    def grad_x(self, grad_y: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
+        """Write the gradient by x."""
+        self.gradients(grad_y, None, kernels, out)
+
+    def grad_dense(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the gradient by the dense kernels `(filters, channels_per_group, *window)`, in float64."""
+        by_dense = DenseGradient(self.state, grad_y, x)
+        self._add_tiles(grad_y, None, by_dense)
+        return by_dense.total
+
+    def gradients(
+        self, grad_y: FloatArray, x: FloatArray | None, kernels: FloatArray | None, out: FloatArray | None
+    ) -> FloatArray | None:
+        """Return the gradient by the dense kernels, given x, and write the one by x, given dense kernels and `out`.
+
+        Both from the same spectra of y's gradient.
+        """
+        by_x = None
+        by_dense = None if x is None else DenseGradient(self.state, grad_y, x)
+        if kernels is not None and out is not None:
+            if np.isfinite(kernels).all():
+                by_x = InputGradient(self.state, grad_y, kernels, out)
             else:
-                with np.errstate(invalid="ignore", over="ignore"):  # a thread's own: the caller's does not reach it
-                    exact = state.tile_plan.run_forward(tiles.cut(x[sample], tile)[None], dense)[0, block.filters]
-                outputs[...] = exact[(slice(None), *map(slice, outputs.shape[1:]))]
+                self.state.whole_plan.run_grad_x(grad_y, kernels, out)
+        self._add_tiles(grad_y, by_x, by_dense)
+        return None if by_dense is None else by_dense.total
 
-        loops.run_in_threads(run, tasks)
+    def _add_tiles(self, grad_y: FloatArray, by_x: InputGradient | None, by_dense: DenseGradient | None) -> None:
+        """Add every tile of y's gradient to the gradients that are wanted."""
+        if by_x is not None or by_dense is not None:
+            for block in self.state.tiles.blocks:
+                add_block(self.state, block, grad_y, by_x, by_dense)
+        if by_x is not None:
+            by_x.finish()
 
 
 def _convolve(
@@ -117,37 +159,3 @@ def _convolve(
         mixed = np.empty((last - first, spectra.shape[1]), spectra.dtype)
         loops.correlate_spectra(spectra, kernels.spectra, first, block.filters_per_group, mixed)
         outputs[first:last] = cells_of(mixed, shape, keep, workers)[chosen]
-
-
-def grad_x(state: State, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
-    """Write the gradient by x."""
-    gradients(state, grad_y, None, dense, out)
-
-
-def grad_dense(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
-    """Return the gradient by the dense kernels `(filters, channels_per_group, *window)`, in float64."""
-    found = gradients(state, grad_y, x, None, None)
-    return np.zeros(0) if found is None else found
-
-
-def gradients(
-    state: State, grad_y: FloatArray, x: FloatArray | None, dense: FloatArray | None, out: FloatArray | None
-) -> FloatArray | None:
-    """Return the gradient by the dense kernels, given x, and write the one by x, given dense kernels and `out`.
-
-    Both from the same spectra of y's gradient.
-    """
-    by_x, by_dense = None, None
-    if dense is not None and out is not None:
-        if np.isfinite(dense).all():
-            by_x = InputGradient(state, grad_y, dense, out)
-        else:
-            state.whole_plan.run_grad_x(grad_y, dense, out)
-    if x is not None:
-        by_dense = DenseGradient(state, grad_y, x)
-    if by_x is not None or by_dense is not None:
-        for block in state.tiles.blocks:
-            add_block(state, block, grad_y, by_x, by_dense)
-    if by_x is not None:
-        by_x.finish()
-    return None if by_dense is None else by_dense.total

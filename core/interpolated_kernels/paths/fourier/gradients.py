@@ -131,7 +131,7 @@ class DenseGradient:
             return
         given = exact_grad_y(self.state, self.grad_y, task, block)
         with np.errstate(invalid="ignore", over="ignore"):
-            sums.dense += self.state.tile_plan.run_grad_dense(given, tiles.cut(self.x[sample], tile)[None])[
+            sums.dense += self.state.tile_plan.run_grad_kernels(given, tiles.cut(self.x[sample], tile)[None])[
                 block.filters
             ]
 

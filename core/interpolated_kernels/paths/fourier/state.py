@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from interpolated_kernels.geometry import Problem
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.fourier.spectra import n_frequencies, spectra_of
 from interpolated_kernels.paths.fourier.tiles import Block, Tiles
+from interpolated_kernels.paths.path import Part
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +20,8 @@ class State:
 
     problem: Problem
     tiles: Tiles
-    tile_plan: Any
-    whole_plan: Any
+    tile_plan: Part
+    whole_plan: Part
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -34,10 +33,11 @@ from interpolated_kernels.paths.lattice.nodes import (
 )
 from interpolated_kernels.paths.lattice.sizes import Sizes, forward_sizes, transposed_sizes
 from interpolated_kernels.paths.lattice.transposed import Transposed, regions_of, transposed_layout
+from interpolated_kernels.paths.path import Part, Prepared, PreparedBankPath
 
 ACCURACY = "componentwise"
 TAKES = "bank"
-SUMS_IN = None
+SUMS_IN: str | None = None
 parts = no_parts
 
 _PRODUCTS_OF_SUM = 4096
@@ -74,8 +74,46 @@ def _workspace_bytes(problem: Problem, axes: Sequence[Axis], forward: Sizes) -> 
     return np.dtype(problem.dtype).itemsize * (2 * values + 2 * nodes) + min(_BYTES_OF_PARTIAL_SUMS, 8 * _PARTS * nodes)
 
 
+def supports(problem: Problem) -> str | None:
+    """Serve tensor products on shared positions, on the CPU."""
+    if problem.device != "cpu":
+        return f"its loops run on the CPU, and the arrays are on {problem.device}"
+    factors = problem.kernel.structure.factors
+    if factors is None:
+        return "the kernel is not a tensor product on shared positions: a grid with 'linear' or 'cubic' unlocks it"
+    if not all(any(len(profile) for profile in axis.profiles) for axis in factors.axes):
+        return "no anchor reaches a cell"
+    if problem.kernel.interpolates_channels and not factors.axes[-1].reached.all():
+        return "some channel is reached by no anchor"
+    return None
+
+
+def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
+    """Predict the anchors' taps, and the smoothing of the maps, at the rate of register tiles."""
+    itemsize = np.dtype(problem.dtype).itemsize
+    axes = axes_of(problem)
+    sizes = forward_sizes(problem, axes)
+    outputs, columns = float(np.prod(problem.out_spatial, dtype=np.float64)), max(problem.out_spatial[-1], 1)
+    tile = (3 if problem.filters_per_group >= 4 else 8) * 32 // itemsize  # of one filter a short row fills no tile
+    taps = outputs * problem.filters * problem.channels_per_group * float(np.prod(grid_of(problem)))
+    seconds = machine.call_seconds + taps * max(1.0, tile / columns) / tap_rate(problem, machine, shares_inputs=False)
+    blocks = problem.channels * outputs / float(np.prod(sizes.counts))
+    seconds += blocks * sizes.smoothing / (0.25 * machine.multiply_adds_per_second * 4 / itemsize)
+    seconds += transform_work(problem) / machine.mixed_per_second
+    seconds += blocks * (1.5 + 0.03 * sizes.lines) * machine.task_seconds + traffic(problem, machine)
+    workspaces = _workspace_bytes(problem, axes, sizes)
+    extra = workspaces + folding_of(problem, workspaces).nbytes
+    return Cost(seconds, extra, f"componentwise, {problem.dtype}")
+
+
+def prepare(problem: Problem, parts: tuple[Part, ...] = ()) -> Prepared:
+    """Find the maps of every axis."""
+    axes = axes_of(problem)
+    return PreparedLattice(problem, axes, active_nodes(axes, grid_of(problem)))
+
+
 @dataclass(frozen=True, eq=False)
-class State:
+class PreparedLattice(PreparedBankPath):
     """What a plan keeps: axes, the nodes that reach a cell, and the tables of each computation, made when asked for."""
 
     problem: Problem
@@ -83,7 +121,7 @@ class State:
     nodes: IntArray
 
     @functools.cached_property
-    def forward(self) -> Forward:
+    def forward_tables(self) -> Forward:
         """The tables of forward and of the weights' gradient."""
         return forward_layout(self.problem, self.axes, self.nodes)
 
@@ -120,111 +158,69 @@ class State:
         regions[axis] = (first, min(first + self.folding.cells, high))
         return transposed_layout(self.problem, self.axes, len(self.nodes), regions)
 
+    def forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
+        """Write y."""
+        problem, tables = self.problem, self.forward_tables
+        values, spoilt = node_values(problem, kernels)
+        weights = values[self.packing]
+        n_tasks = tables.n_items * problem.groups
+        loops.lattice_forward(x.reshape(-1), weights, tables.job, tables.block_size, n_tasks, out.reshape(-1))
+        if spoilt is not None:
+            out[:, spoilt.any(axis=1)] = np.nan
 
-def supports(problem: Problem) -> str | None:
-    """Serve tensor products on shared positions, on the CPU."""
-    if problem.device != "cpu":
-        return f"its loops run on the CPU, and the arrays are on {problem.device}"
-    factors = problem.kernel.structure.factors
-    if factors is None:
-        return "the kernel is not a tensor product on shared positions: a grid with 'linear' or 'cubic' unlocks it"
-    if not all(any(len(profile) for profile in axis.profiles) for axis in factors.axes):
-        return "no anchor reaches a cell"
-    if problem.kernel.interpolates_channels and not factors.axes[-1].reached.all():
-        return "some channel is reached by no anchor"
-    return None
+    def grad_x(self, grad_y: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
+        """Write the gradient by x."""
+        problem = self.problem
+        values, spoilt = node_values(problem, kernels)
+        weights = values[self.transposed_packing]
+        out[...] = 0
+        if problem.padding_mode == "zeros":
+            tables = self.transposed
+            n_tasks = tables.n_tasks * problem.batch
+            loops.lattice_grad_x(grad_y.reshape(-1), weights, tables.job, tables.block_size, n_tasks, out.reshape(-1))
+        else:
+            for band in range(self.folding.n_bands):
+                self._add_band(self.transposed_band(band) if band else self.transposed, band, grad_y, weights, out)
+        if spoilt is not None:
+            _spoil(out, spoilt, problem)
 
+    def _add_band(
+        self, tables: Transposed, band: int, grad_y: FloatArray, weights: FloatArray, out: FloatArray
+    ) -> None:
+        """Add the gradients by a band of padded cells to the cells that they show, some samples at a time."""
+        problem, folding = self.problem, self.folding
+        first = band * folding.cells
+        cells = (min(folding.cells, problem.padded[0] - first), *problem.padded[1:])
+        index = padded_index(problem.spatial[0], *problem.padding[0], problem.padding_mode)[first : first + cells[0]]
+        for sample in range(0, problem.batch, folding.samples):
+            chunk = slice(sample, sample + folding.samples)
+            grad = np.zeros((len(out[chunk]), problem.channels, *cells), problem.dtype)
+            n_tasks = tables.n_tasks * len(grad)
+            loops.lattice_grad_x(
+                grad_y[chunk].reshape(-1), weights, tables.job, tables.block_size, n_tasks, grad.reshape(-1)
+            )
+            for axis in range(1, len(cells)):
+                pair = problem.padding[axis]
+                grad = fold_axis(grad, axis + 2, problem.spatial[axis], *pair, problem.padding_mode)
+            add_folded(out[chunk], grad, 2, index)
 
-def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
-    """Predict the anchors' taps, and the smoothing of the maps, at the rate of register tiles."""
-    itemsize = np.dtype(problem.dtype).itemsize
-    axes = axes_of(problem)
-    sizes = forward_sizes(problem, axes)
-    outputs, columns = float(np.prod(problem.out_spatial, dtype=np.float64)), max(problem.out_spatial[-1], 1)
-    tile = (3 if problem.filters_per_group >= 4 else 8) * 32 // itemsize  # of one filter a short row fills no tile
-    taps = outputs * problem.filters * problem.channels_per_group * float(np.prod(grid_of(problem)))
-    seconds = machine.call_seconds + taps * max(1.0, tile / columns) / tap_rate(problem, machine, shares_inputs=False)
-    blocks = problem.channels * outputs / float(np.prod(sizes.counts))
-    seconds += blocks * sizes.smoothing / (0.25 * machine.multiply_adds_per_second * 4 / itemsize)
-    seconds += transform_work(problem) / machine.mixed_per_second
-    seconds += blocks * (1.5 + 0.03 * sizes.lines) * machine.task_seconds + traffic(problem, machine)
-    workspaces = _workspace_bytes(problem, axes, sizes)
-    extra = workspaces + folding_of(problem, workspaces).nbytes
-    return Cost(seconds, extra, f"componentwise, {problem.dtype}")
-
-
-def prepare(problem: Problem, parts: tuple[Any, ...] = ()) -> State:
-    """Find the maps of every axis."""
-    axes = axes_of(problem)
-    return State(problem, axes, active_nodes(axes, grid_of(problem)))
-
-
-def forward(state: State, x: FloatArray, bank: FloatArray, out: FloatArray) -> None:
-    """Write y."""
-    problem, tables = state.problem, state.forward
-    values, spoilt = node_values(problem, bank)
-    weights = values[state.packing]
-    n_tasks = tables.n_items * problem.groups
-    loops.lattice_forward(x.reshape(-1), weights, tables.job, tables.block_size, n_tasks, out.reshape(-1))
-    if spoilt is not None:
-        out[:, spoilt.any(axis=1)] = np.nan
-
-
-def grad_x(state: State, grad_y: FloatArray, bank: FloatArray, out: FloatArray) -> None:
-    """Write the gradient by x."""
-    problem = state.problem
-    values, spoilt = node_values(problem, bank)
-    weights = values[state.transposed_packing]
-    out[...] = 0
-    if problem.padding_mode == "zeros":
-        tables = state.transposed
-        n_tasks = tables.n_tasks * problem.batch
-        loops.lattice_grad_x(grad_y.reshape(-1), weights, tables.job, tables.block_size, n_tasks, out.reshape(-1))
-    else:
-        for band in range(state.folding.n_bands):
-            _add_band(state, state.transposed_band(band) if band else state.transposed, band, grad_y, weights, out)
-    if spoilt is not None:
-        _spoil(out, spoilt, problem)
+    def grad_bank(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
+        """Return the gradient by the bank `(filters, channels, n)`, in float64."""
+        problem, tables = self.problem, self.forward_tables
+        n_sums = problem.filters * problem.channels_per_group * len(self.nodes)
+        n_parts = max(1, min(_PARTS, _BYTES_OF_PARTIAL_SUMS // (8 * n_sums)))
+        grads = np.zeros((n_parts, n_sums))
+        loops.lattice_grad_bank(
+            grad_y.reshape(-1), x.reshape(-1), tables.job, tables.block_size, tables.n_items, problem.groups,
+            _products_of_sum(self), grads,
+        )  # fmt: skip
+        total = np.zeros((problem.filters, problem.channels_per_group, int(np.prod(grid_of(problem)))))
+        total[:, :, self.nodes] = functools.reduce(np.add, grads).reshape(*total.shape[:2], -1)
+        total[~np.isfinite(total).all(axis=-1)] = np.nan  # the definition multiplies every cell by every anchor's entry
+        return node_values_transpose(problem, total)
 
 
-def _add_band(
-    state: State, tables: Transposed, band: int, grad_y: FloatArray, weights: FloatArray, out: FloatArray
-) -> None:
-    """Add the gradients by a band of padded cells to the cells that they show, some samples at a time."""
-    problem, folding = state.problem, state.folding
-    first = band * folding.cells
-    cells = (min(folding.cells, problem.padded[0] - first), *problem.padded[1:])
-    index = padded_index(problem.spatial[0], *problem.padding[0], problem.padding_mode)[first : first + cells[0]]
-    for sample in range(0, problem.batch, folding.samples):
-        chunk = slice(sample, sample + folding.samples)
-        grad = np.zeros((len(out[chunk]), problem.channels, *cells), problem.dtype)
-        n_tasks = tables.n_tasks * len(grad)
-        loops.lattice_grad_x(
-            grad_y[chunk].reshape(-1), weights, tables.job, tables.block_size, n_tasks, grad.reshape(-1)
-        )
-        for axis in range(1, len(cells)):
-            pair = problem.padding[axis]
-            grad = fold_axis(grad, axis + 2, problem.spatial[axis], *pair, problem.padding_mode)
-        add_folded(out[chunk], grad, 2, index)
-
-
-def grad_bank(state: State, grad_y: FloatArray, x: FloatArray) -> FloatArray:
-    """Return the gradient by the bank `(filters, channels, n)`, in float64."""
-    problem, tables = state.problem, state.forward
-    n_sums = problem.filters * problem.channels_per_group * len(state.nodes)
-    n_parts = max(1, min(_PARTS, _BYTES_OF_PARTIAL_SUMS // (8 * n_sums)))
-    grads = np.zeros((n_parts, n_sums))
-    loops.lattice_grad_bank(
-        grad_y.reshape(-1), x.reshape(-1), tables.job, tables.block_size, tables.n_items, problem.groups,
-        _products_of_sum(state), grads,
-    )  # fmt: skip
-    total = np.zeros((problem.filters, problem.channels_per_group, int(np.prod(grid_of(problem)))))
-    total[:, :, state.nodes] = functools.reduce(np.add, grads).reshape(*total.shape[:2], -1)
-    total[~np.isfinite(total).all(axis=-1)] = np.nan  # the definition multiplies every cell by every anchor's entry
-    return node_values_transpose(problem, total)
-
-
-def _products_of_sum(state: State) -> int:
+def _products_of_sum(state: PreparedLattice) -> int:
     """Return how many products are summed before float64: a map's value may already be a sum of `mass` cells.
 
     Nodes that cancel add to the errors as more cells would.
