@@ -14,7 +14,7 @@ import interpolated_kernels
 
 CORE = Path(interpolated_kernels.__file__).parent
 ORDER = [
-    "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors", "layouts", "interpolation", "structure",
+    "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors", "interpolation", "structure",
     "kernel", "filling", "geometry", "densify", "paths", "planning", "bands", "convolution", "transposed", "report",
     "fitting", "files", "calibration", "initialization", "runtime", "plotting", "testing", "cli", "layers", "utils",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from typing import Any
 
 from interpolated_kernels import lazy as _lazy
-from interpolated_kernels.anchors import grid_positions
+from interpolated_kernels.anchors import grid_positions, peripheral_positions, random_positions, ring_positions
 from interpolated_kernels.caching import clear_caches
 from interpolated_kernels.calibration import calibrate
 from interpolated_kernels.convolution import conv, conv_backward
@@ -36,7 +36,6 @@ from interpolated_kernels.interpolation import (
     symmetric_positions,
 )
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.layouts import peripheral_positions, random_positions, ring_positions
 from interpolated_kernels.planning import Plan, plan
 from interpolated_kernels.report import Report, report
 from interpolated_kernels.runtime import get_num_threads, info, set_num_threads, warmup

@@ -1,4 +1,4 @@
-"""Layouts beside the regular grid: blue noise, rings, and grids that widen outwards."""
+"""Layouts: the regular grid, blue noise, rings, and grids that widen outwards."""
 
 from __future__ import annotations
 
@@ -8,12 +8,64 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.anchors import as_window
+from interpolated_kernels.anchors.checks import as_window
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.lazy import load
 
 _CANDIDATES_OF_POINT = 6
 _SHARPNESS = 8
+
+
+def grid_positions(
+    window: int | Sequence[int],
+    spacing: float | Sequence[float] | None = None,
+    *,
+    counts: int | Sequence[int] | None = None,
+) -> FloatArray:
+    """Return the anchors of a regular grid, row by row: `(n, d)` positions in window cells.
+
+    Parameters
+    ----------
+    window : int or tuple of int
+        The dense kernel's shape; an int is one axis.
+    spacing : float or tuple of float, cells
+        Anchors at 0, s, 2s, ... as far as the window reaches.
+    counts : int or tuple of int
+        Instead of `spacing`: so many anchors an axis, from edge to edge (a single one stands in the middle).
+
+    Raises
+    ------
+    ValueError
+        If not exactly one of `spacing` and `counts` is given, or one is not positive.
+
+    Examples
+    --------
+    >>> grid_positions((3, 5), 2).tolist()
+    [[0.0, 0.0], [0.0, 2.0], [0.0, 4.0], [2.0, 0.0], [2.0, 2.0], [2.0, 4.0]]
+    >>> grid_positions((3, 5), counts=(1, 2)).tolist()
+    [[1.0, 0.0], [1.0, 4.0]]
+    """
+    window = as_window(window)
+    if (spacing is None) == (counts is None):
+        raise ValueError("`grid_positions` takes either `spacing` or `counts`, and not both.")
+    given = np.asarray(spacing if counts is None else counts).shape
+    if given not in ((), (len(window),)):
+        name = "spacing" if counts is None else "counts"
+        raise ValueError(f"`{name}` must be a number or have {len(window)} entries, one an axis, got shape {given}.")
+    if spacing is not None:
+        steps = np.broadcast_to(np.asarray(spacing, dtype=np.float64), (len(window),))
+        if not (steps > 0).all():
+            raise ValueError(f"`spacing` must be positive, got {spacing!r}.")
+        axes = [np.arange(int((cells - 1) / step + 1e-9) + 1) * step for cells, step in zip(window, steps, strict=True)]
+    else:
+        numbers = np.broadcast_to(np.asarray(counts), (len(window),))
+        if numbers.dtype.kind not in "iu" or not (numbers > 0).all():
+            raise ValueError(f"`counts` must be positive integers, got {counts!r}.")
+        axes = [
+            np.linspace(0.0, cells - 1.0, number) if number > 1 else np.array([(cells - 1) / 2])
+            for cells, number in zip(window, numbers, strict=True)
+        ]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(window))
 
 
 def random_positions(window: int | Sequence[int], n: int, *, rng: Any) -> FloatArray:

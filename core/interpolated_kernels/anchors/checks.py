@@ -1,4 +1,4 @@
-"""Where anchors stand: layouts, and the checks that every layout passes.
+"""The checks of positions and windows: what every kernel passes.
 
 Positions are in window cells: the centre of the first cell is 0 on every axis; axes in array order (row, column, ...).
 """
@@ -90,55 +90,3 @@ def check_distinct(positions: FloatArray) -> None:
             f"`positions` must be distinct for an interpolator that is exact at its anchors: {name_anchors(repeats)} "
             f"repeat an earlier one (anchor {int(repeats[0])} stands on anchor {twin}). Move or remove them."
         )
-
-
-def grid_positions(
-    window: int | Sequence[int],
-    spacing: float | Sequence[float] | None = None,
-    *,
-    counts: int | Sequence[int] | None = None,
-) -> FloatArray:
-    """Return the anchors of a regular grid, row by row: `(n, d)` positions in window cells.
-
-    Parameters
-    ----------
-    window : int or tuple of int
-        The dense kernel's shape; an int is one axis.
-    spacing : float or tuple of float, cells
-        Anchors at 0, s, 2s, ... as far as the window reaches.
-    counts : int or tuple of int
-        Instead of `spacing`: so many anchors an axis, from edge to edge (a single one stands in the middle).
-
-    Raises
-    ------
-    ValueError
-        If not exactly one of `spacing` and `counts` is given, or one is not positive.
-
-    Examples
-    --------
-    >>> grid_positions((3, 5), 2).tolist()
-    [[0.0, 0.0], [0.0, 2.0], [0.0, 4.0], [2.0, 0.0], [2.0, 2.0], [2.0, 4.0]]
-    >>> grid_positions((3, 5), counts=(1, 2)).tolist()
-    [[1.0, 0.0], [1.0, 4.0]]
-    """
-    window = as_window(window)
-    if (spacing is None) == (counts is None):
-        raise ValueError("`grid_positions` takes either `spacing` or `counts`, and not both.")
-    given = np.asarray(spacing if counts is None else counts).shape
-    if given not in ((), (len(window),)):
-        name = "spacing" if counts is None else "counts"
-        raise ValueError(f"`{name}` must be a number or have {len(window)} entries, one an axis, got shape {given}.")
-    if spacing is not None:
-        steps = np.broadcast_to(np.asarray(spacing, dtype=np.float64), (len(window),))
-        if not (steps > 0).all():
-            raise ValueError(f"`spacing` must be positive, got {spacing!r}.")
-        axes = [np.arange(int((cells - 1) / step + 1e-9) + 1) * step for cells, step in zip(window, steps, strict=True)]
-    else:
-        numbers = np.broadcast_to(np.asarray(counts), (len(window),))
-        if numbers.dtype.kind not in "iu" or not (numbers > 0).all():
-            raise ValueError(f"`counts` must be positive integers, got {counts!r}.")
-        axes = [
-            np.linspace(0.0, cells - 1.0, number) if number > 1 else np.array([(cells - 1) / 2])
-            for cells, number in zip(window, numbers, strict=True)
-        ]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(window))
