@@ -1,5 +1,5 @@
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import hypothesis
@@ -272,3 +272,34 @@ def test_the_document_names_every_interpolator():
     """The table of docs/interpolators.md has a row for every name, in code type."""
     rows = re.findall(r"^\| `(\w+)", DOCUMENT.read_text(), flags=re.MULTILINE)
     assert set(INTERPOLATORS) <= set(rows)
+
+
+@dataclass(frozen=True)
+class _Scaled(ik.Nearest):
+    factor: float = 1.0
+
+    @property
+    def constants(self):
+        return self.factor == 1
+
+
+@pytest.mark.parametrize(
+    ("interpolator", "exact", "constants", "differentiable_by"),
+    [
+        (ik.Polyharmonic(), True, True, ("positions",)),
+        (ik.Polyharmonic(1, 0.5), False, True, ("positions",)),
+        (ik.Polyharmonic(degree=-1), True, False, ("positions",)),
+        (ik.RBF(smoothing=1.0), False, True, ("positions",)),
+        (ik.RBF("gaussian", degree=-1), True, False, ("positions",)),
+        (ik.Symmetric(ik.Linear()), True, True, ()),
+        (ik.Symmetric(ik.Gaussian()), False, False, ("positions",)),
+        (_Scaled(1.0), True, True, ()),
+        (_Scaled(2.0), True, False, ()),
+    ],
+    ids=repr,
+)
+def test_facts_follow_from_the_options(interpolator, exact, constants, differentiable_by):
+    """What an interpolator says of itself depends on its fields, and on nothing that an instance stores beside them."""
+    assert (interpolator.exact, interpolator.constants) == (exact, constants)
+    assert interpolator.differentiable_by == differentiable_by
+    assert set(vars(interpolator)) == {field.name for field in fields(interpolator)}

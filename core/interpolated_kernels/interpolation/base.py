@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,34 @@ from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.interpolation.local import LocalMatrix
 
 
-class Interpolator:
+class _Facts:
+    """What is true of an interpolator, and what holds unless its class says otherwise.
+
+    A subclass declares a fact as a class attribute, or as a property where it depends on the options: a type checker
+    lets both stand in the place of a property, and of nothing else.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def exact(self) -> bool: ...
+        @property
+        def constants(self) -> bool: ...
+        @property
+        def needs_grid(self) -> bool: ...
+        @property
+        def distinct(self) -> bool: ...
+        @property
+        def differentiable_by(self) -> tuple[str, ...]: ...
+        @property
+        def width_axes(self) -> int | None: ...
+    else:
+        exact = constants = needs_grid = distinct = False
+        differentiable_by = ()
+        width_axes = None
+
+
+class Interpolator(_Facts):
     """Fills a window from anchors: `dense = A @ weights`, where `A` (cells x anchors) is this class's `matrix`.
 
     A subclass is a frozen dataclass of its options. It overrides `matrix`, or, where the window is filled axis by axis,
@@ -35,13 +62,6 @@ class Interpolator:
     width_axes : int or None
         1 where widths are shaped as positions, 0 where an anchor has one, None for an interpolator without widths.
     """
-
-    exact: ClassVar[bool] = False
-    constants: ClassVar[bool] = False
-    needs_grid: ClassVar[bool] = False
-    distinct: ClassVar[bool] = False
-    differentiable_by: ClassVar[tuple[str, ...]] = ()
-    width_axes: ClassVar[int | None] = None
 
     def options(self) -> dict[str, Any]:
         """Return the options as plain values, which the class takes again and a document can hold."""

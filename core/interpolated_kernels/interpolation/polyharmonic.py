@@ -65,8 +65,6 @@ class Polyharmonic(SplineInterpolator):
     smoothing: float = 0.0
     degree: int = 1
 
-    exact: ClassVar[bool] = True
-    constants: ClassVar[bool] = True
     remedy: ClassVar[str] = "Move them apart, lower the order, or add `smoothing`."
 
     def __post_init__(self) -> None:
@@ -82,8 +80,16 @@ class Polyharmonic(SplineInterpolator):
                 f"`smoothing` > 0 needs `degree` >= {required} for order {self.order}, got degree {self.degree}: "
                 "below that the spline has no unique smoothed form."
             )
-        object.__setattr__(self, "exact", self.smoothing == 0)
-        object.__setattr__(self, "constants", self.degree >= 0)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the spline goes through its anchors: without smoothing."""
+        return self.smoothing == 0
+
+    @property
+    def constants(self) -> bool:
+        """Whether the polynomial holds the constant."""
+        return self.degree >= 0
 
     def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
         """Raise on coincident anchors or fewer than the polynomial needs; warn where the trend loses a slope."""

@@ -102,8 +102,6 @@ class RBF(SplineInterpolator):
     degree: int | None = None
     smoothing: float = 0.0
 
-    exact: ClassVar[bool] = True
-    constants: ClassVar[bool] = True
     remedy: ClassVar[str] = "Move them apart, raise `shape`, lower the degree, or add `smoothing`."
 
     def __post_init__(self) -> None:
@@ -115,8 +113,16 @@ class RBF(SplineInterpolator):
             raise ValueError(f"`smoothing` must be finite and at least 0, got {self.smoothing!r}.")
         if self.degree is not None:
             self._check_degree(self.degree)
-        object.__setattr__(self, "exact", self.smoothing == 0)
-        object.__setattr__(self, "constants", self.polynomial_degree >= 0)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the spline goes through its anchors: without smoothing."""
+        return self.smoothing == 0
+
+    @property
+    def constants(self) -> bool:
+        """Whether the polynomial holds the constant."""
+        return self.polynomial_degree >= 0
 
     def _check_degree(self, degree: int) -> None:
         if isinstance(degree, bool) or not isinstance(degree, (int, np.integer)) or degree < -1:

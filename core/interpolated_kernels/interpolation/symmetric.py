@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,8 +49,6 @@ class Symmetric(Interpolator):
     interpolator: Interpolator
     group: str | tuple[int, ...] = "flips"
 
-    width_axes: ClassVar[int | None] = None
-
     def __post_init__(self) -> None:
         if isinstance(self.interpolator, Mapping):  # as a document names it
             object.__setattr__(self, "interpolator", of_document(self.interpolator))
@@ -60,10 +58,21 @@ class Symmetric(Interpolator):
             object.__setattr__(self, "group", tuple(self.group))
         if isinstance(self.group, str) and self.group not in GROUPS:
             raise ValueError(f"`group` must be one of {', '.join(GROUPS)} or a tuple of axes, got {self.group!r}.")
-        for name in ("exact", "constants"):
-            object.__setattr__(self, name, getattr(self.interpolator, name))
-        by = tuple(name for name in self.interpolator.differentiable_by if name == "positions")
-        object.__setattr__(self, "differentiable_by", by)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the other interpolator is."""
+        return self.interpolator.exact
+
+    @property
+    def constants(self) -> bool:
+        """Whether the other interpolator reproduces them."""
+        return self.interpolator.constants
+
+    @property
+    def differentiable_by(self) -> tuple[str, ...]:
+        """Positions, where the other interpolator has a derivative by them."""
+        return tuple(name for name in self.interpolator.differentiable_by if name == "positions")
 
     def options(self) -> dict[str, Any]:
         """Return what a document holds: the other interpolator by its name."""

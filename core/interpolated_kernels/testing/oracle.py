@@ -120,8 +120,9 @@ class _Absolute(Interpolator):
 
     inner: Interpolator
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "width_axes", self.inner.width_axes)
+    @property
+    def width_axes(self) -> int | None:
+        return self.inner.width_axes
 
     def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
         return None
