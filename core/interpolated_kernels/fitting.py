@@ -105,13 +105,14 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
     Parameters
     ----------
     dense : array of float
-        In the shape that `densify` returns: `window`, or `(filters, channels, *spatial)`.
+        In the shape that `densify` returns: `window`, or `(filters, channels, *spatial)`; tied channels may be many.
     kernel : InterpolatedKernel
 
     Returns
     -------
     Fit
-        `residual` is the root mean square error over a filter's cells.
+        `residual` is the root mean square error over a filter's cells. Of all weights that are as near, those of least
+        norm.
 
     Raises
     ------
@@ -137,18 +138,17 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
     if not np.isfinite(dense).all():
         raise ValueError("`dense` must be finite.")
     bank = dense.reshape(1, 1, *kernel.window) if is_plain else dense
-    right = filling_of(kernel).transpose(bank)
-    matrices = kernel.matrix.reshape(-1, *kernel.matrix.shape[-2:])
-    rows = right.shape[0] * right.shape[1] // len(matrices)
-    solved = [
-        _solve(matrix.T @ matrix, own, 0.0)
-        for matrix, own in zip(matrices, right.reshape(len(matrices), rows, -1), strict=True)
-    ]
-    weights: FloatArray = np.stack([own.weights for own in solved]).reshape(right.shape)
+    # One kernel for all channels is nearest to all of them at once where it is nearest to their mean.
+    nearest = bank.mean(axis=1, keepdims=True) if kernel.channel_mode == "tied" else bank
+    cells = np.moveaxis(nearest, 1, -1)[:, None] if kernel.interpolates_channels else nearest
+    lead = cells.shape[:2]
+    by_set = cells.reshape(len(kernel.matrices), -1, kernel.matrices.shape[1])
+    solved = [_solve_matrix(matrix, own) for matrix, own in zip(kernel.matrices, by_set, strict=True)]
+    weights: FloatArray = np.stack([own.weights for own in solved]).reshape(*lead, -1)
     left = filling_of(kernel).apply(weights) - bank
     squares = np.square(left).reshape(len(left), -1).sum(axis=1)
-    n_cells, n_weights = left[0].size, right[0].size
-    spread = np.stack([np.broadcast_to(own.spread, (rows, right.shape[-1])) for own in solved]).reshape(right.shape)
+    n_cells, n_weights = left[0].size, weights[0].size
+    spread = np.stack([np.broadcast_to(own.spread, own.weights.shape) for own in solved]).reshape(weights.shape)
     errors = spread * np.sqrt(_variance(squares, n_cells, n_weights))[:, None, None]
     residual = np.sqrt(squares / n_cells)
     if is_plain:
@@ -299,6 +299,19 @@ def _solve(gram: FloatArray, right: FloatArray, ridge: float) -> _Solution:
     if ridge == 0:
         spread = np.where((np.square(vectors[:, ~known]).sum(axis=1) > 1e-8), np.inf, spread)
     return _Solution(weights, spread, int(known.sum()))
+
+
+def _solve_matrix(matrix: FloatArray, cells: FloatArray) -> _Solution:
+    """Return the weights of least norm whose kernels `(kernels, cells)` are nearest.
+
+    Not by the normal equations, which square the condition: anchors that stand close would lose half of the digits.
+    """
+    left, values, right = load("scipy.linalg").svd(matrix, full_matrices=False)
+    known = values > max(matrix.shape) * 2.0**-52 * values[0]
+    shares = right[known] / values[known, None]
+    open_share = 1.0 - np.square(right[known]).sum(axis=0)
+    spread = np.where(open_share > 1e-8, np.inf, np.sqrt(np.square(shares).sum(axis=0)))
+    return _Solution(cells @ left[:, known] @ shares, spread, int(known.sum()))
 
 
 def _variance(squares: FloatArray, count: int, unknowns: int) -> FloatArray:

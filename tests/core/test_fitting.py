@@ -177,3 +177,36 @@ def test_a_dense_kernel_in_the_least_squares():
         ik.from_dense(dense[..., :6], kernel)
     with pytest.raises(ValueError, match="finite"):
         ik.from_dense(np.full_like(dense, np.inf), kernel)
+
+
+def test_tied_channels_are_fitted_together():
+    """`from_dense` of many channels with tied weights leaves the least error over all of them, which it reports."""
+    kernel = ik.InterpolatedKernel(GRID, (7, 5), "linear", channel_mode="tied")
+    dense = np.random.default_rng(1).standard_normal((3, 4, 7, 5))
+    found = ik.from_dense(dense, kernel)
+    stacked = np.tile(kernel.matrix, (4, 1))
+    np.testing.assert_allclose(found.weights, np.linalg.lstsq(stacked, dense.reshape(3, -1).T)[0].T, rtol=0, atol=1e-12)
+    left = ik.densify(found.weights, kernel) - dense
+    np.testing.assert_allclose(found.residual, np.sqrt(np.square(left).mean(axis=(1, 2, 3))), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("gap", "exponent"), [(1.0, 45), (1e-5, 25), (1e-9, 10)], ids=["apart", "close", "almost equal"]
+)
+def test_close_anchors_lose_no_more_digits_than_their_condition(gap, exponent):
+    """`from_dense` is backward stable: anchors a gap apart come back to the condition times the rounding."""
+    positions = [[3, 3], [3, 3 + gap], [8, 2], [5, 11], [12, 9]]
+    kernel = ik.InterpolatedKernel(positions, (15, 15), "gaussian", widths=np.full((5, 2), 2.0))
+    weights = np.array([1.0, -2.0, 3.0, 0.5, -1.0])
+    found = ik.from_dense(ik.densify(weights, kernel), kernel).weights
+    np.testing.assert_allclose(found, weights, rtol=0, atol=2.0**-exponent)
+
+
+def test_what_a_dense_kernel_leaves_open_has_least_norm():
+    """With more anchors than cells `from_dense` gives the weights of least norm; they are surely unknown."""
+    positions = np.random.default_rng(2).uniform(0, 2, (14, 2))
+    kernel = ik.InterpolatedKernel(positions, (3, 3), "polyharmonic")
+    dense = np.random.default_rng(3).standard_normal((3, 3))
+    found = ik.from_dense(dense, kernel)
+    np.testing.assert_allclose(found.weights, np.linalg.pinv(kernel.matrix) @ dense.ravel(), rtol=0, atol=1e-12)
+    assert np.isnan(found.standard_errors).all()
