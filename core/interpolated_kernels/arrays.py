@@ -29,19 +29,30 @@ def as_floats(name: str, value: Any) -> FloatArray:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"`{name}` must not be a masked array: fill it first, for example with `{name}.filled(0.0)`.")
     array = np.asarray(value)
-    if array.dtype in _NATIVE or array.dtype.name in _COMPUTE_NAMES:
-        return array
-    if array.dtype.kind in "iub":
+    if array.dtype not in _NATIVE:
+        check_floating(name, array.dtype)
+    return array
+
+
+def check_floating(name: str, dtype: np.dtype[Any]) -> None:
+    """Raise unless arrays of a dtype are taken; the message holds the cast to write.
+
+    Raises
+    ------
+    TypeError
+        For everything but float16, bfloat16, float32 and float64.
+    """
+    if dtype.name in _COMPUTE_NAMES:
+        return
+    if dtype.kind in "iub":
         raise TypeError(
-            f"`{name}` must be a floating array, got {array.dtype}: integers are never cast silently. "
+            f"`{name}` must be a floating array, got {dtype}: integers are never cast silently. "
             f"Write `{name}.astype(numpy.float32)` or `{name}.astype(numpy.float64)`."
         )
-    if array.dtype.kind == "c":
-        raise TypeError(
-            f"`{name}` must be real, got {array.dtype}: pass `{name}.real` and `{name}.imag` one after another."
-        )
+    if dtype.kind == "c":
+        raise TypeError(f"`{name}` must be real, got {dtype}: pass `{name}.real` and `{name}.imag` one after another.")
     raise TypeError(
-        f"`{name}` must be float16, bfloat16, float32 or float64, got {array.dtype}: "
+        f"`{name}` must be float16, bfloat16, float32 or float64, got {dtype}: "
         f"convert it first, for example with `numpy.asarray({name}, dtype=numpy.float64)`."
     )
 
