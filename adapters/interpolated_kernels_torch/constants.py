@@ -11,9 +11,11 @@ from typing import Any, TypeAlias
 import torch
 
 import interpolated_kernels as ik
+from interpolated_kernels import adapting
+from interpolated_kernels.adapting import Shape
 
-Settled: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...], int]
-"""Stride, (before, after) padding, dilation, groups."""
+PlainOptions: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...], int]
+"""Stride, (before, after) padding, dilation, groups: a graph's constants may be tuples of ints, no objects."""
 
 _MATRIX_DTYPES = {"mps": torch.float32}  # the only accelerator of torch's that has no float64
 _matrices: weakref.WeakKeyDictionary[ik.InterpolatedKernel, dict[torch.device, torch.Tensor]] = (
@@ -24,16 +26,16 @@ _matrices: weakref.WeakKeyDictionary[ik.InterpolatedKernel, dict[torch.device, t
 @functools.lru_cache(maxsize=512)
 def _settle(
     kernel: ik.InterpolatedKernel,
-    x_shape: tuple[int, ...],
+    x_shape: Shape,
     weights_shape: tuple[int, ...],
     dtype: str,
     path: str,
     spelling: str,
     **options: Any,
-) -> Settled:
+) -> Any:
     del spelling  # it only keeps 1, 1.0 and True apart, of which the cache makes one and the core takes the first alone
-    problem = ik.plan(x_shape, weights_shape, kernel, dtype=dtype, path=path, **options).problem
-    return problem.stride, problem.padding, problem.dilation, problem.groups
+    settled = adapting.settle(x_shape, weights_shape, kernel, dtype, path=path, **options)
+    return settled.stride, settled.padding, settled.dilation, settled.groups
 
 
 @functools.lru_cache(maxsize=256)
@@ -42,8 +44,8 @@ def _key_of(kernel: ik.InterpolatedKernel) -> str:
 
 
 @torch.compiler.assume_constant_result  # it must be outermost: a trace looks through `lru_cache`
-def settle(*arguments: Any, path: str, **options: Any) -> Settled:
-    """Return the options as plain ints, one a spatial axis, after the core's own checks."""
+def settle(*arguments: Any, path: str, **options: Any) -> Any:
+    """Return `PlainOptions` after the core's own checks; padding that an open size decides is None."""
     return _settle(*arguments, path, repr(options), **options)
 
 

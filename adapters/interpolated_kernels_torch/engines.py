@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.autograd import forward_ad
 
-ENGINES = ("auto", "native", "numba")
+from interpolated_kernels import adapting
 
 _NO_FORWARD_MODE = "it has reverse mode alone, no forward mode and no batching rule"
 
@@ -20,18 +20,14 @@ def choose_engine(engine: str, path: str, *tensors: torch.Tensor) -> str:
     ValueError
         For an unknown engine, or where the one asked for by name cannot serve.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"`engine` must be one of {', '.join(ENGINES)}, got {engine!r}.")
+    adapting.check_engine(engine)
     if engine == "numba" or (engine == "auto" and not torch.compiler.is_compiling()):
         why_not = why_not_numba(*tensors)
         if why_not is None:
             return "numba"
         if engine == "numba":
             raise ValueError(f"`engine`='numba' cannot serve this call: {why_not}. Use engine='native' or 'auto'.")
-    if path != "auto":
-        raise ValueError(
-            f"`path`={path!r} names an algorithm of engine='numba', and engine='native' is to serve: use path='auto'."
-        )
+    adapting.check_engine("native", path)
     return "native"
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 import interpolated_kernels as ik
+from interpolated_kernels import adapting
 from interpolated_kernels_torch import native_engine, numba_engine
-from interpolated_kernels_torch.checks import check_kernel, check_learnable, check_tensors
+from interpolated_kernels_torch.checks import check_tensors
 from interpolated_kernels_torch.engines import choose_engine
 from interpolated_kernels_torch.options import settle_options
 
@@ -74,10 +75,8 @@ def interpolated_conv(
     """
     tensors = {"x": x, "weights": weights} if bias is None else {"x": x, "weights": weights, "bias": bias}
     check_tensors(tensors)
-    check_kernel(kernel)
-    for name, learned in (("positions", positions), ("widths", widths)):
-        if learned is not None:
-            check_learnable(kernel, name)
+    adapting.check_kernel(kernel)
+    adapting.check_fixed(kernel, positions=positions, widths=widths)
     dtype = functools.reduce(torch.promote_types, [tensor.dtype for tensor in tensors.values()])
     compute = torch.float64 if dtype == torch.float64 else torch.float32
     settled = settle_options(
@@ -85,12 +84,10 @@ def interpolated_conv(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups,
         path=path, accuracy=accuracy,
     )  # fmt: skip
-    channel_shape = () if weights.ndim == 1 else (weights.shape[0], *(1,) * len(settled[0]))
-    if bias is not None and bias.numel() != (channel_shape or (1,))[0]:
-        raise ValueError(f"`bias` must have shape {channel_shape[:1]}, one value a filter, got {tuple(bias.shape)}.")
+    across = () if bias is None else adapting.shape_bias(bias.shape, weights.shape, len(settled[0]))
     chosen = choose_engine(engine, path, *tensors.values())
     operands = x.to(compute), weights.to(compute), kernel, settled, padding_mode
     y = native_engine.conv(*operands) if chosen == "native" else numba_engine.conv(*operands, path, accuracy)
     if bias is not None:
-        y = y + bias.to(compute).reshape(channel_shape)
+        y = y + bias.to(compute).reshape(across)
     return y.to(dtype)

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 import interpolated_kernels as ik
+from interpolated_kernels import adapting
 from interpolated_kernels_torch import conversion, native_engine
-from interpolated_kernels_torch.checks import check_layer, check_learnable
+from interpolated_kernels_torch.checks import check_layer
 from interpolated_kernels_torch.functional import interpolated_conv
 
 _DEFAULTS = {
@@ -77,12 +78,9 @@ class InterpolatedConv(nn.Module):
         self.in_channels, self.out_channels, self.kernel = in_channels, out_channels, kernel
         self.stride, self.padding, self.padding_mode, self.dilation = stride, padding, padding_mode, dilation
         self.groups, self.path, self.accuracy, self.engine = groups, path, accuracy, engine
-        check_layer(self)
-        for name, wanted in (("positions", learn_positions), ("widths", learn_widths)):
-            if wanted:
-                check_learnable(kernel, name)
-        channels = (in_channels // groups,) if kernel.channel_mode == "separate" else ()
-        self.weight = nn.Parameter(torch.empty((out_channels, *channels, kernel.n_anchors), device=device, dtype=dtype))
+        settled = check_layer(self)
+        adapting.check_fixed(kernel, positions=learn_positions, widths=learn_widths)
+        self.weight = nn.Parameter(torch.empty(settled.weights_shape, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
         self.reset_parameters()
 
@@ -119,7 +117,8 @@ class InterpolatedConv(nn.Module):
         TypeError, ValueError
             If `conv` is no plain convolution of as many axes, or its window is not the kernel's.
         """
-        return conversion.from_conv(cls, conv, kernel, **options)
+        layer: InterpolatedConv = conversion.from_conv(cls, conv, kernel, **options)
+        return layer
 
     def to_conv(self) -> nn.Module:
         """Return a plain `nn.ConvNd` with equal output.

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import interpolated_kernels as ik
-from interpolated_kernels_torch.constants import Settled, matrix_of
+from interpolated_kernels_torch.constants import PlainOptions, matrix_of
 
 _CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TORCH_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
@@ -31,7 +31,7 @@ def densify(weights: torch.Tensor, kernel: ik.InterpolatedKernel) -> torch.Tenso
 
 
 def conv(
-    x: torch.Tensor, weights: torch.Tensor, kernel: ik.InterpolatedKernel, settled: Settled, padding_mode: str
+    x: torch.Tensor, weights: torch.Tensor, kernel: ik.InterpolatedKernel, settled: PlainOptions, padding_mode: str
 ) -> torch.Tensor:
     """Return y, without bias, for x and weights of one dtype; autocast stays out of it, as of the other engine."""
     if torch.is_autocast_enabled(x.device.type):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import interpolated_kernels as ik
-from interpolated_kernels_torch.constants import Settled, kernel_of, key_of
+from interpolated_kernels_torch.constants import PlainOptions, kernel_of, key_of
 from interpolated_kernels_torch.engines import refuse_tangent
 
 _OPTIONS = (
@@ -22,17 +22,18 @@ def conv(
     x: torch.Tensor,
     weights: torch.Tensor,
     kernel: ik.InterpolatedKernel,
-    settled: Settled,
+    settled: PlainOptions,
     padding_mode: str,
     path: str,
     accuracy: str,
 ) -> torch.Tensor:
     """Return y, without bias, for x and weights of one dtype, float32 or float64."""
     stride, padding, dilation, groups = settled
-    flat = [cells for pair in padding for cells in pair]
-    y: torch.Tensor = conv_op(
-        x, weights, key_of(kernel), list(stride), flat, padding_mode, list(dilation), groups, path, accuracy
-    )
+    options = {
+        "kernel": key_of(kernel), "stride": list(stride), "padding": [cells for pair in padding for cells in pair],
+        "padding_mode": padding_mode, "dilation": list(dilation), "groups": groups, "path": path, "accuracy": accuracy,
+    }  # fmt: skip
+    y: torch.Tensor = conv_op(x, weights, **options)
     return y
 
 

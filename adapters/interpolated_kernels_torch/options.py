@@ -9,15 +9,13 @@ import numpy as np
 import torch
 
 import interpolated_kernels as ik
-from interpolated_kernels_torch.constants import Settled, settle
-
-ANY_SIZE = 2**15
-"""Stands for a spatial size that is not known yet."""
+from interpolated_kernels.adapting import Shape
+from interpolated_kernels_torch.constants import PlainOptions, settle
 
 
 def settle_options(
     x_shape: Any, weights_shape: Any, kernel: ik.InterpolatedKernel, dtype: str, **options: Any
-) -> Settled:
+) -> PlainOptions:
     """Return stride, (before, after) padding, dilation and groups as the core reads them.
 
     Raises
@@ -26,25 +24,20 @@ def settle_options(
         As the core raises them.
     """
     plain = {name: _plain(value) for name, value in options.items()}
-    settled: Settled = settle(
-        kernel, _known_shape(x_shape, len(weights_shape), kernel, plain), _plain(tuple(weights_shape)), dtype, **plain
-    )
+    shape, bank = _open_shape(x_shape, len(weights_shape), kernel), _plain(tuple(weights_shape))
+    settled: PlainOptions = settle(kernel, shape, bank, dtype, **plain)
+    if None in settled[1]:  # sizes decide the padding, so that the trace serves these alone
+        settled = settle(kernel, _plain(tuple(x_shape)), bank, dtype, **plain)
     return settled
 
 
-def _known_shape(x_shape: Any, weights_ndim: int, kernel: ik.InterpolatedKernel, options: dict[str, Any]) -> Any:
-    """Return x's shape; in a trace with open sizes, except where the padding depends on them."""
+def _open_shape(x_shape: Any, weights_ndim: int, kernel: ik.InterpolatedKernel) -> Shape:
+    """Return x's shape; in a trace all sizes but the channels are open, so that it serves others too."""
     if not torch.compiler.is_dynamo_compiling() and all(type(size) is int for size in x_shape):
         return tuple(x_shape)
-    stride = options["stride"]
-    if options["padding"] == "same" and any(step != 1 for step in (stride if isinstance(stride, tuple) else (stride,))):
-        return _plain(tuple(x_shape))
     n_dims = len(kernel.window) - (kernel.channel_mode == "interpolated")
     channel_axis = len(x_shape) - n_dims - 1 if weights_ndim > 1 else -1
-    sizes = [ANY_SIZE] * len(x_shape)
-    if channel_axis >= 0:
-        sizes[: channel_axis + 1] = [1] * channel_axis + [_plain(x_shape[channel_axis])]
-    return tuple(sizes)
+    return tuple(_plain(size) if axis == channel_axis else None for axis, size in enumerate(x_shape))
 
 
 def _plain(option: Any) -> Any:

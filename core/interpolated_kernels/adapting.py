@@ -187,7 +187,7 @@ def check_kernel(kernel: Any, n_dims: int | None = None, owner: str = "") -> Non
     """
     if not isinstance(kernel, InterpolatedKernel):
         raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
-    if n_dims not in (None, kernel.n_dims):
+    if n_dims is not None and n_dims != kernel.n_dims:
         raise ValueError(f"`kernel` must have {n_dims} spatial axes for {owner}, got {kernel!r}.")
 
 

@@ -218,5 +218,5 @@ def test_path_belongs_to_numba():
     """A path by name runs on numba, and native, which has none, refuses it."""
     y = interpolated_conv(X, WEIGHTS, KERNEL, path="reference")
     torch.testing.assert_close(y, interpolated_conv(X, WEIGHTS, KERNEL, engine="numba"), rtol=0, atol=1e-4)
-    with pytest.raises(ValueError, match="`path`='direct' names an algorithm of engine='numba'"):
+    with pytest.raises(ValueError, match="`path`='direct' is this project's own and needs engine='numba'"):
         interpolated_conv(X, WEIGHTS, KERNEL, path="direct", engine="native")
