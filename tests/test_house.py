@@ -66,13 +66,14 @@ def test_only_layers_knows_a_framework(path):
 
 
 def _module_of(path: Path) -> str:
-    """Return the dotted name of a file of the core."""
-    parts = path.relative_to(CORE.parent).with_suffix("").parts
+    """Return the dotted name of a file of the core or of an adapter."""
+    root = CORE.parent if path.is_relative_to(CORE) else ADAPTERS
+    parts = path.relative_to(root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def _imported_modules(path: Path, modules: set[str]) -> set[str]:
-    """Return the modules of the core that a file imports, at its top or later."""
+    """Return those of the modules that a file imports, at its top or later."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -95,8 +96,8 @@ def test_paths_do_not_import_each_other():
 
 
 def test_no_circle_of_imports():
-    """No module of the core imports another that leads back to it, not even later."""
-    modules = {_module_of(path): path for path in CORE_FILES}
+    """No module of the core or of an adapter imports another that leads back to it, not even later."""
+    modules = {_module_of(path): path for path in (*CORE_FILES, *ADAPTER_FILES)}
     leads_to = {name: _imported_modules(path, set(modules)) for name, path in modules.items()}
     clear: set[str] = set()
 
@@ -118,6 +119,15 @@ def test_adapters_import_public_names_alone():
         deep = {name for name in _imports(path) if name.startswith("interpolated_kernels.")}
         shared = {name for name in deep if name.startswith("interpolated_kernels.adapting.") and "._" not in name}
         assert deep - shared <= public, f"{path} imports {deep - shared - public}"
+
+
+@pytest.mark.parametrize("path", ADAPTER_FILES, ids=lambda path: str(path.relative_to(ADAPTERS)))
+def test_an_adapter_knows_its_own_framework(path):
+    """An adapter imports no other's package and framework; Keras', which has backends, knows TensorFlow's."""
+    own = path.relative_to(ADAPTERS).parts[0].removeprefix("interpolated_kernels_")
+    allowed = {own, *({"tensorflow"} if own == "keras" else ())}
+    roots = {name.split(".")[0].removeprefix("interpolated_kernels_") for name in _imports(path)}
+    assert not (roots & FRAMEWORKS) - allowed
 
 
 def test_import_loads_numpy_alone():
