@@ -8,11 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 import interpolated_kernels as ik
+from interpolated_kernels import adapting
 from interpolated_kernels_tensorflow import native_engine, numba_engine
-from interpolated_kernels_tensorflow.edge import as_tensors, move_channels, reorder, result_dtype, static_plan
+from interpolated_kernels_tensorflow.edge import as_tensors, move_channels, result_dtype, settle_static
 
-ENGINES = {"native": native_engine, "numba": numba_engine}
-DATA_FORMATS = ("channels_first", "channels_last")
+_ENGINES = {"native": native_engine, "numba": numba_engine}
 
 
 @tf.autograph.experimental.do_not_convert
@@ -72,50 +72,36 @@ def interpolated_conv(
     float16 and bfloat16 compute in float32. Both engines are differentiable to any order by x, weights and bias.
     TensorFlow's own threads flush subnormal numbers to zero: in native, and in numba within a traced function.
     """
-    _check(kernel, positions, widths, data_format, engine)
-    x, weights = as_tensors(kernel, x, weights)
+    adapting.check_kernel(kernel)
+    adapting.check_choice("data_format", data_format, adapting.DATA_FORMATS)
+    adapting.check_engine(engine)
+    adapting.check_fixed(kernel, positions=positions, widths=widths)
+    x, weights = as_tensors(x, weights)
     plain, d = weights.shape.rank == 1, kernel.n_dims
     layout = "channels_first" if plain else data_format
     options = {
         "stride": stride, "padding": padding, "padding_mode": padding_mode, "dilation": dilation, "groups": groups,
         "path": path, "accuracy": accuracy,
     }  # fmt: skip
-    plan, y_shape = static_plan(reorder(x.shape.as_list(), layout, "channels_first", d), x, weights, kernel, **options)
-    chosen = ENGINES[_serving(x, weights) if engine == "auto" else engine]
+    settled = settle_static(x, weights, kernel, layout, options)
+    chosen = _ENGINES[_choose_engine(x, weights) if engine == "auto" else engine]
     chosen.check(x, weights, path)
     inner = layout if plain else chosen.LAYOUT
-    y = chosen.conv(move_channels(x, layout, inner, d), weights, plan, options, y_shape)
+    y = chosen.conv(move_channels(x, layout, inner, d), weights, settled, options)
     y = move_channels(y, inner, layout, d)
     if not tf.executing_eagerly():
-        y.set_shape(reorder(y_shape, "channels_first", layout, d))
-    return y if bias is None else _add_bias(y, bias, plan, layout, plain)
+        y.set_shape(adapting.reorder(settled.y_shape, "channels_first", layout, d))
+    return y if bias is None else _add_bias(y, bias, settled, layout)
 
 
-def _check(kernel: ik.InterpolatedKernel, positions: Any, widths: Any, data_format: str, engine: str) -> None:
-    if not isinstance(kernel, ik.InterpolatedKernel):
-        ik.plan((1,), (1,), kernel)  # raises the core's own error
-    for name, value, allowed in (("data_format", data_format, DATA_FORMATS), ("engine", engine, ("auto", *ENGINES))):
-        if value not in allowed:
-            raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}.")
-    for name, value in (("positions", positions), ("widths", widths)):
-        if value is not None:
-            raise ValueError(
-                f"`{name}` must be None: they cannot be learned with {kernel.interpolator} here. "
-                f"Fixed ones belong in the kernel, `kernel.replace({name}=...)`."
-            )
-
-
-def _serving(x: Any, weights: Any) -> str:
+def _choose_engine(x: Any, weights: Any) -> str:
     """Return the engine that "auto" means."""
     on_cpu = tf.executing_eagerly() and all("CPU" in tensor.device.upper() for tensor in (x, weights))
     return "numba" if on_cpu else "native"
 
 
-def _add_bias(y: Any, bias: Any, plan: ik.Plan, layout: str, plain: bool) -> Any:
+def _add_bias(y: Any, bias: Any, settled: adapting.Settled, layout: str) -> Any:
     bias = tf.convert_to_tensor(bias)
-    expected = () if plain else (plan.problem.filters,)
-    if tuple(bias.shape) != expected:
-        raise ValueError(f"`bias` must have shape {expected}, one a filter, got {tuple(bias.shape)}.")
+    across = adapting.shape_bias(tuple(bias.shape), settled.weights_shape, settled.kernel.n_dims, layout)
     dtype = result_dtype(y, bias)
-    across = (-1, *(1,) * plan.problem.kernel.n_dims) if layout == "channels_first" and not plain else tuple(bias.shape)
     return tf.cast(y, dtype) + tf.reshape(tf.cast(bias, dtype), across)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 import interpolated_kernels as ik
+from interpolated_kernels import adapting
 from interpolated_kernels_tensorflow.edge import compute_dtype, result_dtype
 
 LAYOUT = "channels_last"
@@ -24,35 +24,32 @@ def check(x: Any, weights: Any, path: str) -> None:
     ValueError
         Saying which engine serves instead.
     """
-    if path != "auto":
-        raise ValueError(
-            f"`path`={path!r} is this project's own and needs engine='numba'; engine='native' takes path='auto'."
-        )
+    adapting.check_engine("native", path)
 
 
-def conv(x: Any, weights: Any, plan: ik.Plan, options: dict[str, Any], y_shape: Any) -> Any:
+def conv(x: Any, weights: Any, settled: adapting.Settled, options: dict[str, Any]) -> Any:
     """Return y `(batch, *out_spatial, filters)`, or without what x lacks: the batch, or plain weights' channels."""
-    problem, d = plan.problem, plan.problem.kernel.n_dims
-    dtype = result_dtype(x, weights)
-    x, weights = (tf.cast(tensor, compute_dtype(dtype)) for tensor in (x, weights))
+    d, dtype, computed = settled.kernel.n_dims, result_dtype(x, weights), compute_dtype(x, weights)
+    x, weights = tf.cast(x, computed), tf.cast(weights, computed)
     shape, plain = tf.shape(x), weights.shape.rank == 1
     lead = shape[:-d] if plain else shape[: -d - 1]
     spatial = shape[-d:] if plain else shape[-d - 1 : -1]
     n_samples = tf.reduce_prod(lead)
-    x = tf.reshape(x, tf.concat([[n_samples], spatial, [problem.channels]], 0))
+    x = tf.reshape(x, tf.concat([[n_samples], spatial, [settled.channels]], 0))
     if x.shape[0] is None or x.shape[0] == 0:
         # TensorFlow's own convolution of no samples has wrong shapes on some processors: one of zeros stands for them.
         x = tf.pad(x, [(0, tf.maximum(1 - n_samples, 0)), *((0, 0),) * (d + 1)])
-    x = _pad(x, _padding(x, plan, options, spatial), problem.padding_mode)
-    parts = tf.split(x, problem.groups, -1)
-    if problem.sums_channels:
+    x = _pad(x, _find_padding(settled, spatial), settled.padding_mode)
+    parts = tf.split(x, settled.groups, -1)
+    if settled.kernel.channel_mode == "tied":
         parts = [tf.reduce_sum(part, -1, keepdims=True) for part in parts]
     # With both, TensorFlow refuses: then the zeros of the dilation stand in the kernel.
-    stuffed = max(problem.stride) > 1 and max(problem.dilation) > 1
-    kernels = tf.split(_dense(weights, problem.kernel, problem.dilation if stuffed else (1,) * d), problem.groups, -1)
+    stuffed = max(settled.stride) > 1 and max(settled.dilation) > 1
+    dense = densify(weights, settled.kernel, settled.dilation if stuffed else (1,) * d)
+    kernels = tf.split(dense, settled.groups, -1)
     how = {
-        "strides": problem.stride,
-        "dilations": (1,) * d if stuffed else problem.dilation,
+        "strides": settled.stride,
+        "dilations": (1,) * d if stuffed else settled.dilation,
         "data_format": _DATA_FORMATS[d - 1],
     }
     # One convolution a group: on the CPU, grouped ones have no gradient.
@@ -63,18 +60,12 @@ def conv(x: Any, weights: Any, plan: ik.Plan, options: dict[str, Any], y_shape: 
     return tf.cast(tf.reshape(y, tf.concat([lead, tail], 0)), dtype)
 
 
-def _dense(weights: Any, kernel: ik.InterpolatedKernel, dilation: tuple[int, ...]) -> Any:
+def densify(weights: Any, kernel: ik.InterpolatedKernel, dilation: tuple[int, ...]) -> Any:
     """Return the dense kernel `(*window, channels_per_group, filters)`, with a dilation's zeros between its cells."""
     bank = tf.reshape(weights, (1, 1, -1)) if weights.shape.rank == 1 else weights
     bank = bank[:, None] if bank.shape.rank == 2 else bank
-    steps = (*dilation, 1)[: len(kernel.window)]
-    window = tuple((cells - 1) * step + 1 for cells, step in zip(kernel.window, steps, strict=True))
-    lead, n = kernel.matrix.shape[:-2], kernel.n_anchors
-    matrix = np.zeros((*lead, *window, n))
-    cells: Any = (..., *(slice(None, None, step) for step in steps), slice(None))
-    matrix[cells] = kernel.matrix.reshape(*lead, *kernel.window, n)
-    matrix = tf.constant(matrix.reshape(*lead, -1, n), weights.dtype)
-    dense = tf.einsum(f"{'fc'[: len(lead)]}ka,fca->fck", matrix, bank)
+    matrix, window = adapting.dilate_matrix(kernel, dilation)
+    dense = tf.einsum(f"{'fc'[: matrix.ndim - 2]}ka,fca->fck", tf.constant(matrix, weights.dtype), bank)
     if kernel.interpolates_channels:
         dense = tf.reshape(dense, (-1, *window))
         return tf.transpose(dense, (*range(1, len(window) + 1), 0))
@@ -82,14 +73,14 @@ def _dense(weights: Any, kernel: ik.InterpolatedKernel, dilation: tuple[int, ...
     return tf.transpose(dense, (*range(2, len(window) + 2), 1, 0))
 
 
-def _padding(x: Any, plan: ik.Plan, options: dict[str, Any], spatial: Any) -> Any:
-    """Return `(before, after)` an axis; of "same" on sizes that tracing does not know, as tensors."""
-    problem = plan.problem
-    if options["padding"] != "same" or x.shape[1:-1].is_fully_defined():
-        return problem.padding
-    step, extent = tf.constant(problem.stride), tf.constant(problem.extent)
-    totals = tf.maximum((-(-spatial // step) - 1) * step + extent - spatial, 0)
-    return [(total // 2, total - total // 2) for total in tf.unstack(totals)]
+def _find_padding(settled: adapting.Settled, spatial: Any) -> Any:
+    """Return `(before, after)` an axis; as tensors where a size that tracing does not know decides it."""
+    if None not in settled.padding:
+        return settled.padding
+    step, extent = tf.constant(settled.stride), tf.constant(settled.extent)
+    totals = tf.unstack(tf.maximum((-(-spatial // step) - 1) * step + extent - spatial, 0))
+    pairs = ((total // 2, total - total // 2) for total in totals)
+    return [same if pair is None else pair for pair, same in zip(settled.padding, pairs, strict=True)]
 
 
 def _pad(x: Any, pairs: Any, mode: str) -> Any:

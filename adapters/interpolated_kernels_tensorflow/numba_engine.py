@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 import interpolated_kernels as ik
+from interpolated_kernels import adapting
 from interpolated_kernels_tensorflow.edge import result_dtype
 
 LAYOUT = "channels_first"
@@ -33,13 +34,13 @@ def check(x: Any, weights: Any, path: str) -> None:
         )
 
 
-def conv(x: Any, weights: Any, plan: ik.Plan, options: dict[str, Any], y_shape: Any) -> Any:
+def conv(x: Any, weights: Any, settled: adapting.Settled, options: dict[str, Any]) -> Any:
     """Return y, an operation that is linear in x and in the weights, as all of its derivatives are in their inputs."""
-    kernel, x_like, weights_like = plan.problem.kernel, tf.stop_gradient(x), tf.stop_gradient(weights)
+    kernel, x_like, weights_like = settled.kernel, tf.stop_gradient(x), tf.stop_gradient(weights)
 
     @tf.custom_gradient
     def forward(x: Any, weights: Any) -> Any:
-        y = _run(lambda x, w: ik.conv(x, w, kernel, **options), (x, weights), y_dtype, y_shape)
+        y = _run(lambda x, w: ik.conv(x, w, kernel, **options), (x, weights), y_dtype, settled.y_shape)
         return y, lambda grad_y: (to_x(grad_y, weights), to_weights(grad_y, x))
 
     @tf.custom_gradient

@@ -338,8 +338,8 @@ def test_a_mistake_is_the_core_error(mistake, engine):
             {"engine": "native", "path": "reference"},
             "`path`='reference' is this project's own and needs engine='numba'",
         ),
-        ({"positions": np.zeros((9, 2))}, "`positions` must be None: they cannot be learned"),
-        ({"widths": np.zeros((9, 2))}, "`widths` must be None: they cannot be learned"),
+        ({"positions": np.zeros((9, 2))}, "`positions` cannot be learned"),
+        ({"widths": np.zeros((9, 2))}, "`widths` cannot be learned"),
         ({"bias": tf.ones([4])}, re.escape("`bias` must have shape (6,), one a filter, got (4,)")),
     ],
 )
