@@ -11,13 +11,13 @@ import numpy as np
 from keras import ops
 
 import interpolated_kernels as ik
+from interpolated_kernels import adapting
 from interpolated_kernels_keras import engines, native
-from interpolated_kernels_keras.shapes import plan_layer, reorder
+from interpolated_kernels_keras.shapes import settle_layer
 
 _CHOICES = {
-    "data_format": ("channels_first", "channels_last"),
+    "data_format": adapting.DATA_FORMATS,
     "padding": ("valid", "same", "causal"),
-    "engine": engines.ENGINES,
 }
 _KERAS_OBJECTS = {
     "activation": keras.activations,
@@ -96,35 +96,46 @@ class BaseInterpolatedConv(keras.layers.Layer):
         self.data_format = data_format or keras.config.image_data_format()
         self.engine, self.engine_path, self.accuracy = engine, path, accuracy
         for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(self, name)!r}.")
+            adapting.check_choice(name, getattr(self, name), allowed)
         engines.check_engine(engine, path)
-        given = (
-            activation, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
-            activity_regularizer, kernel_constraint, bias_constraint,
-        )  # fmt: skip
-        for (name, module), value in zip(_KERAS_OBJECTS.items(), given, strict=True):
-            setattr(self, name, module.get(value))
-        self.strides: Any = strides
-        self.dilation_rate: Any = dilation_rate
-        problem = plan_layer(self).problem
-        self.strides, self.dilation_rate = problem.stride, problem.dilation
-        self.filters, self.groups = problem.filters, problem.groups
-        self.input_spec = keras.layers.InputSpec(ndim=problem.kernel.n_dims + 2)
+        self._get_keras_objects(
+            activation=activation,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer,
+            kernel_constraint=kernel_constraint,
+            bias_constraint=bias_constraint,
+        )
+        self._settle(strides, dilation_rate)
         self.supports_jit = engine != "numba"  # XLA cannot call this engine's loops; "auto" is native while tracing
+
+    def _get_keras_objects(self, **given: Any) -> None:
+        """Keep what Keras makes of names, configs and callables."""
+        for name, value in given.items():
+            setattr(self, name, _KERAS_OBJECTS[name].get(value))
+
+    def _settle(self, strides: Any, dilation_rate: Any) -> None:
+        """Keep the options as the core reads them, one entry a spatial axis."""
+        self.strides, self.dilation_rate = strides, dilation_rate
+        settled = settle_layer(self)
+        self.strides, self.dilation_rate = settled.stride, settled.dilation
+        self.filters, self.groups = settled.filters, settled.groups
+        self.input_spec = keras.layers.InputSpec(ndim=settled.kernel.n_dims + 2)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Make the variables for the input's channels."""
         axis = 1 if self.data_format == "channels_first" else -1
         if input_shape[axis] is None:
             raise ValueError(f"`input_shape` must have a known number of channels, got {tuple(input_shape)}.")
-        problem = plan_layer(self, input_shape).problem
-        self.input_spec = keras.layers.InputSpec(ndim=problem.kernel.n_dims + 2, axes={axis: input_shape[axis]})
+        settled = settle_layer(self, input_shape)
+        self.input_spec = keras.layers.InputSpec(ndim=settled.kernel.n_dims + 2, axes={axis: input_shape[axis]})
         # In mixed precision the weights stay as they are: narrower floats compute in float32.
         self.kernel = self.add_weight(
             name="kernel",
-            shape=self._variable_shape(problem.weights_shape),
-            initializer=self.kernel_initializer or self._initial_weights(problem.channels_per_group),
+            shape=self._variable_shape(settled.weights_shape),
+            initializer=self.kernel_initializer or self._initial_weights(settled.channels_per_group),
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
             autocast=False,
@@ -133,7 +144,7 @@ class BaseInterpolatedConv(keras.layers.Layer):
         if self.use_bias:
             self.bias = self.add_weight(
                 name="bias",
-                shape=(problem.filters,),
+                shape=(settled.filters,),
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
@@ -156,29 +167,28 @@ class BaseInterpolatedConv(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Return y for inputs of the layer's data format."""
-        d, dtype = self.interpolated_kernel.n_dims, native.compute_dtype(inputs.dtype, self.interpolated_kernel)
-        plan = plan_layer(self, tuple(inputs.shape), dtype)
-        weights = ops.reshape(ops.cast(self.kernel, dtype), plan.problem.weights_shape)
+        dtype = native.compute_dtype(inputs.dtype)
+        settled = settle_layer(self, tuple(inputs.shape), dtype)
+        kernel, d, x = settled.kernel, settled.kernel.n_dims, ops.cast(inputs, dtype)
+        weights = ops.reshape(ops.cast(self.kernel, dtype), settled.weights_shape)
         if engines.runs_numba(self.engine, inputs):
-            y = engines.numba_conv(
-                ops.cast(inputs, dtype), weights, plan, self.padding, self.data_format, self.engine_path
-            )
+            y = engines.conv_by_numba(
+                x, weights, kernel, stride=settled.stride, padding=self.padding, dilation=settled.dilation,
+                groups=settled.groups, data_format=self.data_format, path=self.engine_path, accuracy=self.accuracy,
+            )  # fmt: skip
         else:
-            x = ops.cast(inputs, dtype)
-            last = ops.transpose(x, reorder(range(d + 2), self.data_format, "channels_last"))
-            y = native.conv(last, weights, plan, self.padding)
-            y = ops.transpose(y, reorder(range(d + 2), "channels_last", self.data_format))
+            last = ops.transpose(x, adapting.reorder(range(d + 2), self.data_format, "channels_last", d))
+            y = native.conv(last, weights, settled)
+            y = ops.transpose(y, adapting.reorder(range(d + 2), "channels_last", self.data_format, d))
         if self.bias is not None:
-            across = (-1, *(1,) * d) if self.data_format == "channels_first" else (-1,)
+            across = adapting.shape_bias((self.filters,), settled.weights_shape, d, self.data_format)
             y = ops.add(y, ops.reshape(ops.cast(self.bias, dtype), across))
         return self.activation(ops.cast(y, self.compute_dtype))
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """Return y's shape for an input's; sizes that are not known stay so."""
-        problem = plan_layer(self, input_shape).problem
-        batch, _, *spatial = reorder(input_shape, self.data_format, "channels_first")
-        out = [None if size is None else new for size, new in zip(spatial, problem.out_spatial, strict=True)]
-        return tuple(reorder([batch, problem.filters, *out], "channels_first", self.data_format))
+        settled = settle_layer(self, input_shape)
+        return tuple(adapting.reorder(settled.y_shape, "channels_first", self.data_format, settled.kernel.n_dims))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as plain values, which JSON can hold."""

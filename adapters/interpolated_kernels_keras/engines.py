@@ -6,9 +6,7 @@ from typing import Any
 
 import keras
 
-import interpolated_kernels as ik
-
-ENGINES = ("auto", "native", "numba")
+from interpolated_kernels import adapting
 
 
 def check_engine(engine: str, path: str) -> None:
@@ -19,14 +17,11 @@ def check_engine(engine: str, path: str) -> None:
     ValueError
         Naming the argument and what serves instead.
     """
+    adapting.check_engine(engine, path)
     if engine == "numba" and keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"`engine`='numba' needs Keras' TensorFlow backend, got {keras.backend.backend()!r}. "
             "Use engine='native', or the adapter of that framework."
-        )
-    if engine == "native" and path != "auto":
-        raise ValueError(
-            f"`path`={path!r} is this project's own and needs engine='numba'; engine='native' takes path='auto'."
         )
 
 
@@ -34,17 +29,13 @@ def runs_numba(engine: str, x: Any) -> bool:
     """Return whether the core serves: asked for by name, or on eager TensorFlow tensors of the CPU."""
     if engine != "auto" or keras.backend.backend() != "tensorflow":
         return engine == "numba"
-    import tensorflow as tf
+    import tensorflow as tf  # here: with another backend it need not be installed
 
     return tf.executing_eagerly() and "CPU" in x.device.upper()
 
 
-def numba_conv(x: Any, weights: Any, plan: ik.Plan, padding: str, data_format: str, path: str) -> Any:
+def conv_by_numba(x: Any, weights: Any, kernel: Any, **options: Any) -> Any:
     """Return y by the core's loops."""
-    from interpolated_kernels_tensorflow import interpolated_conv
+    from interpolated_kernels_tensorflow import interpolated_conv  # here: it loads TensorFlow
 
-    problem = plan.problem
-    return interpolated_conv(
-        x, weights, problem.kernel, stride=problem.stride, padding=padding, dilation=problem.dilation,
-        groups=problem.groups, data_format=data_format, path=path, accuracy=problem.accuracy, engine="numba",
-    )  # fmt: skip
+    return interpolated_conv(x, weights, kernel, engine="numba", **options)

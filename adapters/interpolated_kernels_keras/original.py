@@ -119,7 +119,7 @@ class InterpolatedConv2d(BaseInterpolatedConv):
         weights, kernel = ops.convert_to_tensor(self.kernel), self.interpolated_kernel
         if kernel.channel_mode != "separate":
             weights = ops.squeeze(weights, -1)
-        dense = native.dense_kernel(weights, kernel, (1, 1))
+        dense = native.densify(weights, kernel, (1, 1))
         return ops.repeat(dense, self.input_spec.axes[-1], axis=2) if kernel.channel_mode == "tied" else dense
 
     def get_config(self) -> dict[str, Any]:

@@ -188,7 +188,7 @@ def test_xla_compiles_auto_and_is_off_for_numba():
 
 KERNEL = _kernel((5, 5))
 MISTAKES = {
-    "filters": ((0, KERNEL), {}, ValueError, "`filters` must be an int of at least 1, got 0"),
+    "filters": ((0, KERNEL), {}, ValueError, "`filters` must be at least 1, got 0"),
     "kernel": ((4, 3), {}, TypeError, "`kernel` must be an InterpolatedKernel, got int"),
     "rank": ((4, _kernel((5,))), {}, ValueError, "`kernel` must have 2 spatial axes for InterpolatedConv2D"),
     "groups": ((4, KERNEL), {"groups": 3}, ValueError, "`groups` must divide filters"),
