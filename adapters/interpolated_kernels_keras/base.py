@@ -99,15 +99,11 @@ class BaseInterpolatedConv(keras.layers.Layer):
             adapting.check_choice(name, getattr(self, name), allowed)
         engines.check_engine(engine, path)
         self._get_keras_objects(
-            activation=activation,
-            kernel_initializer=kernel_initializer,
-            bias_initializer=bias_initializer,
-            kernel_regularizer=kernel_regularizer,
-            bias_regularizer=bias_regularizer,
-            activity_regularizer=activity_regularizer,
-            kernel_constraint=kernel_constraint,
+            activation=activation, kernel_initializer=kernel_initializer, bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer, bias_regularizer=bias_regularizer,
+            activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint,
             bias_constraint=bias_constraint,
-        )
+        )  # fmt: skip
         self._settle(strides, dilation_rate)
         self.supports_jit = engine != "numba"  # XLA cannot call this engine's loops; "auto" is native while tracing
 

@@ -86,11 +86,13 @@ class InterpolatedConv2d(BaseInterpolatedConv):
         kernel = ik.InterpolatedKernel(
             positions,
             window,
-            _interpolator(interpolator) if self.has_interpolator else ik.Polyharmonic(order=order),
+            _read_interpolator(interpolator) if self.has_interpolator else ik.Polyharmonic(order=order),
             channel_mode=mode,
         )
         kwargs.setdefault("use_bias", False)
-        super().__init__(len(positions), kernel, _spatial(strides), padding, data_format="channels_last", **kwargs)
+        super().__init__(
+            len(positions), kernel, _drop_batch_and_channels(strides), padding, data_format="channels_last", **kwargs
+        )
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Make the variables for the input's channels."""
@@ -100,7 +102,7 @@ class InterpolatedConv2d(BaseInterpolatedConv):
                 raise ValueError(
                     "`kernel_positions` with 3 columns need an input of more than 1 channel: drop the third column."
                 )
-            self.interpolated_kernel = _with_channels(kernel, channels)
+            self.interpolated_kernel = _replace_channels(kernel, channels)
         super().build(input_shape)
 
     def _variable_shape(self, weights_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -138,7 +140,7 @@ class InterpolatedConv2d(BaseInterpolatedConv):
         }
 
 
-def _interpolator(interpolator: Any) -> Any:
+def _read_interpolator(interpolator: Any) -> Any:
     """Return the interpolator of a config's entry; a name or an instance as it is."""
     if not isinstance(interpolator, dict):
         return interpolator
@@ -146,7 +148,7 @@ def _interpolator(interpolator: Any) -> Any:
     return ik.InterpolatedKernel.from_dict({**trivial, "interpolator": interpolator}).interpolator
 
 
-def _spatial(strides: Any) -> Any:
+def _drop_batch_and_channels(strides: Any) -> Any:
     """Return the strides of rows and columns from those of all four axes, or what came."""
     if not np.iterable(strides) or len(tuple(strides)) != 4:
         return strides
@@ -156,7 +158,7 @@ def _spatial(strides: Any) -> Any:
     return rows, columns
 
 
-def _with_channels(kernel: ik.InterpolatedKernel, channels: int) -> ik.InterpolatedKernel:
+def _replace_channels(kernel: ik.InterpolatedKernel, channels: int) -> ik.InterpolatedKernel:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ik.AnchorWarning)  # the layer's maker was warned
         return kernel.replace(window=(*kernel.spatial_window, channels))

@@ -39,7 +39,7 @@ def _settle(
 
 
 @functools.lru_cache(maxsize=256)
-def _key_of(kernel: ik.InterpolatedKernel) -> str:
+def _write_key(kernel: ik.InterpolatedKernel) -> str:
     return json.dumps(kernel.to_dict())
 
 
@@ -50,13 +50,13 @@ def settle(*arguments: Any, path: str, **options: Any) -> Any:
 
 
 @torch.compiler.assume_constant_result
-def key_of(kernel: ik.InterpolatedKernel) -> str:
+def write_key(kernel: ik.InterpolatedKernel) -> str:
     """Return the kernel as the text that an operator can take; it says all, so graphs may travel to other processes."""
-    return _key_of(kernel)
+    return _write_key(kernel)
 
 
 @functools.lru_cache(maxsize=256)
-def kernel_of(key: str) -> ik.InterpolatedKernel:
+def read_key(key: str) -> ik.InterpolatedKernel:
     """Return the kernel of a key."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ik.AnchorWarning)  # its maker was warned
@@ -64,7 +64,7 @@ def kernel_of(key: str) -> ik.InterpolatedKernel:
 
 
 @torch.compiler.assume_constant_result
-def matrix_of(kernel: ik.InterpolatedKernel, device: torch.device) -> torch.Tensor:
+def keep_matrix(kernel: ik.InterpolatedKernel, device: torch.device) -> torch.Tensor:
     """Return `kernel.matrix` as a tensor on `device`, kept there as long as the kernel lives."""
     kept = _matrices.setdefault(kernel, {})
     if device in kept:

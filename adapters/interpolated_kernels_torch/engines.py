@@ -41,7 +41,7 @@ def why_not_numba(*tensors: torch.Tensor) -> str | None:
                 f"its loops run on the CPU and a tensor is on {tensor.device}; this version has no loops for CUDA "
                 "(they will need `pip install 'interpolated-kernels[cuda]'`)"
             )
-        if _tangent(tensor) is not None:
+        if _get_tangent(tensor) is not None:
             return f"a tensor carries a tangent, and {_NO_FORWARD_MODE}"
     return None
 
@@ -49,7 +49,7 @@ def why_not_numba(*tensors: torch.Tensor) -> str | None:
 def refuse_tangent(tensor: torch.Tensor) -> None:
     """Raise where forward mode reaches an operator, which has no rule for it and would give zeros in silence."""
     try:
-        carried = _tangent(tensor) is not None
+        carried = _get_tangent(tensor) is not None
     except RuntimeError:  # inside a compiled graph torch does not tell
         carried = True
     if carried:
@@ -61,5 +61,5 @@ def _is_transformed() -> bool:
     return torch._C._functorch.maybe_current_level() is not None
 
 
-def _tangent(tensor: torch.Tensor) -> Any:
+def _get_tangent(tensor: torch.Tensor) -> Any:
     return forward_ad.unpack_dual(tensor).tangent  # type: ignore[no-untyped-call] # torch's own

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import interpolated_kernels as ik
-from interpolated_kernels_torch.constants import PlainOptions, matrix_of
+from interpolated_kernels_torch.constants import PlainOptions, keep_matrix
 
 _CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TORCH_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
@@ -16,7 +16,7 @@ _TORCH_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replica
 
 def densify(weights: torch.Tensor, kernel: ik.InterpolatedKernel) -> torch.Tensor:
     """Return the dense kernel as `ik.densify` does, summed in float64 and cast at the end."""
-    matrix = matrix_of(kernel, weights.device)
+    matrix = keep_matrix(kernel, weights.device)
     values = weights.to(matrix.dtype)
     if matrix.ndim == 4:  # a matrix for every filter and channel
         dense: torch.Tensor = (matrix @ values[..., None])[..., 0]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import interpolated_kernels as ik
-from interpolated_kernels_torch.constants import PlainOptions, kernel_of, key_of
+from interpolated_kernels_torch.constants import PlainOptions, read_key, write_key
 from interpolated_kernels_torch.engines import refuse_tangent
 
 _OPTIONS = (
@@ -30,7 +30,7 @@ def conv(
     """Return y, without bias, for x and weights of one dtype, float32 or float64."""
     stride, padding, dilation, groups = settled
     options = {
-        "kernel": key_of(kernel), "stride": list(stride), "padding": [cells for pair in padding for cells in pair],
+        "kernel": write_key(kernel), "stride": list(stride), "padding": [cells for pair in padding for cells in pair],
         "padding_mode": padding_mode, "dilation": list(dilation), "groups": groups, "path": path, "accuracy": accuracy,
     }  # fmt: skip
     y: torch.Tensor = conv_op(x, weights, **options)
@@ -91,7 +91,7 @@ def _as_keywords(
 ) -> dict[str, Any]:
     pairs = tuple(zip(padding[::2], padding[1::2], strict=True))
     return {
-        "kernel": kernel_of(key), "stride": tuple(stride), "padding": pairs, "padding_mode": padding_mode,
+        "kernel": read_key(key), "stride": tuple(stride), "padding": pairs, "padding_mode": padding_mode,
         "dilation": tuple(dilation), "groups": groups, "path": path, "accuracy": accuracy,
     }  # fmt: skip
 

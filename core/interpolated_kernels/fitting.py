@@ -82,7 +82,7 @@ def fit(x: Any, y: Any, kernel: InterpolatedKernel, *, ridge: float = 0.0, **opt
     x, y = (as_floats(name, value).astype(np.float64, copy=False) for name, value in (("x", x), ("y", y)))
     if not (np.isfinite(ridge) and ridge >= 0):
         raise ValueError(f"`ridge` must be finite and at least 0, got {ridge!r}.")
-    problem = _problem_of(x, y, kernel, options)
+    problem = _describe_fit(x, y, kernel, options)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError("`x` and `y` must be finite: leave out, or fill, what is NaN or infinite.")
     images, targets = pad(x.reshape(problem.x_shape), problem), y.reshape(problem.y_shape)
@@ -188,7 +188,7 @@ class _Part:
         return self.kernel.replace(positions=np.repeat(self.kernel.positions, count, axis=0), widths=widths)
 
 
-def _problem_of(x: FloatArray, y: FloatArray, kernel: InterpolatedKernel, options: dict[str, Any]) -> Problem:
+def _describe_fit(x: FloatArray, y: FloatArray, kernel: InterpolatedKernel, options: dict[str, Any]) -> Problem:
     """Return the problem whose weights are asked for, after checking the shapes."""
     if not isinstance(kernel, InterpolatedKernel):
         raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")

@@ -63,7 +63,7 @@ def test_operators_keep_torch_rules():
     from interpolated_kernels_torch import constants, numba_engine
 
     x, weights = operands()
-    options = (constants.key_of(KERNEL), [2, 1], [1, 2, 0, 1], "reflect", [1, 1], 2, "auto", "normwise")
+    options = (constants.write_key(KERNEL), [2, 1], [1, 2, 0, 1], "reflect", [1, 1], 2, "auto", "normwise")
     grad = torch.randn_like(conv("numba")(x, weights)).requires_grad_()
     torch.library.opcheck(numba_engine.conv_op, (x, weights, *options))
     torch.library.opcheck(numba_engine.grad_x_op, (grad, weights, list(x.shape), *options))
