@@ -15,7 +15,7 @@ import interpolated_kernels
 CORE = Path(interpolated_kernels.__file__).parent
 ADAPTERS = CORE.parent.parent / "adapters"
 ORDER = [
-    "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors", "interpolation", "structure",
+    "tile_sizes", "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors", "interpolation", "structure",
     "kernel", "filling", "geometry", "densify", "paths", "planning", "bands", "convolution", "transposed", "report",
     "fitting", "files", "calibration", "initialization", "runtime", "plotting", "testing", "cli",
     "adapting", "layers", "utils",

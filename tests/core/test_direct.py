@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
-from interpolated_kernels import loops
 from interpolated_kernels.paths.direct import bands as direct_bands
 from interpolated_kernels.testing.strategies import cases
 
@@ -25,11 +24,6 @@ def smallest_bands():
             ik.clear_caches()
 
     return run
-
-
-def test_planning_knows_the_loops_shapes():
-    """Planning loads no loops, and its idea of their tiles is theirs."""
-    assert (loops.ROWS_OF_TILE, 4 * loops.lanes_of("float32")) == (direct_bands.ROWS_OF_TILE, direct_bands.VECTOR_BYTES)
 
 
 @hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])

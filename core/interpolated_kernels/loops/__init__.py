@@ -6,7 +6,7 @@ plain jitted functions, with a thin serial and a thin `prange` shell around the 
 
 from interpolated_kernels.loops.compile.cache import cache_folder
 from interpolated_kernels.loops.compile.threads import get_num_threads, layer, run_in_threads, set_num_threads
-from interpolated_kernels.loops.direct_forward import ROWS_OF_TILE, Layout, direct_forward, pack, pack_weights
+from interpolated_kernels.loops.direct_forward import Layout, direct_forward, pack, pack_weights
 from interpolated_kernels.loops.direct_grad_dense import direct_grad_dense
 from interpolated_kernels.loops.filling_matrices import dot, gather_entries, mix, spread_entries
 from interpolated_kernels.loops.filling_splats import SPLATS
@@ -21,11 +21,10 @@ from interpolated_kernels.loops.lattice_forward import Taps as LatticeTaps
 from interpolated_kernels.loops.lattice_grad_bank import lattice_grad_bank
 from interpolated_kernels.loops.lattice_grad_x import Gathering, lattice_grad_x
 from interpolated_kernels.loops.tiles.lines import ROWS, AxisTable, Stage
-from interpolated_kernels.loops.tiles.register import lanes_of
+from interpolated_kernels.tile_sizes import count_lanes as lanes_of
 
 __all__ = [
     "ROWS",
-    "ROWS_OF_TILE",
     "SPLATS",
     "SPLINES",
     "VECTORS_OF_CHUNK",

@@ -15,10 +15,7 @@ from numba import prange
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.threads import launch
 from interpolated_kernels.loops.tiles.register import add_taps, load, store, with_item, zeros
-from interpolated_kernels.loops.tiles.vectors import VECTOR_BYTES
-
-ROWS_OF_TILE = 4
-"""Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
+from interpolated_kernels.tile_sizes import ROWS_OF_TILE, VECTOR_BYTES
 
 VECTORS_OF_TASK = 48
 """A multiple of every tile's columns, so that no two tasks write the same output."""

@@ -14,9 +14,9 @@ from numba import prange
 
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.threads import launch
-from interpolated_kernels.loops.direct_forward import ROWS_OF_TILE, Layout, block_at  # the stamp covers this folder
+from interpolated_kernels.loops.direct_forward import Layout, block_at  # the stamp covers this folder
 from interpolated_kernels.loops.tiles.register import add_products, add_some_products, lane_sums, with_item, zeros
-from interpolated_kernels.loops.tiles.vectors import VECTOR_BYTES
+from interpolated_kernels.tile_sizes import ROWS_OF_TILE, VECTOR_BYTES
 
 PRODUCTS_OF_BLOCK = 4096
 """Most products of a weights' gradient that are summed in the caller's dtype before float64."""

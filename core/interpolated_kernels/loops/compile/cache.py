@@ -1,8 +1,8 @@
 """Where compiled code is kept on disk, and how it is read back.
 
 It is kept in `INTERPOLATED_KERNELS_CACHE_DIR` if set, else where numba keeps it; `INTERPOLATED_KERNELS_NO_CACHE=1`
-keeps nothing. The stamp of an entry is a hash of every file of `loops`, so that an edit anywhere in it recompiles its
-callers.
+keeps nothing. The stamp of an entry is a hash of every file of `loops`, and of the sizes that these share with
+planning, so that an edit anywhere in them recompiles all callers.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from interpolated_kernels import tile_sizes
 
 _LOG = logging.getLogger("interpolated_kernels")
 _BROKEN = (
@@ -56,7 +58,7 @@ def keep(dispatcher: Any) -> None:
 @functools.cache
 def _stamp() -> str:
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+    for path in (*sorted(Path(__file__).parents[1].rglob("*.py")), Path(tile_sizes.__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

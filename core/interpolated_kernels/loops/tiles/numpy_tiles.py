@@ -8,16 +8,11 @@ from typing import Any
 
 import numpy as np
 
-VECTOR_BYTES = 32
-
-
-def lanes_of(dtype: Any) -> int:
-    """Return how many values of a dtype stand in one vector."""
-    return VECTOR_BYTES // np.dtype(dtype).itemsize
+from interpolated_kernels.tile_sizes import count_lanes
 
 
 def lanes_in(like: Any) -> int:
-    return lanes_of(like.dtype)
+    return count_lanes(like.dtype)
 
 
 def power_of_two(shifted: float) -> float:
@@ -29,7 +24,7 @@ def with_item(items: Any, index: int, item: Any) -> Any:
 
 
 def zeros(like: Any, count: int) -> Any:
-    return tuple(np.zeros(lanes_of(like.dtype), like.dtype) for _ in range(count))
+    return tuple(np.zeros(count_lanes(like.dtype), like.dtype) for _ in range(count))
 
 
 def _outer_arrays(tile: Any, left: Any, right: Any) -> Any:
@@ -37,7 +32,7 @@ def _outer_arrays(tile: Any, left: Any, right: Any) -> Any:
 
 
 def _vectors(array: Any, starts: Any, offset: int) -> Any:
-    return [array[start + offset : start + offset + lanes_of(array.dtype)] for start in starts]
+    return [array[start + offset : start + offset + count_lanes(array.dtype)] for start in starts]
 
 
 def add_taps(
@@ -68,7 +63,7 @@ def add_some_products(
 
 
 def _first(vector: Any, n_lanes: int) -> Any:
-    whole = np.zeros(lanes_of(vector.dtype), vector.dtype)
+    whole = np.zeros(count_lanes(vector.dtype), vector.dtype)
     whole[:n_lanes] = vector[:n_lanes]
     return whole
 
@@ -83,14 +78,14 @@ def store(tile: Any, y: Any, row_step: int, starts: Any, n_rows: Any, n_lanes: A
 
 
 def add_run(tile: Any, rows: int, weights: Any, at: int, x: Any, start: int, offsets: Any, tap: int) -> Any:
-    columns, lanes = len(tile) // rows, lanes_of(x.dtype)
+    columns, lanes = len(tile) // rows, count_lanes(x.dtype)
     starts = [start + offsets[tap] + j * lanes for j in range(columns)]
     cells = [x[at : at + lanes] for at in starts]
     return tuple(vector + weights[at + index // columns] * cells[index % columns] for index, vector in enumerate(tile))
 
 
 def add_line(tile: Any, rows: int, low: int, high: int, weights: Any, at: int, x: Any, start: int) -> Any:
-    columns, lanes = len(tile) // rows, lanes_of(x.dtype)
+    columns, lanes = len(tile) // rows, count_lanes(x.dtype)
     return tuple(
         vector + weights[at - index // columns] * x[start + index % columns * lanes :][:lanes]
         if low <= index // columns < high

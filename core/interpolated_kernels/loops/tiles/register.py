@@ -18,7 +18,6 @@ from numba.extending import intrinsic
 
 from interpolated_kernels.loops.tiles import numpy_tiles
 from interpolated_kernels.loops.tiles.vectors import (
-    VECTOR_BYTES,
     VectorType,
     add_outer,
     add_weighted,
@@ -28,8 +27,7 @@ from interpolated_kernels.loops.tiles.vectors import (
     masked_load,
     masked_store,
 )
-
-lanes_of = numpy_tiles.lanes_of
+from interpolated_kernels.tile_sizes import VECTOR_BYTES
 
 
 @intrinsic

@@ -11,8 +11,7 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
 from interpolated_kernels.loops.tiles import numpy_tiles
-
-VECTOR_BYTES = numpy_tiles.VECTOR_BYTES
+from interpolated_kernels.tile_sizes import VECTOR_BYTES
 
 
 class VectorType(types.Type):

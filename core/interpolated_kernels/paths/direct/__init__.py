@@ -29,10 +29,11 @@ from interpolated_kernels.paths.common import (
     three,
     traffic,
 )
-from interpolated_kernels.paths.direct.bands import ROWS_OF_TILE, VECTOR_BYTES, Buffer, bands_of, firsts_of
+from interpolated_kernels.paths.direct.bands import Buffer, bands_of, firsts_of
 from interpolated_kernels.paths.direct.layout import Pass, State, layout_of
 from interpolated_kernels.paths.direct.tap_blocks import TapBlocks
 from interpolated_kernels.paths.path import Part, Prepared, PreparedEngine
+from interpolated_kernels.tile_sizes import ROWS_OF_TILE, count_lanes
 
 __all__ = ["ACCURACY", "SUMS_IN", "TAKES", "cost", "parts", "prepare", "supports"]
 
@@ -51,7 +52,7 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     """Predict the taps at the rate of register tiles, the tiles' own work, and the packing of x."""
     itemsize = np.dtype(problem.dtype).itemsize
     sample_bytes = itemsize * problem.channels * int(np.prod(problem.padded))
-    lanes, columns = VECTOR_BYTES // itemsize, max(problem.out_spatial[-1], 1)
+    lanes, columns = count_lanes(problem.dtype), max(problem.out_spatial[-1], 1)
     whole = -(-columns // lanes) * lanes / columns
     vectors = problem.filters * float(np.prod(problem.out_spatial, dtype=np.float64)) * whole / lanes
     shares = len(problem.window) > 1 and problem.window[-2] >= 8 and bool(problem.support.all())
@@ -105,7 +106,7 @@ class PreparedDirect(PreparedEngine):
             self.state.problem,
             self.state.forward.taps,
             self.state.bands.axis,
-            loops.lanes_of(x.dtype),
+            count_lanes(x.dtype),
         )
         grad = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
         bands = list(firsts_of(self.state.forward.counts[axis], self.state.bands.outputs))
@@ -225,7 +226,7 @@ def _layout(part: Pass, buffer: Buffer, channels: int, target: _Target, samples:
     y_channel, y_plane = y_planes * y_rows * y_columns, y_rows * y_columns
     y_start = target.origin[0] * y_plane + target.origin[1] * y_columns + target.origin[2]
     return loops.Layout(
-        samples, planes, rows, columns, -(-columns // loops.lanes_of(dtype)), channels * buffer.steps[0],
+        samples, planes, rows, columns, -(-columns // count_lanes(dtype)), channels * buffer.steps[0],
         *part.input_steps, y_start, y_channel * target.channels, y_channel, y_plane, y_columns,
     )  # fmt: skip
 

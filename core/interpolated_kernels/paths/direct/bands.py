@@ -17,9 +17,7 @@ from interpolated_kernels.filling import filling_of
 from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.common import n_kernels, padding_of_three, room_of, three
-
-ROWS_OF_TILE, VECTOR_BYTES = 4, 32
-"""As the loops have them, which planning must not load."""
+from interpolated_kernels.tile_sizes import ROWS_OF_TILE, count_lanes
 
 _PACKED_BYTES = 32 * 2**20
 _LINE_BYTES = 64
@@ -172,7 +170,7 @@ def bands_of(problem: Problem) -> Bands:
 
 def _forward_values(problem: Problem, axes: tuple[Axis, Axis, Axis], counts: list[int]) -> int:
     """Return the values of x packed for so many outputs, and of y's gradient packed beside it."""
-    lanes = VECTOR_BYTES // np.dtype(problem.dtype).itemsize
+    lanes = count_lanes(problem.dtype)
     planes, rows = axes[0].used(counts[0]), axes[1].used(counts[1]) + ROWS_OF_TILE * axes[1].stride
     columns = axes[2].stride * (whole_vectors(counts[2], lanes) + axes[2].reach)
     y_values = counts[0] * (counts[1] + 2 * ROWS_OF_TILE) * whole_vectors(counts[2], lanes)
@@ -181,7 +179,7 @@ def _forward_values(problem: Problem, axes: tuple[Axis, Axis, Axis], counts: lis
 
 def _backward_values(problem: Problem, axes: tuple[Axis, Axis, Axis], axis: int, outputs: int) -> int:
     """Return the values of y's gradient packed for `outputs` strides of x's cells, and of copies of these cells."""
-    lanes = VECTOR_BYTES // np.dtype(problem.dtype).itemsize
+    lanes = count_lanes(problem.dtype)
     packed, cells = problem.filters, problem.channels
     for index, (own, more) in enumerate(zip(axes, (0, ROWS_OF_TILE, lanes), strict=True)):
         most = outputs if index == axis else own.size + own.before + own.after

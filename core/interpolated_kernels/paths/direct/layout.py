@@ -9,9 +9,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, IntArray
 from interpolated_kernels.geometry import Problem
-from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.direct.bands import (
-    ROWS_OF_TILE,
     Axis,
     Bands,
     Buffer,
@@ -21,6 +19,7 @@ from interpolated_kernels.paths.direct.bands import (
     whole_vectors,
 )
 from interpolated_kernels.paths.direct.tap_blocks import AxisTaps, Operands, TapBlocks, find_blocks
+from interpolated_kernels.tile_sizes import ROWS_OF_TILE, count_lanes
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +67,7 @@ class State:
 
 def layout_of(problem: Problem) -> State:
     """Lay out the buffers and the taps of the three computations."""
-    axes, bands, lanes = axes_of(problem), bands_of(problem), loops.lanes_of(problem.dtype)
+    axes, bands, lanes = axes_of(problem), bands_of(problem), count_lanes(problem.dtype)
     x_source, forward_pass = _prepare_forward(problem, axes, bands, lanes)
     y_source, passes = _prepare_grad_x(problem, axes, bands, lanes)
     return State(problem, bands, axes, x_source, y_source, forward_pass, passes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, IntArray
-from interpolated_kernels.lazy import loops
+from interpolated_kernels.tile_sizes import ROWS_OF_TILE
 
 _WIDEST = 4
 _FEWEST_SHARED_ROWS = 8
@@ -109,7 +109,7 @@ def find_blocks(support: BoolArray, axes: Sequence[AxisTaps], operands: Operands
 
 def _shared_row_offsets(offsets: IntArray, x_row: int) -> IntArray:
     """Return the offsets of every input row that a tile of rows meets, from those of `(windows, rows, columns)`."""
-    rows = np.arange(offsets.shape[1] + loops.ROWS_OF_TILE - 1)
+    rows = np.arange(offsets.shape[1] + ROWS_OF_TILE - 1)
     return (offsets[:, :1, :] + rows[None, :, None] * x_row).ravel()
 
 

@@ -1,0 +1,21 @@
+"""The sizes of vectors and of register tiles, which the loops have and planning counts with.
+
+They stand beside `loops`, whose import loads numba: planning must not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+VECTOR_BYTES = 32
+"""One AVX register, or two NEON ones."""
+
+ROWS_OF_TILE = 4
+"""Rows that a tile of one output channel sums at once in the direct path, where neighbours share their inputs."""
+
+
+def count_lanes(dtype: Any) -> int:
+    """Return how many values of a dtype stand in one vector."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
