@@ -13,7 +13,13 @@ VECTOR_BYTES = 32
 """One AVX register, or two NEON ones."""
 
 ROWS_OF_TILE = 4
-"""Rows that a tile of one output channel sums at once in the direct path, where neighbours share their inputs."""
+"""Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
+
+VECTORS_OF_CHUNK = 12
+"""Vectors of outputs whose maps stay in the nearest cache while all filters pass: a multiple of the widest tile's."""
+
+VECTORS_OF_LINE = 3
+"""Vectors of a tile's rows of maps that y's gradient is gathered into; those of a tile of one row are twice as many."""
 
 
 def count_lanes(dtype: Any) -> int:

@@ -9,10 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
-from interpolated_kernels import loops
 from interpolated_kernels.paths import lattice
-from interpolated_kernels.paths.lattice import sizes
-from interpolated_kernels.paths.lattice.axes import axis_of
+from interpolated_kernels.paths.lattice import folding, sizes
+from interpolated_kernels.paths.lattice.axes import make_axis
 from interpolated_kernels.testing import assert_matches_reference
 from interpolated_kernels.testing.strategies import cases
 
@@ -31,13 +30,13 @@ def _kernel(window, spacing, **options):
 def test_maps_and_lags_are_the_axis_matrix(cells, spacing, stride, dilation, splits):
     """Every anchor's column is its map's profile: coefficient by coefficient at the cell that output 0 reads."""
     factor = _kernel((cells,), min(spacing, cells)).factors().axes[0]
-    axis = axis_of(factor, 50, stride, dilation, splits)
+    axis = make_axis(factor, 50, stride, dilation, splits)
     found = np.zeros((cells, factor.matrix.shape[1]))
     for part in axis.maps:
         for (node, lag), (read, value) in itertools.product(
             zip(part.nodes, part.lags, strict=True), zip(part.reads, part.coefficients, strict=True)
         ):
-            padded = axis.unit * (axis.stride * lag + read)
+            padded = axis.cell_step * (axis.stride * lag + read)
             assert padded % dilation == 0
             found[padded // dilation, node] += value
     np.testing.assert_array_equal(found, factor.matrix)
@@ -55,29 +54,21 @@ def test_bits_do_not_depend_on_blocks(dtype, options, monkeypatch):
     plan = ik.plan(x.shape, weights.shape, kernel, dtype=dtype, path="lattice", **options)
     y = plan.forward(x, weights)
     gradient = plan.backward(y, x, weights, ("x",)).x
-    for name in ("forward_sizes", "transposed_sizes"):
+    for name in ("choose_output_block", "choose_cell_block"):
         chosen = getattr(sizes, name)
         monkeypatch.setattr(sizes, name, lambda *given, chosen=chosen: replace(chosen(*given), counts=(1, 5, 24)))
     smaller = lattice.prepare(plan.problem)
-    assert smaller.forward_tables.n_items > plan._run(lambda prepared: prepared.forward_tables.n_items)
+    assert smaller.forward_layout.n_blocks > plan._run(lambda prepared: prepared.forward_layout.n_blocks)
     for function, source, whole in ((smaller.forward, x, y), (smaller.grad_x, y, gradient)):
         by_blocks = np.empty_like(whole)
         function(source, weights, by_blocks)
         np.testing.assert_array_equal(by_blocks, whole)
 
 
-def test_planning_knows_the_loops_vectors():
-    """Planning loads no loops, and its idea of their vectors is theirs."""
-    assert [sizes.VECTOR_BYTES // np.dtype(dtype).itemsize for dtype in ("float32", "float64")] == [
-        loops.lanes_of("float32"), loops.lanes_of("float64"),
-    ]  # fmt: skip
-    assert sizes.VECTORS_OF_CHUNK == loops.VECTORS_OF_CHUNK
-
-
 @given(count=st.integers(1, 60))
 def test_rows_fill_tiles(count):
     """Every row stands in one tile of at most four, and tiles of one or two are left for one, two or five rows."""
-    tiles = sizes.tiles_of(count)
+    tiles = sizes.split_rows(count)
     assert sum(tiles) == count
     assert max(tiles) <= sizes.MOST_ROWS
     assert min(tiles) >= 3 or count in (1, 2, 5)
@@ -136,6 +127,6 @@ def test_bands_of_padding_change_no_bits(case):
     patch, whole = pytest.MonkeyPatch(), case.results(path="lattice")["grad_x"]
     ik.clear_caches()
     with patch.context() as small:
-        small.setattr(lattice, "_BYTES_OF_FOLD", 1)
+        small.setattr(folding, "_BYTES_OF_FOLD", 1)
         np.testing.assert_array_equal(case.results(path="lattice")["grad_x"], whole)
     ik.clear_caches()

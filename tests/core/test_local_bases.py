@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
-from interpolated_kernels.paths.lattice.nodes import node_numbers, node_values, node_values_transpose, nodes_of
+from interpolated_kernels.paths.lattice.nodes import choose_nodes, number_nodes, transform_weights, transpose_to_weights
 from interpolated_kernels.structure import LocalBasis
 from interpolated_kernels.testing import error_bound
 from interpolated_kernels.testing.strategies import Case
@@ -42,7 +42,7 @@ def test_uneven_gaps_cost_digits(gaps, keeps):
     kernel = ik.InterpolatedKernel(coordinates, int(coordinates[-1, 0]) + 1, "cubic")
     assert kernel.factors().axes[0].basis.keeps_the_bound == keeps
     problem = ik.plan((1, 1, 200), (1, 1, len(coordinates)), kernel, path="lattice").problem
-    assert isinstance(nodes_of(problem)[0], LocalBasis) == keeps
+    assert isinstance(choose_nodes(problem)[0], LocalBasis) == keeps
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _case(kernel, out, filters, channels, dtype, make, seed=0, batch=1, **option
 
 def _nodes(case):
     problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, path="lattice", **case.options).problem
-    return nodes_of(problem.summed)
+    return choose_nodes(problem.summed)
 
 
 @st.composite
@@ -167,11 +167,11 @@ def test_the_weights_way_back_is_the_transpose(case, seed):
     """<node values of w, g> = <w, transpose of g>, to 64 roundings of the sum over absolute values."""
     problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, path="lattice", **case.options).problem.summed
     rng = np.random.default_rng(seed)
-    numbers = node_numbers(problem)
+    numbers = number_nodes(problem)
     bank = rng.standard_normal((problem.filters, case.weights.size // problem.filters // case.kernel.n_anchors, 1))
     bank = bank * rng.standard_normal(case.kernel.n_anchors)
     grad = rng.standard_normal(numbers.shape)
-    values, back = node_values(problem, bank)[0][numbers], node_values_transpose(problem, grad)
+    values, back = transform_weights(problem, bank)[0][numbers], transpose_to_weights(problem, grad)
     size = np.abs(values * grad).sum() + np.abs(bank * back).sum()
     assert abs((values * grad).sum() - (bank * back).sum()) <= 64 * U * size
 
@@ -227,7 +227,7 @@ def test_the_more_filters_the_fewer_nodes():
 
     def count(x_shape, filters, **options):
         problem = ik.plan(x_shape, (filters, 1, 49), kernel, path="lattice", **options).problem
-        return prod(len(columns.classes) for columns in nodes_of(problem))
+        return prod(len(columns.classes) for columns in choose_nodes(problem))
 
     counts = [count((1, 1, 64, 64), filters) for filters in (1, 8, 16, 32, 64, 128)]
     assert counts == sorted(counts, reverse=True)

@@ -5,6 +5,8 @@ plain jitted functions, with a thin serial and a thin `prange` shell around the 
 """
 
 from interpolated_kernels.loops.compile.cache import cache_folder
+from interpolated_kernels.loops.compile.tables import Packed
+from interpolated_kernels.loops.compile.tables import pack as pack_tables
 from interpolated_kernels.loops.compile.threads import get_num_threads, layer, run_in_threads, set_num_threads
 from interpolated_kernels.loops.direct_forward import Layout, direct_forward, pack, pack_weights
 from interpolated_kernels.loops.direct_grad_dense import direct_grad_dense
@@ -13,30 +15,45 @@ from interpolated_kernels.loops.filling_splats import SPLATS
 from interpolated_kernels.loops.filling_splats import Layout as SplatLayout
 from interpolated_kernels.loops.filling_splines import SPLINES
 from interpolated_kernels.loops.fourier_spectra import add_correlations, convolve_spectra, correlate_spectra
-from interpolated_kernels.loops.lattice_forward import VECTORS_OF_CHUNK, job_of, lattice_forward
-from interpolated_kernels.loops.lattice_forward import Arrays as LatticeArrays
-from interpolated_kernels.loops.lattice_forward import Block as LatticeBlock
-from interpolated_kernels.loops.lattice_forward import Tables as LatticeTables
-from interpolated_kernels.loops.lattice_forward import Taps as LatticeTaps
-from interpolated_kernels.loops.lattice_grad_bank import lattice_grad_bank
-from interpolated_kernels.loops.lattice_grad_x import Gathering, lattice_grad_x
-from interpolated_kernels.loops.tiles.lines import ROWS, AxisTable, Stage
-from interpolated_kernels.tile_sizes import count_lanes as lanes_of
+from interpolated_kernels.loops.lattice_forward import lattice_forward
+from interpolated_kernels.loops.lattice_grad_bank import Work, lattice_grad_bank
+from interpolated_kernels.loops.lattice_grad_x import lattice_grad_x
+from interpolated_kernels.loops.lattice_tables import (
+    Arrays,
+    CellBlocks,
+    ColumnMaps,
+    ForwardTables,
+    Gathering,
+    GradXTables,
+    MapRows,
+    NodeTaps,
+    OutputBlocks,
+    Tiles,
+    Workspace,
+)
+from interpolated_kernels.loops.tiles.lines import PaddedAxis, RunTable, Stage
 
 __all__ = [
-    "ROWS",
     "SPLATS",
     "SPLINES",
-    "VECTORS_OF_CHUNK",
-    "AxisTable",
+    "Arrays",
+    "CellBlocks",
+    "ColumnMaps",
+    "ForwardTables",
     "Gathering",
-    "LatticeArrays",
-    "LatticeBlock",
-    "LatticeTables",
-    "LatticeTaps",
+    "GradXTables",
     "Layout",
+    "MapRows",
+    "NodeTaps",
+    "OutputBlocks",
+    "Packed",
+    "PaddedAxis",
+    "RunTable",
     "SplatLayout",
     "Stage",
+    "Tiles",
+    "Work",
+    "Workspace",
     "add_correlations",
     "cache_folder",
     "convolve_spectra",
@@ -46,14 +63,13 @@ __all__ = [
     "dot",
     "gather_entries",
     "get_num_threads",
-    "job_of",
-    "lanes_of",
     "lattice_forward",
     "lattice_grad_bank",
     "lattice_grad_x",
     "layer",
     "mix",
     "pack",
+    "pack_tables",
     "pack_weights",
     "run_in_threads",
     "set_num_threads",

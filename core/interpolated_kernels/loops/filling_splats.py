@@ -15,7 +15,7 @@ from numba import prange
 from interpolated_kernels.loops.compile.apart import load_apart
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
-from interpolated_kernels.loops.tiles.lines import Lines, sum_taps, tile_width
+from interpolated_kernels.loops.tiles.lines import Lines, Places, Taps, sum_taps, tile_width
 from interpolated_kernels.loops.tiles.runs import clear_values
 from interpolated_kernels.loops.tiles.vectors import power_of_two
 
@@ -157,8 +157,8 @@ def _spread(weights, offsets, layout, work, dense):
                     plane, row = (first + index) // layout.rows, (first + index) % layout.rows
                     work[shares + anchor * width + index] = weight * work[at + plane] * work[at + layout.planes + row]
             target = (kernel * n_rows + first) * layout.columns
-            lines = Lines(1, 1, layout.columns, columns, 0, 0, target, 0, 0)
-            sum_taps(width, work, work, shares, offsets, 0, n_anchors, lines, False, dense, layout.columns)
+            lines = Lines(1, 1, layout.columns, Places(columns, 0, 0), Places(target, 0, 0))
+            sum_taps(width, work, Taps(work, shares, offsets, 0, n_anchors), lines, False, dense, layout.columns)
             first += width
 
 
@@ -168,7 +168,7 @@ def n_profile_cells(layout):
     return layout.planes + layout.rows + layout.columns
 
 
-class Places(NamedTuple):
+class ContractionPlaces(NamedTuple):
     """Where a kernel's gradient and its contractions stand in the workspace, behind the profiles."""
 
     grad: int
@@ -187,7 +187,7 @@ def _places(n_anchors, layout):
     shares = transposed + columns * n_rows
     by_row = shares + 4 * max(n_rows, columns)
     by_column = by_row + 4 * n_rows
-    return Places(grad, transposed, shares, by_row, by_column, by_column + 4 * columns)
+    return ContractionPlaces(grad, transposed, shares, by_row, by_column, by_column + 4 * columns)
 
 
 @jit(inner=True)
@@ -209,15 +209,16 @@ def _contract(first, width, offsets, layout, places, work):
         at = (first + index) * n_cells
         for column in range(columns):
             work[places.shares + column * width + index] = work[at + layout.planes + layout.rows + column]
-    lines = Lines(1, 1, n_rows, places.transposed, 0, 0, places.by_row, 0, 0)
-    sum_taps(width, work, work, places.shares, offsets, 0, columns, lines, False, work, n_rows)
+    lines = Lines(1, 1, n_rows, Places(places.transposed, 0, 0), Places(places.by_row, 0, 0))
+    sum_taps(width, work, Taps(work, places.shares, offsets, 0, columns), lines, False, work, n_rows)
     for index in range(width):
         at = (first + index) * n_cells
         for row in range(n_rows):
             share = work[at + row // layout.rows] * work[at + layout.planes + row % layout.rows]
             work[places.shares + row * width + index] = share
-    lines = Lines(1, 1, columns, places.grad, 0, 0, places.by_column, 0, 0)
-    sum_taps(width, work, work, places.shares, offsets, columns, columns + n_rows, lines, False, work, columns)
+    lines = Lines(1, 1, columns, Places(places.grad, 0, 0), Places(places.by_column, 0, 0))
+    taps = Taps(work, places.shares, offsets, columns, columns + n_rows)
+    sum_taps(width, work, taps, lines, False, work, columns)
 
 
 @jit(inner=True)

@@ -6,16 +6,17 @@ bounded length, the pieces in float64 and in order. Which blocks a task has depe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
 
 from interpolated_kernels.loops.compile.apart import apart, load_apart
 from interpolated_kernels.loops.compile.jit import jit
+from interpolated_kernels.loops.compile.tables import Doubles, Floats, Offsets, Packed
 from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
-from interpolated_kernels.loops.lattice_forward import Job, block_of, make_maps, open_job
-from interpolated_kernels.loops.tiles.lines import tile_width
+from interpolated_kernels.loops.lattice_forward import find_block, find_output, make_maps, open_forward
+from interpolated_kernels.loops.tiles.lines import Places, tile_width
 from interpolated_kernels.loops.tiles.register import (
     add_products,
     add_some_products,
@@ -26,49 +27,61 @@ from interpolated_kernels.loops.tiles.register import (
 )
 
 
-def lattice_grad_bank(
-    y: Any, x: Any, job: Job, block_size: int, n_items: int, n_groups: int, n_products: int, grads: Any
-) -> None:
-    """Add to `grads` `(parts, sums)`, float64: part p sums every p-th run of the samples' blocks, its items."""
+class Work(NamedTuple):
+    """What is summed: blocks of all samples, for each of the groups, at most so many products in the dtype of x."""
+
+    n_blocks: int
+    n_groups: int
+    n_products: int
+
+
+class Piece(NamedTuple):
+    """Rows of y's gradient and of the maps that are multiplied, and where their sums are added."""
+
+    n_nodes: int
+    rows: int
+    columns: int
+    outputs: Places
+    maps: Places
+    grad: int
+    grad_out: int
+
+
+def lattice_grad_bank(y: Any, x: Any, tables: Packed, work_size: int, work: Work, grads: Any) -> None:
+    """Add to `grads` `(parts, sums)`, float64: each part sums a run of the samples' blocks."""
     load_apart(x.dtype)
     is_worth_it = y.size * grads.shape[1] > 2**21
-    launch(
-        _gradient_parallel, _gradient_serial, is_worth_it, y, x, *job, n_items, n_groups, n_products,
-        workspace(block_size, x.dtype), grads,
-    )  # fmt: skip
+    launch(_grad_parallel, _grad_serial, is_worth_it, y, x, *tables, *work, workspace(work_size, x.dtype), grads)
 
 
 def _product_loop(width, columns):
-    """Return the sum of products over lines, for `width` output channels by `columns` anchors at a time."""
+    """Return the sum of products over lines, for `width` output channels by `columns` nodes at a time."""
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
-    @apart(f"products_{width}x{columns}", "ffod" + "i" * 10)
-    def run(
-        y, work, offsets, grad, n_nodes, rows, n_columns, y_at, y_row_step, y_channel, work_at, work_row, grad_at,
-        grad_out,
-    ):  # fmt: skip
-        lanes = lanes_in(work)
-        whole, n_lanes = n_columns // lanes, n_columns % lanes
+    @apart(f"products_{width}x{columns}")
+    def run(y: Floats, work: Floats, offsets: Offsets, piece: Piece, grad: Doubles):
+        n_nodes, lanes = piece.n_nodes, lanes_in(work)
+        whole, n_lanes = piece.columns // lanes, piece.columns % lanes
         y_starts, starts = no_channels, no_taps
         for i in range(width):
-            y_starts = with_item(y_starts, i, y_at + i * y_channel)
+            y_starts = with_item(y_starts, i, piece.outputs.first + i * piece.outputs.plane)
         for node in range(0, n_nodes, columns):
             for j in range(columns):
-                starts = with_item(starts, j, work_at + offsets[min(node + j, n_nodes - 1)])
+                starts = with_item(starts, j, piece.maps.first + offsets[min(node + j, n_nodes - 1)])
             sums = zeros(work, count)
             y_row, row = 0, 0
-            for _ in range(rows):
+            for _ in range(piece.rows):
                 for vector in range(whole):
                     at = vector * lanes
                     sums = add_products(sums, y, y_starts, y_row + at, work, starts, row + at)
                 if n_lanes > 0:
                     at = whole * lanes
                     sums = add_some_products(sums, y, y_starts, y_row + at, work, starts, row + at, n_lanes)
-                y_row, row = y_row + y_row_step, row + work_row
+                y_row, row = y_row + piece.outputs.row, row + piece.maps.row
             totals = lane_sums(sums)
             for j in range(min(columns, n_nodes - node)):
                 for i in range(width):
-                    grad[grad_at + i * grad_out + node + j] += totals[i * columns + j]
+                    grad[piece.grad + i * piece.grad_out + node + j] += totals[i * columns + j]
 
     return run
 
@@ -77,69 +90,72 @@ _products_1x8, _products_2x6, _products_4x3 = (_product_loop(*shape) for shape i
 
 
 @jit(inner=True)
-def _add_piece(y, y_at, work, work_at, offsets, arrays, rows, columns, line, group, channel, grad):
-    """Add the products of a piece of a block, which stays in the nearest cache, for all filters and anchors."""
-    n_nodes = arrays.n_nodes
-    grad_out = arrays.ins * n_nodes
+def _add_piece(y, work, offsets, piece, outs, grad):
+    """Add the products of a piece of a block, which stays in the nearest cache, for all filters and nodes.
+
+    `piece` is that of the first filter; the step between filters stands as that between planes.
+    """
+    n_nodes, rows, columns, outputs, maps, at, grad_out = piece
     first = 0
-    while first < arrays.outs:
-        width = tile_width(arrays.outs - first)
-        at, grad_at = y_at + first * arrays.y_channel, (group * arrays.outs + first) * grad_out + channel * n_nodes
+    while first < outs:
+        width = tile_width(outs - first)
+        start = Places(outputs.first + first * outputs.plane, outputs.plane, outputs.row)
+        some = Piece(n_nodes, rows, columns, start, maps, at + first * grad_out, grad_out)
         if width == 4:
-            _products_4x3(y, work, offsets, grad, n_nodes, rows, columns, at, arrays.row_step, arrays.y_channel,
-                          work_at, line, grad_at, grad_out)  # fmt: skip
+            _products_4x3(y, work, offsets, some, grad)
         elif width == 2:
-            _products_2x6(y, work, offsets, grad, n_nodes, rows, columns, at, arrays.row_step, arrays.y_channel,
-                          work_at, line, grad_at, grad_out)  # fmt: skip
+            _products_2x6(y, work, offsets, some, grad)
         else:
-            _products_1x8(y, work, offsets, grad, n_nodes, rows, columns, at, arrays.row_step, arrays.y_channel,
-                          work_at, line, grad_at, grad_out)  # fmt: skip
+            _products_1x8(y, work, offsets, some, grad)
         first += width
 
 
-@jit(inner=True, returns_arrays=True)
-def _add_block(y, x, job, n_products, group, item, work, grad):
-    """Add the products of one block of outputs of one sample."""
-    arrays, block, tables, taps = open_job(job, 3)
-    sample, plane_at, row_at, column_at = block_of(tables, item)
+@jit(inner=True)
+def _add_block(y, x, tables, n_products, group, index, work, grad):
+    """Add the products of one block of outputs of one sample: its rows in pieces of at most `n_products`."""
+    arrays, place = tables.arrays, tables.workspace
+    sample, block = find_block(tables, index)
     image = sample * arrays.groups + group
-    plane_block, row_block = tables.planes.blocks[plane_at], tables.rows.blocks[row_at]
-    columns = tables.columns.blocks[column_at, 2]
-    y_start = image * arrays.outs * arrays.y_channel + plane_block[0] * arrays.y_plane
-    y_start += row_block[0] * arrays.y_row + tables.columns.blocks[column_at, 0]
+    start = find_output(tables, image, block)
+    n_rows, n_columns = tables.row_blocks.counts[block.row], tables.column_blocks.counts[block.column]
     lanes = lanes_in(work)
-    cells = max(lanes, min(columns, n_products // lanes * lanes))
+    cells = max(lanes, min(n_columns, n_products // lanes * lanes))
     chunk = max(1, n_products // cells)
+    grad_out = arrays.ins * arrays.n_nodes
     for channel in range(arrays.ins):
-        x_start = (image * arrays.ins + channel) * arrays.x_channel
-        make_maps(x, x_start, arrays, block, tables, plane_at, row_at, column_at, work)
-        for plane in range(plane_block[2]):
-            for row in range(0, row_block[2], chunk):
-                for cell in range(0, columns, cells):
-                    source = block.at_maps + (plane * block.n_lines + row) * block.line + cell
-                    target = y_start + plane * arrays.plane_step + row * arrays.row_step + cell
-                    _add_piece(
-                        y, target, work, source, taps.offsets, arrays, min(chunk, row_block[2] - row),
-                        min(cells, columns - cell), block.line, group, channel, grad,
+        make_maps(x, (image * arrays.ins + channel) * arrays.x_channel, tables, block, work)
+        at = group * arrays.outs * grad_out + channel * arrays.n_nodes
+        for plane in range(tables.plane_blocks.counts[block.plane]):
+            for row in range(0, n_rows, chunk):
+                for cell in range(0, n_columns, cells):
+                    source = place.at_maps + (plane * place.n_lines + row) * place.line + cell
+                    target = start + plane * arrays.plane_step + row * arrays.row_step + cell
+                    piece = Piece(
+                        arrays.n_nodes, min(chunk, n_rows - row), min(cells, n_columns - cell),
+                        Places(target, arrays.y_channel, arrays.row_step), Places(source, 0, place.line), at, grad_out,
                     )  # fmt: skip
+                    _add_piece(y, work, tables.taps.offsets, piece, arrays.outs, grad)
 
 
-@jit(inner=True, returns_arrays=True)
-def _gradient_task(y, x, job, n_items, n_groups, n_products, work, grads, task):
-    part, group = task // n_groups, task % n_groups
-    for item in range(part * n_items // len(grads), (part + 1) * n_items // len(grads)):
-        _add_block(y, x, job, n_products, group, item, work, grads[part])
+@jit(inner=True)
+def _add_part(y, x, tables, work, memory, grads, task):
+    """Add the blocks of one part, of one group."""
+    part, group = task // work.n_groups, task % work.n_groups
+    first, last = part * work.n_blocks // len(grads), (part + 1) * work.n_blocks // len(grads)
+    for index in range(first, last):
+        _add_block(y, x, tables, work.n_products, group, index, memory, grads[part])
 
 
 @jit
-def _gradient_serial(y, x, numbers, offsets, coefficients, n_items, n_groups, n_products, work, grads):
-    job = Job(numbers, offsets, coefficients)
+def _grad_serial(y, x, numbers, offsets, coefficients, n_blocks, n_groups, n_products, memory, grads):
+    tables = open_forward(numbers, offsets, coefficients)
     for task in range(len(grads) * n_groups):
-        _gradient_task(y, x, job, n_items, n_groups, n_products, work[0], grads, task)
+        _add_part(y, x, tables, Work(n_blocks, n_groups, n_products), memory[0], grads, task)
 
 
 @jit(parallel=True)
-def _gradient_parallel(y, x, numbers, offsets, coefficients, n_items, n_groups, n_products, work, grads):
+def _grad_parallel(y, x, numbers, offsets, coefficients, n_blocks, n_groups, n_products, memory, grads):
     for task in prange(len(grads) * n_groups):
-        job = Job(numbers, offsets, coefficients)
-        _gradient_task(y, x, job, n_items, n_groups, n_products, work[thread_id()], grads, np.int64(task))
+        tables = open_forward(numbers, offsets, coefficients)
+        work = Work(n_blocks, n_groups, n_products)
+        _add_part(y, x, tables, work, memory[thread_id()], grads, np.int64(task))

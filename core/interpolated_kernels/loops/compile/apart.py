@@ -16,45 +16,57 @@ from numba.extending import intrinsic
 
 from interpolated_kernels.loops.compile.cache import keep
 from interpolated_kernels.loops.compile.jit import FLAGS
+from interpolated_kernels.loops.compile.tables import read_fields, type_tables
 
 
-def apart(name: str, arguments: str) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a loop once for each dtype, and let jitted callers reach it as a symbol.
+def apart(name: str) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a loop once for each dtype, and let jitted callers reach it as a symbol of this name.
 
     numba optimises a jitted function again within every caller, and within the callers of those; what is called apart
-    is compiled alone. The loop takes pointers and ints: `arguments` says for each "f" a pointer to the floats' dtype,
-    "d" one to float64, "o" one to int32, "r" one to int64, "i" an int64. Callers pass arrays and ints, floats of one
-    dtype; `load_apart` must have run for it.
+    is compiled alone. The annotations of the loop's parameters say what it takes: see `tables`. Callers pass arrays or
+    pointers, ints, and NamedTuples of these, floats of one dtype; `load_apart` must have run for it.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         if numba.config.DISABLE_JIT:
             return function
-        _APART[name] = (function, arguments)
+        kinds = list(read_fields(function).values())
+        _APART[name] = function
 
         @intrinsic
         def call(typing_context, *given):
-            dtype = given[arguments.index("f")].dtype
-            packed = types.StarArgTuple(given)
+            floats = given[kinds.index("float")].dtype
+            wanted = [type_tables(kind, floats) for kind in kinds]
 
             def generate(context, builder, signature, values):
-                passed = []
-                for index, (kind, passed_type) in enumerate(zip(arguments, signature.args[0].types, strict=True)):
-                    value = builder.extract_value(values[0], index)
-                    if kind == "i":
-                        passed.append(context.cast(builder, value, passed_type, types.int64))
-                    else:
-                        passed.append(context.make_array(passed_type)(context, builder, value).data)
-                function_type = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-                symbol = cgutils.get_or_insert_function(builder.module, function_type, _symbol(name, dtype))
-                builder.call(symbol, passed)
+                passed = [
+                    _convert(context, builder, builder.extract_value(values[0], index), value_type, wanted[index])
+                    for index, value_type in enumerate(signature.args[0].types)
+                ]
+                packer = context.get_arg_packer(wanted)
+                function_type = ir.FunctionType(ir.VoidType(), list(packer.argument_types))
+                symbol = cgutils.get_or_insert_function(builder.module, function_type, _symbol(name, floats))
+                builder.call(symbol, packer.as_arguments(builder, passed))
                 return context.get_dummy_value()
 
-            return types.void(packed), generate
+            return types.void(types.StarArgTuple(given)), generate
 
         return call
 
     return decorate
+
+
+def _convert(context: Any, builder: Any, value: Any, value_type: Any, wanted: Any) -> Any:
+    """Return a value as the wanted type: an array as its pointer, a tuple field by field."""
+    if isinstance(wanted, types.BaseTuple):
+        fields = [
+            _convert(context, builder, builder.extract_value(value, index), field_type, field)
+            for index, (field_type, field) in enumerate(zip(value_type.types, wanted.types, strict=True))
+        ]
+        return context.make_tuple(builder, wanted, fields)
+    if isinstance(value_type, types.Array):
+        return context.make_array(value_type)(context, builder, value).data
+    return value if value_type == wanted else context.cast(builder, value, value_type, wanted)
 
 
 def _symbol(name: str, dtype: Any) -> str:
@@ -62,17 +74,15 @@ def _symbol(name: str, dtype: Any) -> str:
     return f"interpolated_kernels_{name}_{dtype}"
 
 
-_APART: dict[str, tuple[Callable[..., Any], str]] = {}
+_APART: dict[str, Callable[..., Any]] = {}
 
 
 @functools.cache
 def load_apart(dtype: Any) -> None:
     """Compile, or load, the loops that are called apart for a NumPy dtype, before their callers."""
     floats = getattr(types, dtype.name)
-    pointers = {"f": floats, "d": types.float64, "o": types.int32, "r": types.int64}
-    kinds = {kind: types.CPointer(pointed) for kind, pointed in pointers.items()}
-    for name, (function, arguments) in _APART.items():
-        signature = types.void(*(kinds.get(kind, types.int64) for kind in arguments))
+    for name, function in _APART.items():
+        signature = types.void(*(type_tables(kind, floats) for kind in read_fields(function).values()))
         loop = CFunc(function, (signature.args, signature.return_type), {}, {"error_model": "numpy", "fastmath": FLAGS})
         if not os.environ.get("INTERPOLATED_KERNELS_NO_CACHE"):
             keep(loop)

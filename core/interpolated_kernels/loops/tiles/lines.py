@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from interpolated_kernels.loops.compile.apart import apart
 from interpolated_kernels.loops.compile.jit import jit
+from interpolated_kernels.loops.compile.tables import Floats, Numbers, Offsets
 from interpolated_kernels.loops.tiles.register import lanes_in, zeros
 from interpolated_kernels.loops.tiles.runs import (
     add_line,
@@ -15,51 +16,97 @@ from interpolated_kernels.loops.tiles.runs import (
     store_run,
     store_some_run,
 )
+from interpolated_kernels.tile_sizes import ROWS_OF_TILE
 
-ROWS = 4
-"""Rows that a tile of one output channel sums at once, where they share their inputs."""
-
-
+ROWS = ROWS_OF_TILE
 _VECTORS_OF_ROWS = 2 * ROWS
 
 
+class Places(NamedTuple):
+    """Where rows lie in a flat array: the first value, and the steps from plane to plane and from row to row."""
+
+    first: int
+    plane: int
+    row: int
+
+
 class Lines(NamedTuple):
-    """Planes of rows of columns: how many, and where they are read and written; steps in values."""
+    """Planes of rows of columns: how many, where they are read and where they are written."""
 
     planes: int
     rows: int
     columns: int
-    source: int
-    source_plane: int
-    source_row: int
-    target: int
-    target_plane: int
-    target_row: int
+    read: Places
+    write: Places
+
+
+class Taps(NamedTuple):
+    """The taps `first <= tap < last`: each reads `offsets[tap]` beyond an output's place; weights begin at `at`."""
+
+    weights: Floats
+    at: int
+    offsets: Offsets
+    first: int
+    last: int
+
+
+class RunTable(NamedTuple):
+    """Runs of taps that are evenly spaced along rows: the first one's offset and number, and how many they are."""
+
+    starts: Numbers
+    taps: Numbers
+    counts: Numbers
+
+
+class Runs(NamedTuple):
+    """The runs `first <= run < last` of a table, of taps `spacing` rows apart; weights begin at `at`."""
+
+    weights: Floats
+    at: int
+    table: RunTable
+    first: int
+    last: int
+    spacing: int
 
 
 class Stage(NamedTuple):
-    """One axis of a smoothing: parts `(rows, columns, target, first and last tap, first and last run)` and their taps.
+    """The smoothing of the workspace along one axis: `n` sums of taps, each into lines of its own.
 
-    Where a part has runs, they are its taps: see `sum_rows`.
+    Sum `i` writes `columns[i]` values of `rows[i]` rows from `targets[i]` on. Its taps are those from `tap_ends[i]` to
+    `tap_ends[i + 1]`; the same taps as runs, where it has any, those from `run_ends[i]` on.
     """
 
-    parts: Any
-    offsets: Any
-    runs: Any
-    coefficients: Any
+    n: int
+    rows: Numbers
+    columns: Numbers
+    targets: Numbers
+    tap_ends: Numbers
+    run_ends: Numbers
+    offsets: Offsets
+    coefficients: Floats
+    runs: RunTable
 
 
-class AxisTable(NamedTuple):
-    """One axis of a padded array: blocks, the cell of every line counted from a block's, and what each cell shows.
+class PaddedAxis(NamedTuple):
+    """One axis of a padded array: the cells of a block's lines, counted from its first, and what each cell shows.
 
-    `index[cell]` is the cell of the array, -1 for zero; cells from `low` to `high` show their own number less `low`.
+    `shown[cell]` is the cell of the array, -1 for zero; cells from `low` to `high` show their own number less `low`.
     """
 
-    blocks: Any
-    lines: Any
-    index: Any
+    n_lines: int
+    lines: Numbers
+    n_cells: int
+    shown: Numbers
     low: int
     high: int
+
+
+class Cells(NamedTuple):
+    """Cells `first, first + step, ...` of a row, so many."""
+
+    first: int
+    step: int
+    n: int
 
 
 @jit(inner=True)
@@ -76,30 +123,28 @@ def _tap_loop(width, columns):
     """
     count = width * columns
 
-    @apart(f"taps_{width}x{columns}", "ffiof" + "i" * 13)
-    def run(
-        source, weights, at, offsets, target, first, last, planes, rows, n_columns, read_at, read_plane, read_row,
-        write_at, write_plane, write_row, target_channel, adds,
-    ):  # fmt: skip
+    @apart(f"taps_{width}x{columns}")
+    def run(source: Floats, taps: Taps, lines: Lines, adds: bool, target: Floats, channel_step: int):
+        weights, offsets, n_columns = taps.weights, taps.offsets, lines.columns
         tile = columns * lanes_in(target)
         final = max(0, n_columns - tile)
-        for plane in range(planes):
-            for row in range(rows):
-                read = read_at + plane * read_plane + row * read_row
-                write = write_at + plane * write_plane + row * write_row
+        for plane in range(lines.planes):
+            for row in range(lines.rows):
+                read = lines.read.first + plane * lines.read.plane + row * lines.read.row
+                write = lines.write.first + plane * lines.write.plane + row * lines.write.row
                 for column in range(0, n_columns, tile):
                     start = min(column, final)
                     skipped, reached = column - start, n_columns - start
                     sums = zeros(target, count)
                     if adds:
-                        sums = load_some_run(sums, width, target, write + start, target_channel, 0, skipped, reached)
-                    for tap in range(first, last):
-                        weight = at + (tap - first) * width
+                        sums = load_some_run(sums, width, target, write + start, channel_step, 0, skipped, reached)
+                    for tap in range(taps.first, taps.last):
+                        weight = taps.at + (tap - taps.first) * width
                         sums = add_run(sums, width, weights, weight, source, read + start, offsets, tap)
                     if reached < tile or (adds and skipped > 0):
-                        store_some_run(sums, width, target, write + start, target_channel, 0, skipped, reached)
+                        store_some_run(sums, width, target, write + start, channel_step, 0, skipped, reached)
                     else:
-                        store_run(sums, width, target, write + start, target_channel)
+                        store_run(sums, width, target, write + start, channel_step)
 
     return run
 
@@ -108,45 +153,47 @@ _taps_1x2, _taps_1x8, _taps_2x4, _taps_4x3 = (_tap_loop(*shape) for shape in ((1
 
 
 @jit(inner=True)
-def sum_taps(width, source, weights, at, offsets, first, last, lines, adds, target, target_channel):
-    """Write (or add) the taps' sums of `width` output channels, 1, 2 or 4."""
-    planes, rows, columns, read, read_plane, read_row, write, write_plane, write_row = lines
+def sum_taps(width, source, taps, lines, adds, target, channel_step):
+    """Write (or add) the taps' sums of `width` output channels, 1, 2 or 4, which lie `channel_step` apart."""
     if width == 4:
-        _taps_4x3(source, weights, at, offsets, target, first, last, planes, rows, columns, read, read_plane, read_row,
-                  write, write_plane, write_row, target_channel, adds)  # fmt: skip
+        _taps_4x3(source, taps, lines, adds, target, channel_step)
     elif width == 2:
-        _taps_2x4(source, weights, at, offsets, target, first, last, planes, rows, columns, read, read_plane, read_row,
-                  write, write_plane, write_row, target_channel, adds)  # fmt: skip
-    elif columns <= 3 * lanes_in(target):
-        _taps_1x2(source, weights, at, offsets, target, first, last, planes, rows, columns, read, read_plane, read_row,
-                  write, write_plane, write_row, target_channel, adds)  # fmt: skip
+        _taps_2x4(source, taps, lines, adds, target, channel_step)
+    elif lines.columns <= 3 * lanes_in(target):
+        _taps_1x2(source, taps, lines, adds, target, channel_step)
     else:
-        _taps_1x8(source, weights, at, offsets, target, first, last, planes, rows, columns, read, read_plane, read_row,
-                  write, write_plane, write_row, target_channel, adds)  # fmt: skip
+        _taps_1x8(source, taps, lines, adds, target, channel_step)
 
 
-@apart("rows", "ffirf" + "i" * 13)
-def _row_loop(
-    source, weights, at, runs, target, first, last, planes, rows, n_columns, read_at, read_plane, read_row, write_at,
-    write_plane, write_row, spacing, adds,
-):  # fmt: skip
+@apart("rows")
+def sum_rows(source: Floats, runs: Runs, lines: Lines, adds: bool, target: Floats):
+    """Write (or add) the sums of runs of taps for one output channel, `ROWS` rows at a time.
+
+    The taps of a run read lines that are `spacing` rows apart: so rows of the tile share what they read. A run holds
+    one tap or at least `ROWS`. A row's last tile is pushed back into the row, and a column's into the column.
+    """
+    weights, table, spacing = runs.weights, runs.table, runs.spacing
     tile = _VECTORS_OF_ROWS // ROWS * lanes_in(target)
-    step, jump = spacing * read_row, spacing * write_row
-    for plane in range(planes):
+    step, jump = spacing * lines.read.row, spacing * lines.write.row
+    for plane in range(lines.planes):
         for rest in range(spacing):
-            n_rows = (rows - rest + spacing - 1) // spacing
+            n_rows = (lines.rows - rest + spacing - 1) // spacing
             for next_row in range(0, n_rows, ROWS):
                 row = min(next_row, n_rows - ROWS)
-                read = read_at + plane * read_plane + rest * read_row + row * step
-                write = write_at + plane * write_plane + rest * write_row + row * jump
-                for next_column in range(0, n_columns, tile):
-                    column = min(next_column, n_columns - tile)
+                read = lines.read.first + plane * lines.read.plane + rest * lines.read.row + row * step
+                write = lines.write.first + plane * lines.write.plane + rest * lines.write.row + row * jump
+                for next_column in range(0, lines.columns, tile):
+                    column = min(next_column, lines.columns - tile)
                     skipped = next_column - column
                     sums = zeros(target, _VECTORS_OF_ROWS)
                     if adds:
                         sums = load_some_run(sums, ROWS, target, write + column, jump, next_row - row, skipped, tile)
-                    for index in range(3 * first, 3 * last, 3):
-                        start, weight, n = read + column + runs[index], at + runs[index + 1], runs[index + 2]
+                    for run in range(runs.first, runs.last):
+                        start, weight, n = (
+                            read + column + table.starts[run],
+                            runs.at + table.taps[run],
+                            table.counts[run],
+                        )
                         if n > 1:  # the first lines meet the first rows alone, and the last lines the last
                             sums = add_line(sums, ROWS, 0, 1, weights, weight, source, start)
                             sums = add_line(sums, ROWS, 0, 2, weights, weight + 1, source, start + step)
@@ -169,18 +216,6 @@ def _row_loop(
 
 
 @jit(inner=True)
-def sum_rows(source, weights, at, runs, first, last, lines, spacing, adds, target):
-    """Write (or add) the sums of runs of taps for one output channel, `ROWS` rows at a time, `spacing` rows apart.
-
-    A run `(offset, tap, count)` reads lines that are `spacing` rows apart: so rows of the tile share what they read. It
-    holds one tap or at least `ROWS`. A row's last tile is pushed back into the row, and a column's into the column.
-    """
-    planes, rows, columns, read, read_plane, read_row, write, write_plane, write_row = lines
-    _row_loop(source, weights, at, runs, target, first, last, planes, rows, columns, read, read_plane, read_row, write,
-              write_plane, write_row, spacing, adds)  # fmt: skip
-
-
-@jit(inner=True)
 def can_share_rows(lines, spacing, target):
     """Return whether lines are long and many enough for a tile of rows."""
     tile = _VECTORS_OF_ROWS // ROWS * lanes_in(target)
@@ -188,52 +223,54 @@ def can_share_rows(lines, spacing, target):
 
 
 @jit(inner=True)
-def smooth(work, stage, planes, short, source, source_plane, source_row, target, target_plane, target_row):
-    """Apply one axis' stage within the workspace; a block that is `short` lines of a whole has so much less rows."""
-    for index in range(len(stage.parts)):
-        part = stage.parts[index]
-        lines = Lines(
-            planes, part[0] - short, part[1], source, source_plane, source_row, target + part[2], target_plane,
-            target_row,
-        )  # fmt: skip
-        if part[6] > part[5] and can_share_rows(lines, 1, work):
-            sum_rows(work, stage.coefficients, 0, stage.runs, part[5], part[6], lines, 1, False, work)
+def smooth(work, stage, planes, short, read, write):
+    """Apply a stage within the workspace; a block that is `short` lines of a whole one has so much fewer rows."""
+    for index in range(stage.n):
+        target = Places(write.first + stage.targets[index], write.plane, write.row)
+        lines = Lines(planes, stage.rows[index] - short, stage.columns[index], read, target)
+        first, last = stage.run_ends[index], stage.run_ends[index + 1]
+        if last > first and can_share_rows(lines, 1, work):
+            sum_rows(work, Runs(stage.coefficients, 0, stage.runs, first, last, 1), lines, False, work)
         else:
-            sum_taps(1, work, stage.coefficients, part[3], stage.offsets, part[3], part[4], lines, False, work, 0)
+            first, last = stage.tap_ends[index], stage.tap_ends[index + 1]
+            sum_taps(1, work, Taps(stage.coefficients, first, stage.offsets, first, last), lines, False, work, 0)
 
 
 @jit(inner=True)
-def cell_shown(table, cell):
+def find_cell(axis, cell):
     """Return the cell of the array that a padded cell shows, or -1."""
-    return table.index[cell] if 0 <= cell < table.index.size else -1
+    return axis.shown[cell] if 0 <= cell < axis.n_cells else -1
 
 
 @jit(inner=True)
-def pack_cells(source, start, table, first, step, count, work, at):
-    """Copy cells `first, first + step, ...` of a padded row to `work[at:]`; `start` is where the row stands."""
-    inner = max(0, min(count, (table.low - first + step - 1) // step))
-    outer = max(inner, min(count, (table.high - first + step - 1) // step))
-    _pack_edge(source, start, table, first, step, 0, inner, work, at)
-    cell = start + first - table.low
+def pack_cells(source, start, axis, cells, work, at):
+    """Copy cells of a padded row to `work[at:]`; `start` is where the row stands."""
+    first, step, count = cells
+    inner = max(0, min(count, (axis.low - first + step - 1) // step))
+    outer = max(inner, min(count, (axis.high - first + step - 1) // step))
+    _pack_edge(source, start, axis, cells, 0, inner, work, at)
+    cell = start + first - axis.low
     if step == 1:
         copy_values(work, at + inner, source, cell + inner, outer - inner)
     else:
         for index in range(inner, outer):
             work[at + index] = source[cell + index * step]
-    _pack_edge(source, start, table, first, step, outer, count, work, at)
+    _pack_edge(source, start, axis, cells, outer, count, work, at)
 
 
 @jit(inner=True)
-def _pack_edge(source, start, table, first, step, low, high, work, at):
+def _pack_edge(source, start, axis, cells, low, high, work, at):
     for index in range(low, high):
-        cell = first + index * step  # as `cell_shown`: a call for every cell made depthwise kernels half as slow again
-        shown = table.index[cell] if 0 <= cell < table.index.size else -1
+        cell = cells.first + index * cells.step
+        # As `find_cell`: a call for every cell made depthwise kernels half as slow again.
+        shown = axis.shown[cell] if 0 <= cell < axis.n_cells else -1
         work[at + index] = source[start + shown] if shown >= 0 else 0
 
 
 @jit(inner=True)
-def unpack_cells(work, at, first, step, count, target, start, size):
-    """Copy `work[at:]` to the cells `first, first + step, ...` of a row of `size` cells that starts at `start`."""
+def unpack_cells(work, at, cells, target, start, size):
+    """Copy `work[at:]` to cells of a row of `size` cells that starts at `start`; those beyond it are left out."""
+    first, step, count = cells
     low = max(0, min(count, -(first // step)))
     high = max(low, min(count, (size - first + step - 1) // step))
     if step == 1:

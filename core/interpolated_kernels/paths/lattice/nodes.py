@@ -22,7 +22,7 @@ _SMOOTHING = 2.0
 """How many taps of nodes take as long as one multiply-add of the smoothing."""
 
 
-def nodes_of(problem: Problem) -> tuple[Columns, ...]:
+def choose_nodes(problem: Problem) -> tuple[Columns, ...]:
     """Return the columns whose classes become maps, one entry a spatial axis.
 
     They are the anchors' own, or those of the axis' basis where it keeps the bound and makes less work for the filters
@@ -31,25 +31,25 @@ def nodes_of(problem: Problem) -> tuple[Columns, ...]:
     return _choose(problem.kernel.factors(), problem.kernel.n_dims, problem.filters_per_group)
 
 
-def transforms_of(problem: Problem) -> list[FloatArray | None]:
+def find_transforms(problem: Problem) -> list[FloatArray | None]:
     """Return, for every spatial axis, what takes weights to its nodes, `(nodes, anchors)`; None for the identity."""
-    return [axis.transform if isinstance(axis, LocalBasis) else None for axis in nodes_of(problem)]
+    return [axis.transform if isinstance(axis, LocalBasis) else None for axis in choose_nodes(problem)]
 
 
-def node_shape(problem: Problem) -> tuple[int, ...]:
+def count_nodes(problem: Problem) -> tuple[int, ...]:
     """Return the number of nodes on every spatial axis."""
-    return tuple(len(axis.classes) for axis in nodes_of(problem))
+    return tuple(len(axis.classes) for axis in choose_nodes(problem))
 
 
-def amplification_of(problem: Problem) -> float:
+def find_amplification(problem: Problem) -> float:
     """Return how much the nodes' cancelling may add to rounding errors: 1 for the anchors themselves."""
-    return float(np.prod([axis.amplification for axis in nodes_of(problem) if isinstance(axis, LocalBasis)]))
+    return float(np.prod([axis.amplification for axis in choose_nodes(problem) if isinstance(axis, LocalBasis)]))
 
 
-def transform_work(problem: Problem) -> float:
+def count_transform_work(problem: Problem) -> float:
     """Return the multiply-adds that the weights' way to the nodes takes."""
     shape, work = list(problem.kernel.factors().grid_shape[: problem.kernel.n_dims]), 0.0
-    for axis, transform in enumerate(transforms_of(problem)):
+    for axis, transform in enumerate(find_transforms(problem)):
         if transform is not None:
             work += float(np.prod(shape)) * len(transform)
             shape[axis] = len(transform)
@@ -62,10 +62,10 @@ def _choose(factors: Factors, n_dims: int, filters: int) -> tuple[Columns, ...]:
         [axis, axis.basis] if axis.basis is not None and axis.basis.keeps_the_bound else [axis]
         for axis in factors.axes[:n_dims]
     ]
-    return min(itertools.product(*options), key=lambda axes: _work(axes, filters))
+    return min(itertools.product(*options), key=lambda axes: _count_work(axes, filters))
 
 
-def _work(axes: Sequence[Columns], filters: int) -> float:
+def _count_work(axes: Sequence[Columns], filters: int) -> float:
     """Return the multiply-adds of one output: smoothing, the last axis first, then a tap a node and filter."""
     smoothing, maps, nodes = 0, 1, 1
     for axis in reversed(axes):
@@ -75,8 +75,8 @@ def _work(axes: Sequence[Columns], filters: int) -> float:
     return _SMOOTHING * smoothing + filters * nodes
 
 
-def node_numbers(problem: Problem) -> IntArray:
-    """Return where each node's value stands among `node_values`: `(filters, channels of a group, nodes)`.
+def number_nodes(problem: Problem) -> IntArray:
+    """Return where each node's value stands among `transform_weights`: `(filters, channels of a group, nodes)`.
 
     In the bank itself where nodes are anchors.
     """
@@ -84,11 +84,11 @@ def node_numbers(problem: Problem) -> IntArray:
     if _stay_in_place(problem):
         n = problem.kernel.n_anchors
         return np.arange(int(np.prod(lead)) * n).reshape(*lead, n)[:, :, problem.kernel.factors().order]
-    shape = (*lead, int(np.prod(node_shape(problem))))
+    shape = (*lead, int(np.prod(count_nodes(problem))))
     return np.arange(int(np.prod(shape))).reshape(shape)
 
 
-def node_values(problem: Problem, bank: FloatArray) -> tuple[FloatArray, BoolArray | None]:
+def transform_weights(problem: Problem, bank: FloatArray) -> tuple[FloatArray, BoolArray | None]:
     """Return the nodes' values in one row, and which kernels `(filters, channels)` a weight spoils, if any.
 
     A kernel with a weight that is not finite is spoilt wherever it reaches; its nodes are 0.
@@ -103,7 +103,7 @@ def node_values(problem: Problem, bank: FloatArray) -> tuple[FloatArray, BoolArr
         return bank.reshape(-1), spoilt
     factors = problem.kernel.factors()
     values = bank[:, :, factors.order].reshape(-1, *factors.grid_shape)
-    for axis, transform in enumerate(transforms_of(problem)):
+    for axis, transform in enumerate(find_transforms(problem)):
         if transform is not None:
             values = apply_along(transform, values, axis + 1)
     if problem.kernel.interpolates_channels:
@@ -111,10 +111,10 @@ def node_values(problem: Problem, bank: FloatArray) -> tuple[FloatArray, BoolArr
     return values.astype(bank.dtype).reshape(-1), spoilt
 
 
-def node_values_transpose(problem: Problem, grad: FloatArray) -> FloatArray:
+def transpose_to_weights(problem: Problem, grad: FloatArray) -> FloatArray:
     """Return the gradient by the bank `(filters, channels, n)` from the one by the nodes, in float64."""
     factors = problem.kernel.factors()
-    lead, shape = (problem.filters, problem.channels_per_group), node_shape(problem)
+    lead, shape = (problem.filters, problem.channels_per_group), count_nodes(problem)
     spoilt = np.asarray(~np.isfinite(grad).all(axis=-1))
     if problem.kernel.interpolates_channels:
         lead = (problem.filters, 1)
@@ -122,7 +122,7 @@ def node_values_transpose(problem: Problem, grad: FloatArray) -> FloatArray:
         grad = np.moveaxis(grad, 1, -1)
         shape = (*shape, factors.grid_shape[-1])
     values = grad.reshape(-1, *shape)
-    for axis, transform in enumerate(transforms_of(problem)):
+    for axis, transform in enumerate(find_transforms(problem)):
         if transform is not None:
             values = transpose_along(transform, values, axis + 1)
     by_anchor = np.empty((*lead, problem.kernel.n_anchors))
@@ -133,4 +133,4 @@ def node_values_transpose(problem: Problem, grad: FloatArray) -> FloatArray:
 
 def _stay_in_place(problem: Problem) -> bool:
     """Return whether the nodes' values are the bank's, in the order of the grid."""
-    return not problem.kernel.interpolates_channels and all(own is None for own in transforms_of(problem))
+    return not problem.kernel.interpolates_channels and all(transform is None for transform in find_transforms(problem))

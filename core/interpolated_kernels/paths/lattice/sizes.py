@@ -10,19 +10,18 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.paths.common import three
-from interpolated_kernels.paths.lattice.axes import Axis, Growth, growth_of
+from interpolated_kernels.paths.lattice.axes import Axis, Growth, find_growth
+from interpolated_kernels.paths.lattice.nodes import count_nodes
+from interpolated_kernels.tile_sizes import VECTORS_OF_CHUNK, VECTORS_OF_LINE, count_lanes
 
-VECTOR_BYTES, VECTORS_OF_CHUNK = 32, 12
-"""As the loops have them, which planning must not load."""
+BYTES_OF_PARTIAL_SUMS, PARTS = 16 * 2**20, 32
+"""The gradient by the bank has so many sums that are added in order, unless they would be larger."""
 
 FILTERS_OF_CHUNK = 32
 """Filters whose rows of y's gradient stay in the nearest cache while all anchors pass."""
 
 MOST_ROWS = 4
 """Rows of maps that a register tile of the gradient by x holds."""
-
-VECTORS_OF_LINE = 3
-"""Lines of maps that are gathered into are filled up to so many vectors, a tile's."""
 
 _SPILL = 0.25
 """How much slower each doubling of the maps beyond a cache makes the loops."""
@@ -47,7 +46,7 @@ _TRANSPOSED = ((1, 2, 4, 8, 12, 16, 24, 32), (8, 16, 32, 64, 96, 128, 192, 256),
 
 
 @dataclass(frozen=True)
-class Sizes:
+class BlockSize:
     """A block: its counts, the multiply-adds of its maps, the values that it keeps, and its input lines."""
 
     counts: tuple[int, int, int]
@@ -56,26 +55,26 @@ class Sizes:
     lines: int
 
 
-def forward_sizes(problem: Problem, axes: Sequence[Axis]) -> Sizes:
+def choose_output_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
     """Return the block of outputs that costs least; maps that outgrow a core's cache count more."""
-    growth = [growth_of(axis.maps, axis.stride, False) for axis in axes]
-    whole = VECTORS_OF_CHUNK * _lanes(problem)
-    counts = _candidates([max(axis.outputs_of(0), 1) for axis in axes], _FORWARD, whole)
-    smoothing, values = _smoothing(problem, growth, counts, _lanes(problem))
+    growth = [find_growth(axis.maps, axis.stride, False) for axis in axes]
+    whole = VECTORS_OF_CHUNK * count_lanes(problem.dtype)
+    counts = _list_counts([max(axis.count_outputs(0), 1) for axis in axes], _FORWARD, whole)
+    smoothing, values = _count_smoothing(problem, growth, counts, count_lanes(problem.dtype))
     return _choose(problem, growth, counts, smoothing, smoothing, values, _FORWARD_ROOM)
 
 
-def transposed_sizes(problem: Problem, axes: Sequence[Axis]) -> Sizes:
+def choose_cell_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
     """Return the block of x's cells whose gradient costs least, the gathering of the maps' edges included."""
-    growth = [growth_of(axis.maps, axis.stride, True) for axis in axes]
+    growth = [find_growth(axis.maps, axis.stride, True) for axis in axes]
     cells = three(problem.spatial if problem.padding_mode == "zeros" else problem.padded, 1)
-    counts = _candidates(
-        [-(-size // (axis.unit * axis.stride)) + 1 for size, axis in zip(cells, axes, strict=True)], _TRANSPOSED
+    counts = _list_counts(
+        [-(-size // (axis.cell_step * axis.stride)) + 1 for size, axis in zip(cells, axes, strict=True)], _TRANSPOSED
     )
-    channels = channels_of_task(problem, axes)
-    line = VECTORS_OF_LINE * _lanes(problem) * (1 + (channels == axes[1].n_nodes == 1))
-    smoothing, values = _smoothing(problem, growth, counts, line)
-    taps = growth[0].taps(counts[0]) * _tiled_taps(axes[1], counts[1]) * growth[2].taps(counts[2], line)
+    channels = count_channels_of_task(problem, axes)
+    line = VECTORS_OF_LINE * count_lanes(problem.dtype) * (1 + (channels == axes[1].n_nodes == 1))
+    smoothing, values = _count_smoothing(problem, growth, counts, line)
+    taps = growth[0].taps(counts[0]) * _count_tiled_taps(axes[1], counts[1]) * growth[2].taps(counts[2], line)
     work = smoothing + 1.0 * taps * problem.filters_per_group
     values = values + (channels - 1) * growth[0].lines(counts[0]) * growth[1].lines(counts[1]) * growth[2].lines(
         counts[2], line
@@ -84,14 +83,22 @@ def transposed_sizes(problem: Problem, axes: Sequence[Axis]) -> Sizes:
     return _choose(problem, growth, counts, smoothing, work, values, _TRANSPOSED_ROOM)
 
 
-def channels_of_task(problem: Problem, axes: Sequence[Axis]) -> int:
+def count_workspace_bytes(problem: Problem, axes: Sequence[Axis], forward: BlockSize) -> int:
+    """Return the bytes of the workspaces of two threads, of the nodes' values, and of the bank's partial sums."""
+    values = max(forward.values, choose_cell_block(problem, axes).values)
+    nodes = problem.filters * problem.channels_per_group * int(np.prod(count_nodes(problem)))
+    partial_sums = min(BYTES_OF_PARTIAL_SUMS, 8 * PARTS * nodes)
+    return np.dtype(problem.dtype).itemsize * (2 * values + 2 * nodes) + partial_sums
+
+
+def count_channels_of_task(problem: Problem, axes: Sequence[Axis]) -> int:
     """Return how many channels are gathered at once: several, evenly, where rows of one alone fill no tile."""
     channels = problem.channels_per_group
     most = MOST_ROWS if axes[1].n_nodes < MOST_ROWS - 1 else 1
     return -(-channels // -(-channels // most))
 
 
-def tiles_of(count: int) -> list[int]:
+def split_rows(count: int) -> list[int]:
     """Return how many rows each tile takes: fours and threes, two or one where there are no more (or five)."""
     whole, rest = divmod(count, MOST_ROWS)
     if rest == 0 or whole == 0:
@@ -100,23 +107,23 @@ def tiles_of(count: int) -> list[int]:
     return [MOST_ROWS] * (whole - (2 if rest == 1 and whole > 1 else 1)) + tails[rest]
 
 
-def _tiled_taps(axis: Axis, n: IntArray) -> IntArray:
+def _count_tiled_taps(axis: Axis, n: IntArray) -> IntArray:
     """Return the sum over nodes of the lines of y's gradient that reach their tile."""
-    lines = axis.transposed_lines(1)
-    reached, total, first = axis.reached(lines), np.zeros_like(n), 0
-    for width in tiles_of(len(reached)):
-        tile = reached[first : first + width]
+    lines = axis.find_grad_lines(1)
+    excess, total, first = axis.find_excess(lines), np.zeros_like(n), 0
+    for width in split_rows(len(excess)):
+        tile = excess[first : first + width]
         ends = tile[:, 2] + np.array(lines.counts)[tile[:, 1]] - 1
         total = total + width * (n + int(ends.max() - tile[:, 2].min()))
         first += width
     return total
 
 
-def _candidates(extents: Sequence[int], sizes: Sequence[Sequence[int]], whole: int = 1) -> list[IntArray]:
+def _list_counts(extents: Sequence[int], sizes: Sequence[Sequence[int]], whole: int = 1) -> list[IntArray]:
     """Return all counts of planes, rows and columns: even shares of the extents, columns by multiples of `whole`."""
     shares = [
-        sorted({_split(extent, n, multiple) for n in own})
-        for extent, own, multiple in zip(extents, sizes, (1, 1, whole), strict=True)
+        sorted({_split(extent, n, multiple) for n in most})
+        for extent, most, multiple in zip(extents, sizes, (1, 1, whole), strict=True)
     ]
     return list(np.meshgrid(*shares, indexing="ij"))
 
@@ -127,15 +134,11 @@ def _split(extent: int, n: int, multiple: int) -> int:
     return min(extent, -(-share // multiple) * multiple)
 
 
-def _lanes(problem: Problem) -> int:
-    return VECTOR_BYTES // np.dtype(problem.dtype).itemsize
-
-
-def _smoothing(
+def _count_smoothing(
     problem: Problem, growth: Sequence[Growth], counts: Sequence[IntArray], multiple: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return the multiply-adds of the maps and their values, for arrays of counts."""
-    inputs = [own.inputs[0] * n + own.inputs[1] for own, n in zip(growth, counts, strict=True)]
+    inputs = [axis.inputs[0] * n + axis.inputs[1] for axis, n in zip(growth, counts, strict=True)]
     planes, rows, line = growth[0].lines(counts[0]), growth[1].lines(counts[1]), growth[2].lines(counts[2], multiple)
     smoothing = 1.3 * inputs[0] * inputs[1] * line * growth[2].coefficients  # along columns no inputs are shared
     values = inputs[1] * (inputs[2] + line) + planes * rows * line
@@ -155,11 +158,11 @@ def _choose(
     work: FloatArray,
     values: FloatArray,
     room: _Room,
-) -> Sizes:
+) -> BlockSize:
     nbytes = values * np.dtype(problem.dtype).itemsize
     cells = np.prod(np.stack(counts), axis=0)
     score = work / cells * (1 + _SPILL * np.maximum(0.0, np.log2(nbytes / room.free)))
     best = int(np.argmin(np.where(nbytes <= max(room.most, nbytes.min()), score, np.inf)))
-    planes, rows, columns = (int(own.flat[best]) for own in counts)
-    lines = [own.inputs[0] * n + own.inputs[1] for own, n in zip(growth, (planes, rows), strict=False)]
-    return Sizes((planes, rows, columns), float(smoothing.flat[best]), int(values.flat[best]), lines[0] * lines[1])
+    planes, rows, columns = (int(count.flat[best]) for count in counts)
+    lines = [axis.inputs[0] * n + axis.inputs[1] for axis, n in zip(growth, (planes, rows), strict=False)]
+    return BlockSize((planes, rows, columns), float(smoothing.flat[best]), int(values.flat[best]), lines[0] * lines[1])
