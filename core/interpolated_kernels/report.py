@@ -9,7 +9,6 @@ import numpy as np
 from interpolated_kernels.anchors import name_anchors
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorError
-from interpolated_kernels.interpolation.spline_system import SplineInterpolator
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import load
 
@@ -81,14 +80,14 @@ class Report:
     @property
     def is_healthy(self) -> bool:
         """Whether all sets are."""
-        return all(own.is_healthy for own in self.sets)
+        return all(found.is_healthy for found in self.sets)
 
     def __str__(self) -> str:
         if len(self.sets) == 1:
             return f"{self.kernel!r}\n{self.sets[0]}"
         parts = [
-            f"position set {index}:\n" + "\n".join(f"  {line}" for line in str(own).splitlines())
-            for index, own in enumerate(self.sets)
+            f"position set {index}:\n" + "\n".join(f"  {line}" for line in str(found).splitlines())
+            for index, found in enumerate(self.sets)
         ]
         return "\n".join([repr(self.kernel), *parts])
 
@@ -124,13 +123,13 @@ def report(kernel: InterpolatedKernel) -> Report:
         raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
     widths = kernel.width_sets
     sets = [
-        _report_of(kernel, positions, None if widths is None else widths[index])
+        _examine(kernel, positions, None if widths is None else widths[index])
         for index, positions in enumerate(kernel.position_sets)
     ]
     return Report(kernel, tuple(sets))
 
 
-def _report_of(kernel: InterpolatedKernel, positions: FloatArray, widths: FloatArray | None) -> SetReport:
+def _examine(kernel: InterpolatedKernel, positions: FloatArray, widths: FloatArray | None) -> SetReport:
     limits = np.array(kernel.window) - 1
     outside = np.flatnonzero(((positions < 0) | (positions > limits)).any(axis=1))
     pair, distance = _nearest(positions)
@@ -139,18 +138,24 @@ def _report_of(kernel: InterpolatedKernel, positions: FloatArray, widths: FloatA
     is_flat = positions.shape[1] > 1 and len(positions) > 2 and spans < positions.shape[1]
     rank, condition, dead, problem = _numbers(kernel, positions, widths)
     return SetReport(
-        len(positions), rank, condition, pair, distance, tuple(outside.tolist()), dead,
-        tuple(range(len(positions))) if is_flat else (), problem,
-    )  # fmt: skip
+        n_anchors=len(positions),
+        rank=rank,
+        condition=condition,
+        nearest_pair=pair,
+        nearest_distance=distance,
+        outside=tuple(outside.tolist()),
+        dead=dead,
+        collinear=tuple(range(len(positions))) if is_flat else (),
+        problem=problem,
+    )
 
 
 def _numbers(
     kernel: InterpolatedKernel, positions: FloatArray, widths: FloatArray | None
 ) -> tuple[int, float, tuple[int, ...], str]:
     """Return the matrix' rank, the condition, the dead anchors, and why there is no matrix."""
-    interpolator, condition = kernel.interpolator, None
-    if isinstance(interpolator, SplineInterpolator):
-        condition = interpolator.condition(positions, kernel.window)
+    interpolator = kernel.interpolator
+    condition = interpolator.condition(positions, kernel.window)
     try:
         matrix = interpolator.matrix(positions, kernel.window, widths)
     except AnchorError as error:

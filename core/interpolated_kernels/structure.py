@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
+from interpolated_kernels.interpolation.axes import AxisProduct, Entries
 from interpolated_kernels.interpolation.base import Interpolator
-from interpolated_kernels.interpolation.grid import find_grid
-from interpolated_kernels.interpolation.local import LocalMatrix
-from interpolated_kernels.interpolation.tensor_product import (
-    AxisProduct,
-    Entries,
-    TensorProduct,
-    as_array,
-    rows_reached,
-)
 
 _SAME_PROFILE = 2.0**-50
 
@@ -45,12 +38,12 @@ class Columns:
     @property
     def matrix(self) -> FloatArray:
         """The whole matrix `(cells, columns)`."""
-        return as_array(self.entries)
+        return self.entries.dense()
 
     @functools.cached_property
     def reached(self) -> BoolArray:
         """Which cells some column reaches: `(cells,)` bool."""
-        return rows_reached(self.entries)
+        return self.entries.reaches()
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,10 +147,8 @@ class Structure:
 
 def find_factors(interpolator: Interpolator, position_sets: FloatArray, window: tuple[int, ...]) -> Factors | None:
     """Return the factors of a tensor product at the first position set, or None for another interpolator."""
-    if not isinstance(interpolator, TensorProduct):
-        return None
-    grid = find_grid(position_sets[0])
-    return Factors(tuple(_axis_factors(product) for product in interpolator.axis_products(grid, window)), grid.order)
+    axes = interpolator.find_axes(position_sets[0], window)
+    return None if axes is None else Factors(tuple(_axis_factors(product) for product in axes.products), axes.order)
 
 
 def _axis_factors(product: AxisProduct) -> AxisFactors:
@@ -179,7 +170,7 @@ def _find_classes(entries: Entries) -> tuple[tuple[FloatArray, ...], IntArray, I
     for shift, profile in _profiles(entries):
         middle = float(profile[len(profile) // 2]) if len(profile) else 0.0
         key = int(np.floor(middle / _ALIKE))
-        near = sorted(index for own in (key - 1, key, key + 1) for index in alike.get((len(profile), own), []))
+        near = sorted(itertools.chain(*(alike.get((len(profile), beside), ()) for beside in (key - 1, key, key + 1))))
         index = next((i for i in near if (abs(profiles[i] - profile) <= _SAME_PROFILE).all()), len(profiles))
         if index == len(profiles):
             profiles.append(profile)
@@ -191,12 +182,7 @@ def _find_classes(entries: Entries) -> tuple[tuple[FloatArray, ...], IntArray, I
 
 def _profiles(entries: Entries) -> Iterator[tuple[int, FloatArray]]:
     """Yield for every column its first cell and its entries from there, without zeros at the ends."""
-    if isinstance(entries, LocalMatrix):
-        for cells, values in entries.by_column():
-            profile = np.zeros(int(cells.max() - cells.min()) + 1 if cells.size else 0)
-            np.add.at(profile, cells - cells.min(initial=len(entries.values)), values)
-            yield int(cells.min()) if cells.size else 0, profile
-        return
-    for column in entries.T:
-        cells = np.flatnonzero(column)
-        yield (int(cells[0]), column[cells[0] : cells[-1] + 1]) if cells.size else (0, np.zeros(0))
+    for cells, values in entries.by_column():
+        profile = np.zeros(int(cells.max() - cells.min()) + 1 if cells.size else 0)
+        np.add.at(profile, cells - cells.min(initial=entries.shape[0]), values)
+        yield int(cells.min()) if cells.size else 0, profile

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
-from interpolated_kernels.filling import KINDS, Definition, filling_of, kind_of, matrix, solved
+from interpolated_kernels.filling import KINDS, Definition, choose_kind, filling_of, matrix, solved
 from interpolated_kernels.paths import ENGINES
 from interpolated_kernels.testing.strategies import cases, kernels
 
@@ -46,7 +46,7 @@ def test_engines_stay_within_the_bound(path, forced, data):
     limits, names, kind = FORCED[forced]
     case = data.draw(cases(names=names))
     with force(limits):
-        assert kind_of(case.kernel) == kind
+        assert choose_kind(case.kernel) == kind
         results = case.results(path=path)
     for quantity, actual in results.items():
         case.assert_matches(quantity, actual)
@@ -98,7 +98,7 @@ def test_gain_is_the_mean_square_of_the_matrix(kernel):
 )
 def test_the_kind_follows_from_the_structure(kernel, kind):
     """What is true of a kernel, and how large its matrix would be, decides how it is filled; the plan says so."""
-    assert kind_of(kernel) == kind
+    assert choose_kind(kernel) == kind
     assert set(KINDS) >= {kind}
     plan = ik.plan((1, 1, 140, 140), (1, 1, kernel.n_anchors), kernel, path="direct")
     assert f"A: {kind}, " in str(plan)

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
-from interpolated_kernels.filling.splats import profile_of
+from interpolated_kernels.filling.splats import find_profile
 
 ORACLE = np.load(Path(__file__).parent.parent / "oracles" / "splat.npz", allow_pickle=False)
 CASES = sorted({key.rsplit("/", 1)[0] for key in ORACLE.files})
@@ -64,7 +64,7 @@ def test_loops_are_the_definition(data, window, seed, interpolator):
     n, filters, channels = (data.draw(st.integers(1, high)) for high in (9, 3, 3))
     kernel = _draw(data.draw, rng, window, (filters, channels, n), interpolator)
     assume(not kernel.shares_positions)
-    assert profile_of(kernel) is not None
+    assert find_profile(kernel) is not None
     weights, grad = rng.standard_normal((filters, channels, n)), rng.standard_normal((filters, channels, *window))
     matrix = kernel.matrix.reshape(filters, channels, -1, n)
     size = np.einsum("fckn,fcn->fck", matrix, np.abs(weights)).reshape(grad.shape)
@@ -197,7 +197,7 @@ def test_a_class_of_ones_own_is_not_taken_for_its_parent():
     rng = np.random.default_rng(0)
     positions, weights = rng.uniform(0, 6, (2, 4, 1)), rng.standard_normal((2, 1, 4))
     kernel = ik.InterpolatedKernel(positions, 7, Narrow())
-    assert profile_of(kernel) is None
+    assert find_profile(kernel) is None
     expected = np.einsum("fkn,fcn->fck", kernel.matrix, weights)
     np.testing.assert_allclose(ik.densify(weights, kernel), expected, rtol=1e-12)
 

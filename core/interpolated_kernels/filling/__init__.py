@@ -1,6 +1,6 @@
 """The interpolation matrix `A` as an object: what it does to weights, back, what it costs; no one else forms it.
 
-A module is a kind, which `kind_of` chooses by what is true of the kernel:
+A module is a kind, which `choose_kind` chooses by what is true of the kernel:
 
 - `tensor`: one matrix an axis, whole or by the few entries of its rows;
 - `local`: few anchors a cell: the entries of `A`'s rows;
@@ -21,7 +21,7 @@ from interpolated_kernels.filling.splats import SplatFilling
 from interpolated_kernels.filling.tensor import TensorFilling
 from interpolated_kernels.kernel import InterpolatedKernel
 
-__all__ = ["KINDS", "Definition", "Filling", "filling_for", "filling_of", "kind_of"]
+__all__ = ["KINDS", "Definition", "Filling", "choose_kind", "filling_for", "filling_of"]
 
 KINDS: dict[str, type[Filling]] = {
     "tensor": TensorFilling,
@@ -33,7 +33,7 @@ KINDS: dict[str, type[Filling]] = {
 """In the order of choice: the first that serves."""
 
 
-def kind_of(kernel: InterpolatedKernel) -> str:
+def choose_kind(kernel: InterpolatedKernel) -> str:
     """Return the name of the first kind that serves a kernel."""
     return next(name for name, kind in KINDS.items() if kind.serves(kernel))
 
@@ -41,7 +41,7 @@ def kind_of(kernel: InterpolatedKernel) -> str:
 def filling_of(kernel: InterpolatedKernel) -> Filling:
     """Return the filling of a kernel; equal kernels meet the same one while it is kept."""
     _ = kernel.structure  # what is wrong with a user's interpolator shows here, before its kernel is looked up
-    return _FILLINGS.get(kernel, lambda: KINDS[kind_of(kernel)](kernel))
+    return _FILLINGS.get(kernel, lambda: KINDS[choose_kind(kernel)](kernel))
 
 
 def filling_for(kernel: InterpolatedKernel, path: str) -> Filling:

@@ -8,32 +8,24 @@ import math
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.interpolation.local import LocalMatrix
-from interpolated_kernels.interpolation.tensor_product import Entries
-from interpolated_kernels.lazy import loops
+from interpolated_kernels.interpolation.axes import Entries, as_entries
 
 
-def apply_along(entries: Entries, values: FloatArray, axis: int) -> FloatArray:
+def apply_along(entries: Entries | FloatArray, values: FloatArray, axis: int) -> FloatArray:
     """Return `values` with an axis of n entries taken to the matrix' rows: `matrix @` every line along it."""
-    lines, shape = _lines_of(values, axis)
-    if isinstance(entries, LocalMatrix):
-        rows = loops.spread_entries(lines, *entries.tables)
-    else:
-        rows = loops.mix(lines, np.ascontiguousarray(entries.T, np.float64))
+    lines, shape = _take_lines(values, axis)
+    rows = as_entries(entries).apply(lines)
     return rows.reshape(*shape, rows.shape[1]).transpose(_with_last_at(values.ndim, axis))
 
 
-def transpose_along(entries: Entries, values: FloatArray, axis: int) -> FloatArray:
+def transpose_along(entries: Entries | FloatArray, values: FloatArray, axis: int) -> FloatArray:
     """Return `values` with an axis of rows taken back to n entries: `matrix^T @` every line along it."""
-    lines, shape = _lines_of(values, axis)
-    if isinstance(entries, LocalMatrix):
-        rows = loops.gather_entries(lines, *entries.tables, entries.n)
-    else:
-        rows = loops.mix(lines, np.ascontiguousarray(entries, np.float64))
+    lines, shape = _take_lines(values, axis)
+    rows = as_entries(entries).transpose(lines)
     return rows.reshape(*shape, rows.shape[1]).transpose(_with_last_at(values.ndim, axis))
 
 
-def _lines_of(values: FloatArray, axis: int) -> tuple[FloatArray, tuple[int, ...]]:
+def _take_lines(values: FloatArray, axis: int) -> tuple[FloatArray, tuple[int, ...]]:
     """Return the lines along an axis as rows, and the shape of the other axes."""
     moved = np.ascontiguousarray(values.transpose(_with_axis_last(values.ndim, axis)), np.float64)
     shape = moved.shape[:-1]

@@ -81,7 +81,7 @@ class Filling(ABC):
 
     def transpose(self, grad_dense: FloatArray, dtype: Any = np.float64) -> FloatArray:
         """Return the gradient by the bank `(filters, channels, n)` from the one by the dense kernels, in float64."""
-        cells, shape = self._cells_of(grad_dense)
+        cells, shape = self._flatten(grad_dense)
         cells = _by_set(cells, len(self.kernel.position_sets))
         spoilt = None if np.isfinite(cells).all() else np.asarray(~np.isfinite(cells).all(axis=-1))
         grad = self.gather(cells if spoilt is None else np.where(spoilt[..., None], 0.0, cells), np.dtype(dtype))
@@ -115,19 +115,19 @@ class Filling(ABC):
         """Return the gradients by positions `(sets, n, d)` and widths for gradients by cells and rows of weights."""
         grads = [
             self.kernel.interpolator.kernels_vjp(
-                cells[index], rows[index], own, self.kernel.window, None if widths is None else widths[index]
+                cells[index], rows[index], each, self.kernel.window, None if widths is None else widths[index]
             )
-            for index, own in enumerate(positions)
+            for index, each in enumerate(positions)
         ]
         known = [grad for _, grad in grads if grad is not None]
         return np.stack([grad for grad, _ in grads]), np.stack(known) if known else None
 
-    def _cells_of(self, grad_dense: FloatArray) -> tuple[FloatArray, tuple[int, int]]:
+    def _flatten(self, grad_dense: FloatArray) -> tuple[FloatArray, tuple[int, int]]:
         """Return `(filters, channels, cells)` in float64, 0 where no anchor reaches, and the bank's leading axes."""
         kernel, grad_dense = self.kernel, self._with_channels_last(grad_dense)
         lead = (grad_dense.shape[0], grad_dense.shape[1])
-        own = grad_dense if kernel.structure.reaches_all else grad_dense.copy()
-        cells = np.ascontiguousarray(self._masked(own), np.float64)
+        spared = grad_dense if kernel.structure.reaches_all else grad_dense.copy()  # what is masked is not the caller's
+        cells = np.ascontiguousarray(self._masked(spared), np.float64)
         return cells.reshape(*lead, int(np.prod(kernel.window))), lead
 
     def _with_channels_last(self, grad_dense: FloatArray) -> FloatArray:

@@ -9,10 +9,8 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.filling.base import Filling
-from interpolated_kernels.interpolation import Interpolator
 from interpolated_kernels.interpolation.local import LocalMatrix
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.lazy import loops
 
 
 class LocalFilling(Filling):
@@ -23,15 +21,15 @@ class LocalFilling(Filling):
     @classmethod
     def serves(cls, kernel: InterpolatedKernel) -> bool:
         """Serve interpolators that know the few entries of their rows."""
-        return type(kernel.interpolator).local_matrix is not Interpolator.local_matrix
+        return kernel.interpolator.gives_entries
 
     @functools.cached_property
     def matrices(self) -> list[LocalMatrix]:
         """One a position set."""
         kernel, widths = self.kernel, self.kernel.width_sets
         found = [
-            kernel.interpolator.local_matrix(own, kernel.window, None if widths is None else widths[index])
-            for index, own in enumerate(kernel.position_sets)
+            kernel.interpolator.local_matrix(positions, kernel.window, None if widths is None else widths[index])
+            for index, positions in enumerate(kernel.position_sets)
         ]
         return [matrix for matrix in found if matrix is not None]
 
@@ -49,13 +47,13 @@ class LocalFilling(Filling):
     def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the cells."""
         pairs = zip(rows, self.matrices, strict=True)
-        return np.stack([loops.spread_entries(own, *matrix.tables) for own, matrix in pairs])
+        return np.stack([matrix.apply(weights) for weights, matrix in pairs])
 
     def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the transpose."""
         pairs = zip(cells, self.matrices, strict=True)
-        return np.stack([loops.gather_entries(own, *matrix.tables, matrix.n) for own, matrix in pairs])
+        return np.stack([matrix.transpose(grad) for grad, matrix in pairs])
 
     def gain(self) -> float:
         """Return the mean of the rows' sums of squares."""
-        return float(np.mean([np.square(own.values).sum() / len(own.values) for own in self.matrices]))
+        return float(np.mean([np.square(matrix.values).sum() / len(matrix.values) for matrix in self.matrices]))

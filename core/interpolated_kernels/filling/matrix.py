@@ -9,7 +9,6 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.filling.base import Filling
-from interpolated_kernels.interpolation import Interpolator
 from interpolated_kernels.interpolation.base import window_cells
 from interpolated_kernels.interpolation.local import blocks_of_cells
 from interpolated_kernels.kernel import InterpolatedKernel
@@ -22,7 +21,7 @@ _WORK_OF_ENTRY = 20.0
 """What making an entry takes, in multiply-adds."""
 
 
-def bytes_of_matrices(kernel: InterpolatedKernel) -> int:
+def count_matrix_bytes(kernel: InterpolatedKernel) -> int:
     """Return the bytes of the whole `A` of all position sets."""
     return 8 * len(kernel.position_sets) * int(np.prod(kernel.window)) * kernel.n_anchors
 
@@ -40,13 +39,12 @@ class MatrixFilling(Filling):
     @property
     def keeps(self) -> bool:
         """Whether `A` is kept: it is small, or the interpolator gives it as a whole alone."""
-        has_rows = type(self.kernel.interpolator).rows_of is not Interpolator.rows_of
-        return not has_rows or bytes_of_matrices(self.kernel) <= BYTES_OF_MATRIX
+        return not self.kernel.interpolator.gives_rows or count_matrix_bytes(self.kernel) <= BYTES_OF_MATRIX
 
     @property
     def nbytes(self) -> int:
         """`A`, where it is kept."""
-        return bytes_of_matrices(self.kernel) if self.keeps else 0
+        return count_matrix_bytes(self.kernel) if self.keeps else 0
 
     def multiply_adds(self, dtype: np.dtype[Any]) -> float:
         """Return one an entry of `A`, and what making it takes where it is not kept."""
@@ -59,34 +57,34 @@ class MatrixFilling(Filling):
         if self.keeps:
             yield slice(0, n_cells), kernel.matrices[index]
             return
-        rows, cells = self.rows_of(index), window_cells(kernel.window)
+        rows, cells = self.make_row_function(index), window_cells(kernel.window)
         for block in blocks_of_cells(n_cells, kernel.n_anchors):
             yield block, np.ascontiguousarray(rows(cells[block]))
 
-    def rows_of(self, index: int) -> Callable[[FloatArray], FloatArray]:
+    def make_row_function(self, index: int) -> Callable[[FloatArray], FloatArray]:
         """Return the function from cells to their rows of a position set's `A`."""
         kernel, widths = self.kernel, self.kernel.width_sets
-        rows = kernel.interpolator.rows_of(
+        rows = kernel.interpolator.make_row_function(
             kernel.position_sets[index], kernel.window, None if widths is None else widths[index]
         )
         if rows is None:
-            raise NotImplementedError(f"{type(kernel.interpolator).__name__}.rows_of returned None.")
+            raise NotImplementedError(f"{type(kernel.interpolator).__name__}.make_row_function returned None.")
         return rows
 
     def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the cells, block by block."""
         cells = np.empty((*rows.shape[:2], int(np.prod(self.kernel.window))))
-        for index, own in enumerate(rows):
+        for index, weights in enumerate(rows):
             for block, matrix in self.blocks(index):
-                cells[index, :, block] = loops.dot(own, matrix)
+                cells[index, :, block] = loops.dot(weights, matrix)
         return cells
 
     def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the transpose, blocks added in order."""
         grad = np.zeros((*cells.shape[:2], self.kernel.n_anchors))
-        for index, own in enumerate(cells):
+        for index, grad_cells in enumerate(cells):
             for block, matrix in self.blocks(index):
-                grad[index] += loops.mix(np.ascontiguousarray(own[:, block]), matrix)
+                grad[index] += loops.mix(np.ascontiguousarray(grad_cells[:, block]), matrix)
         return grad
 
     def gain(self) -> float:

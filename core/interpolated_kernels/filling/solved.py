@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
-from interpolated_kernels.filling.matrix import MatrixFilling, bytes_of_matrices
+from interpolated_kernels.filling.matrix import MatrixFilling, count_matrix_bytes
 from interpolated_kernels.interpolation.base import window_cells
 from interpolated_kernels.interpolation.local import blocks_of_cells
 from interpolated_kernels.interpolation.spline_system import SplineInterpolator, SplineSystem
@@ -40,7 +40,7 @@ class SolvedFilling(MatrixFilling):
     @classmethod
     def serves(cls, kernel: InterpolatedKernel) -> bool:
         """Serve large splines."""
-        return isinstance(kernel.interpolator, SplineInterpolator) and bytes_of_matrices(kernel) > BYTES_OF_SOLVED
+        return kernel.interpolator.is_spline and count_matrix_bytes(kernel) > BYTES_OF_SOLVED
 
     @property
     def keeps(self) -> bool:
@@ -65,57 +65,56 @@ class SolvedFilling(MatrixFilling):
 
     @property
     def _spline(self) -> SplineInterpolator:
-        assert isinstance(self.kernel.interpolator, SplineInterpolator)  # `serves` takes no other
-        return self.kernel.interpolator
+        return cast(SplineInterpolator, self.kernel.interpolator)  # `serves` takes no other
 
-    def rows_of(self, index: int) -> Callable[[FloatArray], FloatArray]:
+    def make_row_function(self, index: int) -> Callable[[FloatArray], FloatArray]:
         """Return the function from cells to their rows of a position set's `A`, by the factors that are kept."""
-        return self._spline.rows_by(self.systems[index])
+        return self._spline.bind_rows(self.systems[index])
 
     def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the cells: in one pass over the functions, and from rows of `A` where that loses digits."""
         if dtype == np.float64:
             return super().fill(rows, dtype)
-        filled = [self._fill_set(index, own, float(np.finfo(dtype).eps) / 2) for index, own in enumerate(rows)]
+        filled = [self._fill_set(index, weights, float(np.finfo(dtype).eps) / 2) for index, weights in enumerate(rows)]
         return np.stack(filled)
 
     def _fill_set(self, index: int, rows: FloatArray, unit: float) -> FloatArray:
         system, cells = self.systems[index], window_cells(self.kernel.window)
         filled, sizes = system.fill(system.coefficients(rows), cells)
-        allowed, rows_of = unit * self.kernel.n_anchors / 2, self.rows_of(index)
+        allowed, make_rows = unit * self.kernel.n_anchors / 2, self.make_row_function(index)
         lost = np.asarray(~(_errors(system, sizes) <= allowed * np.abs(filled)).all(axis=0))  # NaN is lost too
         for block in blocks_of_cells(len(cells), self.kernel.n_anchors):
             if lost[block].any():  # whole blocks, those of `kernel.matrix`: their rows have its very bits
-                filled[:, block] = loops.dot(rows, rows_of(cells[block]))
+                filled[:, block] = loops.dot(rows, make_rows(cells[block]))
         return filled
 
     def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the transpose, `S^-1 F^T g`; by rows of `A` where that loses digits."""
         if dtype == np.float64:
             return super().gather(cells, dtype)
-        grads = [self._gather_set(index, own, float(np.finfo(dtype).eps) / 2) for index, own in enumerate(cells)]
+        grads = [self._gather_set(index, grad, float(np.finfo(dtype).eps) / 2) for index, grad in enumerate(cells)]
         if any(grad is None for grad in grads):
             return super().gather(cells, dtype)
         return np.stack([grad for grad in grads if grad is not None])
 
-    def _gather_set(self, index: int, own: FloatArray, unit: float) -> FloatArray | None:
+    def _gather_set(self, index: int, grad_cells: FloatArray, unit: float) -> FloatArray | None:
         system, cells = self.systems[index], window_cells(self.kernel.window)
-        pulled, sizes = system.gather(own, cells)
+        pulled, sizes = system.gather(grad_cells, cells)
         signs = np.where(np.arange(system.n_unknowns) % 2, 1.0, -1.0)
         grad, spread = np.split(system.solve(np.concatenate([pulled, signs * sizes])), 2)
         allowed, errors = unit * self.kernel.n_anchors / 2, _errors(system, np.abs(spread))
         lost = np.flatnonzero(~(errors <= allowed * np.abs(grad)).all(axis=0))
-        if lost.size and not (errors <= allowed * self._absolute_sums(system, own, lost)).all():
+        if lost.size and not (errors <= allowed * self._absolute_sums(system, grad_cells, lost)).all():
             return None
         return np.ascontiguousarray(grad)
 
-    def _absolute_sums(self, system: SplineSystem, own: FloatArray, anchors: IntArray) -> FloatArray:
+    def _absolute_sums(self, system: SplineSystem, grad_cells: FloatArray, anchors: IntArray) -> FloatArray:
         """Return `abs(A)^T abs(g)` for some anchors, `(kernels, anchors)`."""
-        cells, sums = window_cells(self.kernel.window), np.zeros((len(own), len(anchors)))
+        cells, sums = window_cells(self.kernel.window), np.zeros((len(grad_cells), len(anchors)))
         columns = system.coefficients(np.eye(self.kernel.n_anchors)[anchors])
         for block in blocks_of_cells(len(cells), system.n_unknowns):
             shares, _ = system.fill(columns, cells[block])
-            sums += np.abs(own[:, block]) @ np.abs(shares).T
+            sums += np.abs(grad_cells[:, block]) @ np.abs(shares).T
         return sums
 
 

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.filling.base import Filling
-from interpolated_kernels.interpolation import Bilinear, Gaussian, Splat, Triangle
+from interpolated_kernels.interpolation import Splat
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import loops
 
 
-def profile_of(kernel: InterpolatedKernel) -> str | None:
-    """Return the name of the loops that know the kernel's profiles, or None where only its matrix does.
-
-    That depends on the very class: one that derives from a splat may have other profiles.
-    """
-    interpolator = kernel.interpolator
-    if len(kernel.window) > 3:  # three spatial axes and interpolated channels
-        return None
-    if type(interpolator) is Bilinear:
-        return "triangle" if interpolator.normalized else "share"
-    names: dict[type, str] = {Gaussian: "gaussian", Triangle: "triangle"}
-    return names.get(type(interpolator))
+def find_profile(kernel: InterpolatedKernel) -> str | None:
+    """Return the name of the loops that know the kernel's profiles, or None where only its matrix does."""
+    # Loops know three axes: three spatial ones and interpolated channels are four.
+    return kernel.interpolator.find_profile() if len(kernel.window) <= 3 else None
 
 
 class SplatFilling(Filling):
@@ -35,7 +27,7 @@ class SplatFilling(Filling):
     @classmethod
     def serves(cls, kernel: InterpolatedKernel) -> bool:
         """Serve the splats that the loops know."""
-        return profile_of(kernel) is not None
+        return find_profile(kernel) is not None
 
     @property
     def nbytes(self) -> int:
@@ -50,7 +42,7 @@ class SplatFilling(Filling):
         """Return the cells."""
         cells = np.empty((*rows.shape[:2], int(np.prod(self.kernel.window))))
         operands = self._operands(rows, self.kernel.position_sets, self.kernel.width_sets)
-        loops.SPLATS[str(profile_of(self.kernel))].spread(*operands, cells.reshape(len(cells), -1))
+        loops.SPLATS[str(find_profile(self.kernel))].spread(*operands, cells.reshape(len(cells), -1))
         return cells
 
     def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
@@ -74,8 +66,7 @@ class SplatFilling(Filling):
 
     @property
     def _splat(self) -> Splat:
-        assert isinstance(self.kernel.interpolator, Splat)  # `profile_of` knows no other
-        return self.kernel.interpolator
+        return cast(Splat, self.kernel.interpolator)  # no other has a profile
 
     def _gradients(
         self, cells: FloatArray, rows: FloatArray, positions: FloatArray, widths: FloatArray | None
@@ -84,7 +75,7 @@ class SplatFilling(Filling):
         by_weights, by_positions, by_widths = np.empty(rows.shape), np.zeros(positions.shape), np.zeros(positions.shape)
         flat = np.ascontiguousarray(cells, np.float64).reshape(len(cells), -1)
         operands = self._operands(rows, positions, widths)
-        loops.SPLATS[str(profile_of(self.kernel))].gather(flat, *operands, by_weights, by_positions, by_widths)
+        loops.SPLATS[str(find_profile(self.kernel))].gather(flat, *operands, by_weights, by_positions, by_widths)
         return by_weights, by_positions, by_widths
 
     def _operands(self, rows: FloatArray, positions: FloatArray, widths: FloatArray | None) -> tuple[object, ...]:

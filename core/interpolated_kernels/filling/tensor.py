@@ -9,7 +9,6 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.filling.axes import apply_along, transpose_along
 from interpolated_kernels.filling.base import Filling
-from interpolated_kernels.interpolation.local import LocalMatrix
 from interpolated_kernels.kernel import InterpolatedKernel
 
 
@@ -31,25 +30,25 @@ class TensorFilling(Filling):
     def multiply_adds(self, dtype: np.dtype[Any]) -> float:
         """Return the sum over axes of lines times the matrix' entries, anchors giving way to cells axis by axis."""
         factors, window, work = self.kernel.factors(), self.kernel.window, 0.0
-        for axis, own in enumerate(factors.axes):
-            entries = own.entries.values.size if isinstance(own.entries, LocalMatrix) else own.entries.size
-            work += float(np.prod(window[:axis], dtype=np.float64) * np.prod(factors.grid_shape[axis + 1 :])) * entries
+        for axis, columns in enumerate(factors.axes):
+            lines = float(np.prod(window[:axis], dtype=np.float64) * np.prod(factors.grid_shape[axis + 1 :]))
+            work += lines * columns.entries.n_entries
         return work
 
     def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the cells, the first axis first."""
         factors = self.kernel.factors()
         dense = rows[..., factors.order].reshape(rows.shape[0] * rows.shape[1], *factors.grid_shape)
-        for axis, own in enumerate(factors.axes):
-            dense = apply_along(own.entries, dense, axis + 1)
+        for axis, columns in enumerate(factors.axes):
+            dense = apply_along(columns.entries, dense, axis + 1)
         return np.ascontiguousarray(dense).reshape(*rows.shape[:2], int(np.prod(self.kernel.window)))
 
     def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the transpose, the first axis first."""
         factors = self.kernel.factors()
         by_node = cells.reshape(cells.shape[0] * cells.shape[1], *self.kernel.window)
-        for axis, own in enumerate(factors.axes):
-            by_node = transpose_along(own.entries, by_node, axis + 1)
+        for axis, columns in enumerate(factors.axes):
+            by_node = transpose_along(columns.entries, by_node, axis + 1)
         grad = np.empty((*cells.shape[:2], self.kernel.n_anchors))
         grad[..., factors.order] = by_node.reshape(*cells.shape[:2], self.kernel.n_anchors)
         return grad

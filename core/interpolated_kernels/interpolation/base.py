@@ -11,6 +11,7 @@ import numpy as np
 
 from interpolated_kernels.anchors import check_distinct
 from interpolated_kernels.arrays import BoolArray, FloatArray
+from interpolated_kernels.interpolation.axes import Axes
 from interpolated_kernels.interpolation.local import LocalMatrix
 
 
@@ -32,11 +33,15 @@ class _Facts:
         @property
         def distinct(self) -> bool: ...
         @property
+        def is_spline(self) -> bool: ...
+        @property
+        def whole_cells(self) -> bool: ...
+        @property
         def differentiable_by(self) -> tuple[str, ...]: ...
         @property
         def width_axes(self) -> int | None: ...
     else:
-        exact = constants = needs_grid = distinct = False
+        exact = constants = needs_grid = distinct = is_spline = whole_cells = False
         differentiable_by = ()
         width_axes = None
 
@@ -59,6 +64,10 @@ class Interpolator(_Facts):
         Coincident anchors have no solution and raise.
     differentiable_by : tuple of str
         What the matrix has a derivative by, beyond the weights: "positions", "widths".
+    is_spline : bool
+        `A` comes from a system of equations, `solved_system`, that is factorised once: the class is a spline's.
+    whole_cells : bool
+        The anchors must stand on whole cells inside the window.
     width_axes : int or None
         1 where widths are shaped as positions, 0 where an anchor has one, None for an interpolator without widths.
     """
@@ -87,11 +96,36 @@ class Interpolator(_Facts):
         """Return `A` by the few entries of its rows, where it has few; else None."""
         return None
 
-    def rows_of(
+    def make_row_function(
         self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
     ) -> Callable[[FloatArray], FloatArray] | None:
         """Return the function from `(k, d)` cells to their rows of `A` `(k, n)`, where these can be had alone."""
         return None
+
+    def find_axes(self, positions: FloatArray, window: tuple[int, ...]) -> Axes | None:
+        """Return the matrices of the axes whose product `A` is, where it is one; else None."""
+        return None
+
+    def find_profile(self) -> str | None:
+        """Return the name of the separable profile that every anchor spreads, where there are loops for it; else None.
+
+        What derives from a class with a profile may have another one, and says so anew.
+        """
+        return None
+
+    def condition(self, positions: FloatArray, window: tuple[int, ...]) -> float | None:
+        """Return the condition estimate of what is solved for `A`, in the 1-norm; None where nothing is solved."""
+        return None
+
+    @property
+    def gives_rows(self) -> bool:
+        """Whether the class has rows of `A` alone."""
+        return type(self).make_row_function is not Interpolator.make_row_function
+
+    @property
+    def gives_entries(self) -> bool:
+        """Whether the class knows the few entries of the rows of `A`."""
+        return type(self).local_matrix is not Interpolator.local_matrix
 
     def matrix_vjp(
         self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
@@ -143,7 +177,8 @@ class Interpolator(_Facts):
     def supports(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray | None:
         """Return the supports of many position sets `(sets, n, d)`, one where all have the same, or None."""
         masks = [
-            self.support(own, window, None if widths is None else widths[index]) for index, own in enumerate(positions)
+            self.support(each, window, None if widths is None else widths[index])
+            for index, each in enumerate(positions)
         ]
         known = [mask for mask in masks if mask is not None]
         return np.stack(known) if len(known) == len(masks) else None

@@ -61,7 +61,7 @@ class Cone(Interpolator):
         if bad.size:
             raise AnchorError(f"`widths` must be positive for `cone`, whose radii they are: see {name_anchors(bad)}.")
 
-    def rows_of(
+    def make_row_function(
         self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
     ) -> Callable[[FloatArray], FloatArray]:
         """Return the function to the cones at some cells, divided by how many meet there."""
@@ -74,7 +74,7 @@ class Cone(Interpolator):
 
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return the cones, divided by how many meet at a cell."""
-        return self.rows_of(positions, window, widths)(window_cells(window))
+        return self.make_row_function(positions, window, widths)(window_cells(window))
 
     def matrix_vjp(
         self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None

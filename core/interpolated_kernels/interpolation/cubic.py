@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.interpolation.axes import AxisMatrix
 from interpolated_kernels.interpolation.grid import locate
 from interpolated_kernels.interpolation.local import LocalMatrix
-from interpolated_kernels.interpolation.tensor_product import AxisMatrix, Linear, TensorProduct
+from interpolated_kernels.interpolation.tensor_product import Linear, TensorProduct
 
 _SCALE = 64.0
 """Divides the moments' squared gaps: on a uniform grid they then stay below the weights that they come from."""

@@ -23,6 +23,7 @@ class Dilated(Interpolator):
 
     exact: ClassVar[bool] = True
     distinct: ClassVar[bool] = True
+    whole_cells: ClassVar[bool] = True
 
     def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
         """Raise unless the anchors are distinct, whole and inside the window."""

@@ -38,6 +38,11 @@ class LocalMatrix:
         return len(self.values), self.n
 
     @property
+    def n_entries(self) -> int:
+        """How many entries the table holds."""
+        return self.values.size
+
+    @property
     def nbytes(self) -> int:
         """The bytes of both tables."""
         return self.columns.nbytes + self.values.nbytes
@@ -64,8 +69,61 @@ class LocalMatrix:
         order = np.argsort(columns, kind="stable")
         ends = np.searchsorted(columns[order], np.arange(self.n + 1))
         for first, last in itertools.pairwise(ends):
-            own = order[first:last]
-            yield cells[own], values[own]
+            chosen = order[first:last]
+            yield cells[chosen], values[chosen]
+
+    def apply(self, lines: FloatArray) -> FloatArray:
+        """Return `lines @ matrix.T` for `(k, n)` lines, summed in the order of a row's entries."""
+        return loops.spread_entries(lines, *self.tables)
+
+    def transpose(self, lines: FloatArray) -> FloatArray:
+        """Return `lines @ matrix` for `(k, cells)` lines."""
+        return loops.gather_entries(lines, *self.tables, self.n)
+
+
+@dataclass(frozen=True, eq=False)
+class WholeMatrix:
+    """A matrix `(cells, n)` as an array, by the names that a `LocalMatrix` has."""
+
+    values: FloatArray
+    """`(cells, n)` float64."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(cells, n)`."""
+        return self.values.shape
+
+    @property
+    def n_entries(self) -> int:
+        """How many entries the array holds."""
+        return self.values.size
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the array."""
+        return self.values.nbytes
+
+    def reaches(self) -> BoolArray:
+        """Return which rows have an entry: `(cells,)` bool."""
+        return np.asarray(self.values.any(axis=1))
+
+    def dense(self) -> FloatArray:
+        """Return the array."""
+        return self.values
+
+    def by_column(self) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Yield for every column its rows, in order, and its entries there, without zeros."""
+        for column in self.values.T:
+            cells = np.flatnonzero(column)
+            yield cells, column[cells]
+
+    def apply(self, lines: FloatArray) -> FloatArray:
+        """Return `lines @ matrix.T` for `(k, n)` lines, summed in index order."""
+        return loops.mix(lines, np.ascontiguousarray(self.values.T, np.float64))
+
+    def transpose(self, lines: FloatArray) -> FloatArray:
+        """Return `lines @ matrix` for `(k, cells)` lines."""
+        return loops.mix(lines, np.ascontiguousarray(self.values, np.float64))
 
 
 def in_blocks(function: Callable[[slice], Result], n_cells: int, n: int) -> list[Result]:

@@ -107,7 +107,7 @@ class InverseDistance(Interpolator):
         if not (np.isfinite(self.power) and self.power > 0):
             raise ValueError(f"`power` must be finite and positive, got {self.power!r}.")
 
-    def rows_of(
+    def make_row_function(
         self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
     ) -> Callable[[FloatArray], FloatArray]:
         """Return the function to the shares of the anchors in some cells."""
@@ -115,7 +115,7 @@ class InverseDistance(Interpolator):
 
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return the shares of the anchors in every cell."""
-        return self.rows_of(positions, window, widths)(window_cells(window))
+        return self.make_row_function(positions, window, widths)(window_cells(window))
 
     def matrix_vjp(
         self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None

@@ -59,10 +59,10 @@ class Splat(Interpolator):
     def sum_of_squares(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> float:
         """Return the sum of the squares of all entries of `A`, from the profiles alone."""
         values = [axis.values for axis in self._axes(positions, window, widths)]
-        squares = functools.reduce(np.multiply, [np.square(own).sum(axis=-1) for own in values])
+        squares = functools.reduce(np.multiply, [np.square(profile).sum(axis=-1) for profile in values])
         if self.normalized:
             squares = squares / np.square(
-                functools.reduce(np.multiply, [own.sum(axis=-1) for own in values]) + _SMALLEST_SUM
+                functools.reduce(np.multiply, [profile.sum(axis=-1) for profile in values]) + _SMALLEST_SUM
             )
         return float(squares.sum())
 
@@ -77,8 +77,8 @@ class Splat(Interpolator):
             total = product.sum(axis=1, keepdims=True) + _SMALLEST_SUM
             grad = grad / total - ((grad * product).sum(axis=1, keepdims=True) / total**2)
         grad_positions, grad_widths = np.empty_like(positions), np.empty_like(positions)
-        for axis, own in enumerate(axes):
-            for slopes, out in ((own.by_position, grad_positions), (own.by_width, grad_widths)):
+        for axis, profiles in enumerate(axes):
+            for slopes, out in ((profiles.by_position, grad_positions), (profiles.by_width, grad_widths)):
                 out[:, axis] = (functools.reduce(_outer, [*values[:axis], slopes, *values[axis + 1 :]]) * grad).sum(
                     axis=1
                 )
@@ -137,6 +137,10 @@ class Gaussian(Splat):
     width_axes: ClassVar[int | None] = 1
     default_width: ClassVar[float | None] = 0.23
 
+    def find_profile(self) -> str | None:
+        """Return the name of these bumps, but not for a subclass, which may have others."""
+        return "gaussian" if type(self) is Gaussian else None
+
     def profiles(self, offsets: FloatArray, widths: FloatArray) -> Profiles:
         """Return the bumps and their slopes."""
         sigma = np.abs(widths) + _SMALLEST_SIGMA
@@ -170,6 +174,10 @@ class Triangle(Splat):
     default_width: ClassVar[float | None] = 0.0
     reach: ClassVar[float] = 1.0
 
+    def find_profile(self) -> str | None:
+        """Return the name of these tents, but not for a subclass, which may have others."""
+        return "triangle" if type(self) is Triangle else None
+
     def profiles(self, offsets: FloatArray, widths: FloatArray) -> Profiles:
         """Return the tents and their slopes."""
         values = np.maximum(np.abs(widths) + 1.0 - np.abs(offsets), 0.0)
@@ -200,6 +208,10 @@ class Bilinear(Splat):
 
     differentiable_by: ClassVar[tuple[str, ...]] = ("positions",)
     reach: ClassVar[float] = 1.0
+
+    def find_profile(self) -> str | None:
+        """Return the name of these shares, but not for a subclass, which may have others."""
+        return ("triangle" if self.normalized else "share") if type(self) is Bilinear else None
 
     def profiles(self, offsets: FloatArray, widths: FloatArray) -> Profiles:
         """Return the shares and their slopes."""

@@ -110,8 +110,8 @@ class SplineSystem:
             parts = in_blocks(lambda block: _apply(coefficients, self.functions(cells[block])), len(cells), n)
             filled, sizes = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
             return filled, sizes
-        own = np.ascontiguousarray(coefficients[:, :n])
-        filled, sizes = loops.SPLINES[self._loops].fill(own, _in_three(cells), _in_three(self.positions))
+        radial = np.ascontiguousarray(coefficients[:, :n])
+        filled, sizes = loops.SPLINES[self._loops].fill(radial, _in_three(cells), _in_three(self.positions))
         trend, trend_sizes = _apply(coefficients[:, n:], self._monomials(cells))
         return filled + trend, sizes + trend_sizes
 
@@ -183,6 +183,7 @@ class SplineInterpolator(Interpolator):
     """An interpolator whose matrix solves a `SplineSystem`; a subclass says which, in `system`."""
 
     distinct: ClassVar[bool] = True
+    is_spline: ClassVar[bool] = True
     differentiable_by: ClassVar[tuple[str, ...]] = ("positions",)
     remedy: ClassVar[str] = "Move them apart."
 
@@ -202,13 +203,13 @@ class SplineInterpolator(Interpolator):
         self._check_condition(system.factors.condition, positions)
         return system
 
-    def rows_of(
+    def make_row_function(
         self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
     ) -> Callable[[FloatArray], FloatArray]:
         """Return the function to the spline of every unit weight at some cells; raises as `matrix` does."""
-        return self.rows_by(self.solved_system(positions))
+        return self.bind_rows(self.solved_system(positions))
 
-    def rows_by(self, system: SplineSystem) -> Callable[[FloatArray], FloatArray]:
+    def bind_rows(self, system: SplineSystem) -> Callable[[FloatArray], FloatArray]:
         """Return the same for equations that are factorised."""
 
         def rows(cells: FloatArray) -> FloatArray:
@@ -227,7 +228,7 @@ class SplineInterpolator(Interpolator):
         AnchorError
             If the condition estimate of the equilibrated system times 2^-53 is above 1e-4.
         """
-        rows, cells = self.rows_of(positions, window, widths), window_cells(window)
+        rows, cells = self.make_row_function(positions, window, widths), window_cells(window)
         # In blocks, as fillings do: how LAPACK rounds a solution may depend on those beside it.
         return np.concatenate([rows(cells[block]) for block in blocks_of_cells(len(cells), len(positions))])
 

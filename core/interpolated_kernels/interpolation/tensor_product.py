@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import ClassVar
 
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray
+from interpolated_kernels.interpolation.axes import Axes, AxisMatrix, AxisProduct, as_entries
 from interpolated_kernels.interpolation.base import Interpolator, kronecker
-from interpolated_kernels.interpolation.grid import Grid, check_uniform, find_grid, locate
-from interpolated_kernels.interpolation.local import LocalMatrix
-
-Entries: TypeAlias = FloatArray | LocalMatrix
-"""A matrix, whole or by the few entries of its rows."""
-
-AxisMatrix: TypeAlias = Entries | tuple[Entries, FloatArray]
-"""What `axis_matrix` returns: `(cells, n)`, or a local basis `(cells, m)` and a transform `(m, n)`."""
-
-
-class AxisProduct(NamedTuple):
-    """One axis's matrix, and the local basis and transform whose product it is, if it was given as one."""
-
-    matrix: Entries
-    basis: Entries | None = None
-    transform: FloatArray | None = None
+from interpolated_kernels.interpolation.grid import check_uniform, find_grid, locate
+from interpolated_kernels.interpolation.local import LocalMatrix, WholeMatrix
 
 
 class TensorProduct(Interpolator):
@@ -69,25 +56,26 @@ class TensorProduct(Interpolator):
             check_uniform(grid)
         return None
 
-    def axis_products(self, grid: Grid, window: tuple[int, ...]) -> list[AxisProduct]:
+    def find_axes(self, positions: FloatArray, window: tuple[int, ...]) -> Axes:
         """Return the matrix of every axis, with its basis and transform where the class gives them.
 
         Raises
         ------
+        AnchorError
+            If the anchors form no full grid.
         ValueError
             If `axis_matrix` returned other shapes than it must.
         """
-        return [
+        grid = find_grid(positions)
+        products = [
             self._axis_product(coordinates, cells, axis)
             for axis, (coordinates, cells) in enumerate(zip(grid.coordinates, window, strict=True))
         ]
+        return Axes(products, grid.order)
 
     def _axis_product(self, coordinates: FloatArray, n_cells: int, axis: int) -> AxisProduct:
         given = self.axis_matrix(coordinates, n_cells, axis)
-        parts = [
-            part if isinstance(part, LocalMatrix) else np.asarray(part, dtype=np.float64)
-            for part in (given if isinstance(given, tuple) else (given,))
-        ]
+        parts = [as_entries(part) for part in (given if isinstance(given, tuple) else (given,))]
         shapes, n, m = [part.shape for part in parts], len(coordinates), parts[-1].shape[:1]
         if shapes != ([(n_cells, n)] if len(parts) == 1 else [(n_cells, *m), (*m, n)]):
             raise ValueError(
@@ -96,35 +84,21 @@ class TensorProduct(Interpolator):
             )
         if len(parts) == 1:
             return AxisProduct(parts[0])
-        basis, transform = as_array(parts[0]), as_array(parts[1])
-        return AxisProduct(basis @ transform, parts[0], transform)
-
-    def axis_matrices(self, grid: Grid, window: tuple[int, ...]) -> list[FloatArray]:
-        """Return the matrix of every axis."""
-        return [as_array(product.matrix) for product in self.axis_products(grid, window)]
+        transform = parts[1].dense()
+        return AxisProduct(WholeMatrix(parts[0].dense() @ transform), parts[0], transform)
 
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return `A`, the Kronecker product of the axes' matrices with its columns in the anchors' own order."""
-        grid = find_grid(positions)
-        by_node = kronecker(self.axis_matrices(grid, window))
+        axes = self.find_axes(positions, window)
+        by_node = kronecker([product.matrix.dense() for product in axes.products])
         by_anchor = np.empty_like(by_node)
-        by_anchor[:, grid.order] = by_node
+        by_anchor[:, axes.order] = by_node
         return by_anchor
 
     def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray:
         """Return the product of the axes' supports."""
-        products = self.axis_products(find_grid(positions), window)
-        return np.asarray(functools.reduce(np.multiply.outer, [rows_reached(product.matrix) for product in products]))
-
-
-def as_array(entries: Entries) -> FloatArray:
-    """Return a whole matrix."""
-    return entries.dense() if isinstance(entries, LocalMatrix) else entries
-
-
-def rows_reached(entries: Entries) -> BoolArray:
-    """Return which rows of a matrix have an entry."""
-    return entries.reaches() if isinstance(entries, LocalMatrix) else np.asarray(entries.any(axis=1))
+        products = self.find_axes(positions, window).products
+        return np.asarray(functools.reduce(np.multiply.outer, [product.matrix.reaches() for product in products]))
 
 
 @dataclass(frozen=True)

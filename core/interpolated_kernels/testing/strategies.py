@@ -17,7 +17,6 @@ from interpolated_kernels.errors import AnchorError, AnchorWarning
 from interpolated_kernels.geometry import PADDING_MODES
 from interpolated_kernels.interpolation import (
     INTERPOLATORS,
-    Dilated,
     Interpolator,
     Polyharmonic,
     as_interpolator,
@@ -122,7 +121,7 @@ def anchors(
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(window))
         return grid[draw(st.permutations(range(len(grid))))]
     assert isinstance(n, int)
-    if isinstance(interpolator, Dilated):
+    if interpolator.whole_cells:
         return np.array(draw(st.permutations(list(np.ndindex(*window)))))[:n].astype(np.float64)
     halves = st.tuples(*(st.integers(-2, 2 * cells) for cells in window))
     return np.array(draw(st.lists(halves, min_size=n, max_size=n, unique=True))) / 2.0
