@@ -41,8 +41,8 @@ class SplatFilling(Filling):
     def fill(self, rows: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
         """Return the cells."""
         cells = np.empty((*rows.shape[:2], int(np.prod(self.kernel.window))))
-        operands = self._operands(rows, self.kernel.position_sets, self.kernel.width_sets)
-        loops.SPLATS[str(find_profile(self.kernel))].spread(*operands, cells.reshape(len(cells), -1))
+        anchors = self._anchors(rows, self.kernel.position_sets, self.kernel.width_sets)
+        self._loops.spread(anchors, self._layout, cells.reshape(len(cells), -1))
         return cells
 
     def gather(self, cells: FloatArray, dtype: np.dtype[Any]) -> FloatArray:
@@ -72,17 +72,29 @@ class SplatFilling(Filling):
         self, cells: FloatArray, rows: FloatArray, positions: FloatArray, widths: FloatArray | None
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the gradients by weights, positions and widths."""
-        by_weights, by_positions, by_widths = np.empty(rows.shape), np.zeros(positions.shape), np.zeros(positions.shape)
+        grads = loops.SplatGradients(
+            weights=np.empty(rows.shape), positions=np.zeros(positions.shape), widths=np.zeros(positions.shape)
+        )
         flat = np.ascontiguousarray(cells, np.float64).reshape(len(cells), -1)
-        operands = self._operands(rows, positions, widths)
-        loops.SPLATS[str(find_profile(self.kernel))].gather(flat, *operands, by_weights, by_positions, by_widths)
-        return by_weights, by_positions, by_widths
+        self._loops.gather(flat, self._anchors(rows, positions, widths), self._layout, grads)
+        return grads.weights, grads.positions, grads.widths
 
-    def _operands(self, rows: FloatArray, positions: FloatArray, widths: FloatArray | None) -> tuple[object, ...]:
-        """Return what both loops take: contiguous arrays and the window's layout."""
-        d = positions.shape[-1]
-        planes, row_cells, columns = (1,) * (3 - d) + self.kernel.window
-        layout = loops.SplatLayout(planes, row_cells, columns, d, self._splat.normalized)
+    @property
+    def _loops(self) -> Any:
+        """The launches for this profile."""
+        return loops.SPLATS[str(find_profile(self.kernel))]
+
+    @property
+    def _layout(self) -> Any:
+        """The window as loops know it, with leading axes of one cell."""
+        window = self.kernel.window
+        planes, rows, columns = (1,) * (3 - len(window)) + window
+        return loops.SplatLayout(
+            planes=planes, rows=rows, columns=columns, n_axes=len(window), normalized=self._splat.normalized
+        )
+
+    def _anchors(self, rows: FloatArray, positions: FloatArray, widths: FloatArray | None) -> Any:
+        """Return weights, positions and widths as loops take them: contiguous, and every width there."""
         full = self._splat.full_widths(positions, widths)
         arrays = (np.ascontiguousarray(array, dtype=np.float64) for array in (rows, positions, full))
-        return (*arrays, layout)
+        return loops.SplatAnchors(*arrays)

@@ -11,8 +11,10 @@ from interpolated_kernels.loops.compile.threads import get_num_threads, layer, r
 from interpolated_kernels.loops.direct_forward import Layout, direct_forward, pack, pack_weights
 from interpolated_kernels.loops.direct_grad_dense import direct_grad_dense
 from interpolated_kernels.loops.filling_matrices import dot, gather_entries, mix, spread_entries
+from interpolated_kernels.loops.filling_profiles import Anchors as SplatAnchors
+from interpolated_kernels.loops.filling_profiles import Gradients as SplatGradients
+from interpolated_kernels.loops.filling_profiles import Layout as SplatLayout
 from interpolated_kernels.loops.filling_splats import SPLATS
-from interpolated_kernels.loops.filling_splats import Layout as SplatLayout
 from interpolated_kernels.loops.filling_splines import SPLINES
 from interpolated_kernels.loops.fourier_spectra import add_correlations, convolve_spectra, correlate_spectra
 from interpolated_kernels.loops.lattice_forward import lattice_forward
@@ -49,6 +51,8 @@ __all__ = [
     "Packed",
     "PaddedAxis",
     "RunTable",
+    "SplatAnchors",
+    "SplatGradients",
     "SplatLayout",
     "Stage",
     "Tiles",

@@ -1,12 +1,25 @@
 """Splats: dense kernels from profiles an axis, `sum over anchors of weight * rows (x) columns`, and the transpose.
 
-A task is one set of positions, for all weights that share it. A profile is `finish(argument(offset, width))`; its
-slopes by position and by width come from its value. All is float64, summed in the anchors' order.
+A task is one set of positions, for all weights that share it. All is float64, summed in the anchors' order, by the
+tiles that sum taps: an anchor is a tap, its profile along columns the line that is read, and its weight times its
+profiles along planes and rows the coefficient. For n anchors, each of `cells = planes + rows + columns` profile values,
+and `lines = planes * rows`, the workspace of a thread is
+
+    spread | profiles n x cells | scales n | shares n x 4 | slack |
+
+    gather | profiles n x cells | gradient lines x columns | transposed columns x lines |
+           | shares 4 x max(lines, columns) | by row 4 x lines | by column 4 x columns | sums cells | slack |
+
+An anchor's profiles are `| planes | rows | columns |`, and its `sums`, their gradients, likewise. Shares are the taps'
+coefficients for up to four output rows (or anchors) that a tile sums at once. Whole vectors read into the slack.
+
+For one axis and two anchors of profiles `p` and `q`, cell c of a kernel of weights `v, w` is `v s p[c] + w t q[c]`, the
+scales being `s = 1 / (sum p + 1e-7)` and t alike. Back from the gradient `g` of all cells, `by column` is g itself,
+v's gradient is `s sum_c g[c] p[c]`, the `whole`, and the position's is `v s sum_c (g[c] - whole) p'[c]`.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,138 +28,41 @@ from numba import prange
 from interpolated_kernels.loops.compile.apart import load_apart
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
+from interpolated_kernels.loops.filling_profiles import (
+    PROFILES,
+    Anchors,
+    Gradients,
+    Layout,
+    Profile,
+    Pull,
+    make_profile_loop,
+    make_slope_loop,
+    n_profile_cells,
+    scale_anchor,
+)
 from interpolated_kernels.loops.tiles.lines import Lines, Places, Taps, sum_taps, tile_width
 from interpolated_kernels.loops.tiles.runs import clear_values
-from interpolated_kernels.loops.tiles.vectors import power_of_two
 
-_SMALLEST_SUM = 1e-7
-_SMALLEST_SIGMA = 0.27
 _FEWEST_PRODUCTS = 2**16
 _SLACK = 64  # values that whole vectors may read beyond a line's end
 
-_ROUNDING = 1.5 * 2.0**52
-_LOG2_E = 1.4426950408889634
-_LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # their sum is ln 2 to 1e-26
-_FACTORIALS = tuple(1.0 / math.factorial(power) for power in range(13, -1, -1))
 
+class Scratch(NamedTuple):
+    """What a launch allocates: a row of scratch memory for every thread, and where each tap reads, in values."""
 
-class Layout(NamedTuple):
-    """The window `(planes, rows, columns)`, one on axes that are not there; how many are; and what is normalized."""
-
-    planes: int
-    rows: int
-    columns: int
-    n_axes: int
-    normalized: bool
+    work: Any
+    offsets: Any
 
 
 @jit(inner=True)
-def _exp(values, count):
-    """Replace values of at most 0 by their exponentials, to about one unit in the last place; subnormals are kept."""
-    for index in range(count):
-        x = max(values[index], -746.0)
-        power = (x * _LOG2_E + _ROUNDING) - _ROUNDING
-        rest = (x - power * _LN2_HIGH) - power * _LN2_LOW
-        total = 0.0
-        for coefficient in _FACTORIALS:
-            total = total * rest + coefficient
-        half = (power * 0.5 + _ROUNDING) - _ROUNDING
-        values[index] = total * power_of_two(half + _ROUNDING) * power_of_two((power - half) + _ROUNDING)
-
-
-@jit(inner=True)
-def _keep(values, count):
-    """Leave values as they are."""
-
-
-@jit(inner=True)
-def _gaussian(offset, width):
-    scaled = offset / (abs(width) + _SMALLEST_SIGMA)
-    return -0.5 * scaled * scaled
-
-
-@jit(inner=True)
-def _gaussian_slopes(value, offset, width):
-    sigma = abs(width) + _SMALLEST_SIGMA
-    slope = value * offset / (sigma * sigma)
-    return slope, slope * offset / sigma * _sign(width)
-
-
-@jit(inner=True)
-def _triangle(offset, width):
-    return max(abs(width) + 1.0 - abs(offset), 0.0)
-
-
-@jit(inner=True)
-def _triangle_slopes(value, offset, width):
-    inside = 1.0 if value > 0 else 0.0
-    return inside * _sign(offset), inside * _sign(width)
-
-
-@jit(inner=True)
-def _share_slopes(value, offset, width):
-    return (1.0 if 0 < offset <= 1 else 0.0) - (1.0 if -1 < offset <= 0 else 0.0), 0.0
-
-
-@jit(inner=True)
-def _sign(value):
-    return 1.0 if value > 0 else (-1.0 if value < 0 else 0.0)
-
-
-def _profile_loop(argument, finish):
-    """Return the loop that writes the profiles of a set's anchors, `(n, planes + rows + columns)`."""
-
-    @jit(inner=True)
-    def profiles(positions, widths, layout, work):
-        n_cells = layout.planes + layout.rows + layout.columns
-        for anchor in range(len(positions)):
-            at = anchor * n_cells
-            for axis in range(3):
-                cells = (layout.planes, layout.rows, layout.columns)[axis]
-                own = axis - 3 + layout.n_axes
-                if own < 0:
-                    work[at] = 0.0 if finish is _exp else 1.0
-                else:
-                    position, width = positions[anchor, own], widths[anchor, own]
-                    for cell in range(cells):
-                        work[at + cell] = argument(cell - position, width)
-                at += cells
-        finish(work, len(positions) * n_cells)
-
-    return profiles
-
-
-@jit(inner=True)
-def _sums(work, at, layout):
-    """Return the sums of an anchor's profiles along planes, rows and columns."""
-    planes = rows = columns = 0.0
-    for cell in range(layout.planes):
-        planes += work[at + cell]
-    for cell in range(layout.rows):
-        rows += work[at + layout.planes + cell]
-    for cell in range(layout.columns):
-        columns += work[at + layout.planes + layout.rows + cell]
-    return planes, rows, columns
-
-
-@jit(inner=True)
-def _scale(work, at, layout):
-    """Return what an anchor's product of profiles is multiplied by."""
-    if not layout.normalized:
-        return 1.0
-    planes, rows, columns = _sums(work, at, layout)
-    return 1.0 / (planes * rows * columns + _SMALLEST_SUM)
-
-
-@jit(inner=True)
-def _spread(weights, offsets, layout, work, dense):
+def _sum_products(weights, offsets, layout, work, dense):
     """Write the dense kernels `(kernels * planes * rows, columns)` of one set: a matrix product, rows by fours."""
     n_anchors, n_rows = weights.shape[1], layout.planes * layout.rows
     n_cells, columns = n_profile_cells(layout), layout.planes + layout.rows
     scales = n_anchors * n_cells
     shares = scales + n_anchors
     for anchor in range(n_anchors):
-        work[scales + anchor] = _scale(work, anchor * n_cells, layout)
+        work[scales + anchor] = scale_anchor(work, anchor * n_cells, layout)
     for kernel in range(len(weights)):
         first = 0
         while first < n_rows:
@@ -162,14 +78,8 @@ def _spread(weights, offsets, layout, work, dense):
             first += width
 
 
-@jit(inner=True)
-def n_profile_cells(layout):
-    """Return how many values the profiles of an anchor are."""
-    return layout.planes + layout.rows + layout.columns
-
-
 class ContractionPlaces(NamedTuple):
-    """Where a kernel's gradient and its contractions stand in the workspace, behind the profiles."""
+    """Where a kernel's gradient and its contractions stand in the workspace: see the picture above."""
 
     grad: int
     transposed: int
@@ -229,9 +139,9 @@ def _contract_rows(anchor, index, layout, places, work):
     clear_values(work, places.sums, layout.planes + layout.rows)
     for row in range(rows):
         along = work[by_row + index * rows + row]
-        plane, own = row // layout.rows, layout.planes + row % layout.rows
-        work[places.sums + plane] += along * work[at + own]
-        work[places.sums + own] += along * work[at + plane]
+        plane, behind = row // layout.rows, layout.planes + row % layout.rows
+        work[places.sums + plane] += along * work[at + behind]
+        work[places.sums + behind] += along * work[at + plane]
     for column in range(layout.columns):
         work[places.sums + layout.planes + layout.rows + column] = work[by_column + index * layout.columns + column]
     for plane in range(layout.planes):
@@ -239,60 +149,49 @@ def _contract_rows(anchor, index, layout, places, work):
     return whole
 
 
-def _slope_loop(slopes):
-    """Return the loop that adds an anchor's profile gradients, times the profiles' slopes."""
+def _make_spread(profile: Profile) -> Any:
+    """Return the launch that writes dense kernels."""
+    write_profiles = make_profile_loop(profile)
 
     @jit(inner=True)
-    def add(positions, widths, anchor, at, sums, factor, whole, layout, work, grad_positions, grad_widths):
-        totals = _sums(work, at, layout)
-        for axis in range(3):
-            cells = (layout.planes, layout.rows, layout.columns)[axis]
-            own = axis - 3 + layout.n_axes
-            if own >= 0:
-                others = totals[(axis + 1) % 3] * totals[(axis + 2) % 3]
-                position, width = positions[anchor, own], widths[anchor, own]
-                for cell in range(cells):
-                    by_position, by_width = slopes(work[at + cell], cell - position, width)
-                    share = factor * (work[sums + cell] - (whole * others if layout.normalized else 0.0))
-                    grad_positions[anchor, own] += share * by_position
-                    grad_widths[anchor, own] += share * by_width
-            at, sums = at + cells, sums + cells
-
-    return add
-
-
-class Family(NamedTuple):
-    """The launches of one family of profiles."""
-
-    spread: Any
-    gather: Any
-
-
-def _family(argument, finish, slopes):
-    """Return the launches of one family."""
-    profiles, add_slopes = _profile_loop(argument, finish), _slope_loop(slopes)
-
-    @jit(inner=True)
-    def spread_set(weights, positions, widths, offsets, layout, work, dense):
-        profiles(positions, widths, layout, work)
-        _spread(weights, offsets, layout, work, dense)
+    def spread_set(anchors, one, layout, offsets, work, dense):
+        write_profiles(anchors, one, layout, work)
+        _sum_products(anchors.weights[one], offsets, layout, work, dense)
 
     @jit
-    def spread_serial(weights, positions, widths, offsets, layout, work, dense):
-        for one in range(len(positions)):
-            spread_set(weights[one], positions[one], widths[one], offsets, layout, work[0], dense[one])
+    def spread_serial(anchors, layout, scratch, dense):
+        for one in range(len(anchors.positions)):
+            spread_set(anchors, one, layout, scratch.offsets, scratch.work[0], dense[one])
 
     @jit(parallel=True)
-    def spread_parallel(weights, positions, widths, offsets, layout, work, dense):
-        for one in prange(len(positions)):
-            spread_set(weights[one], positions[one], widths[one], offsets, layout, work[thread_id()], dense[one])
+    def spread_parallel(anchors, layout, scratch, dense):
+        for one in prange(len(anchors.positions)):
+            spread_set(anchors, np.int64(one), layout, scratch.offsets, scratch.work[thread_id()], dense[one])
+
+    def spread(anchors: Anchors, layout: Layout, dense: Any) -> None:
+        """Write the dense kernels `(sets, kernels * cells)`."""
+        load_apart(dense.dtype)
+        n_anchors, n_cells = anchors.positions.shape[1], layout.planes + layout.rows + layout.columns
+        is_worth_it = dense.size * n_anchors > _FEWEST_PRODUCTS
+        scratch = Scratch(
+            work=workspace(n_anchors * (n_cells + 5) + _SLACK, dense.dtype),
+            offsets=np.arange(n_anchors, dtype=np.int32) * np.int32(n_cells),
+        )
+        launch(spread_parallel, spread_serial, is_worth_it, anchors, layout, scratch, dense)
+
+    return spread
+
+
+def _make_gather_set(profile: Profile) -> Any:
+    """Return the loop over one set: the gradient by its weights is written, those by positions and widths added."""
+    write_profiles, add_slopes = make_profile_loop(profile), make_slope_loop(profile)
 
     @jit(inner=True)
-    def gather_set(grad, weights, positions, widths, offsets, layout, work, grad_weights, grad_positions, grad_widths):
-        n_anchors, n_cells = len(positions), n_profile_cells(layout)
+    def gather_set(grad, anchors, one, layout, offsets, work, grads):
+        n_anchors, n_cells = anchors.positions.shape[1], n_profile_cells(layout)
         places = _places(n_anchors, layout)
-        profiles(positions, widths, layout, work)
-        for kernel in range(len(weights)):
+        write_profiles(anchors, one, layout, work)
+        for kernel in range(anchors.weights.shape[1]):
             _copy_gradient(grad, kernel, layout, places, work)
             first = 0
             while first < n_anchors:
@@ -300,66 +199,53 @@ def _family(argument, finish, slopes):
                 _contract(first, width, offsets, layout, places, work)
                 for index in range(width):
                     anchor = first + index
-                    scale = _scale(work, anchor * n_cells, layout)
-                    whole = _contract_rows(anchor, index, layout, places, work)
-                    grad_weights[kernel, anchor] = scale * whole
-                    add_slopes(
-                        positions, widths, anchor, anchor * n_cells, places.sums, weights[kernel, anchor] * scale,
-                        scale * whole, layout, work, grad_positions, grad_widths,
+                    scale = scale_anchor(work, anchor * n_cells, layout)
+                    whole = scale * _contract_rows(anchor, index, layout, places, work)
+                    grads.weights[one, kernel, anchor] = whole
+                    pull = Pull(
+                        one=one, anchor=anchor, profiles=anchor * n_cells, sums=places.sums,
+                        factor=anchors.weights[one, kernel, anchor] * scale, whole=whole,
                     )  # fmt: skip
+                    add_slopes(anchors, pull, layout, work, grads)
                 first += width
 
+    return gather_set
+
+
+def _make_gather(profile: Profile) -> Any:
+    """Return the launch that takes a gradient of dense kernels back to the anchors."""
+    gather_set = _make_gather_set(profile)
+
     @jit
-    def gather_serial(
-        grad, weights, positions, widths, offsets, layout, work, grad_weights, grad_positions, grad_widths
-    ):
-        for one in range(len(positions)):
-            gather_set(
-                grad[one], weights[one], positions[one], widths[one], offsets, layout, work[0], grad_weights[one],
-                grad_positions[one], grad_widths[one],
-            )  # fmt: skip
+    def gather_serial(grad, anchors, layout, scratch, grads):
+        for one in range(len(anchors.positions)):
+            gather_set(grad[one], anchors, one, layout, scratch.offsets, scratch.work[0], grads)
 
     @jit(parallel=True)
-    def gather_parallel(
-        grad, weights, positions, widths, offsets, layout, work, grad_weights, grad_positions, grad_widths
-    ):
-        for one in prange(len(positions)):
-            gather_set(
-                grad[one], weights[one], positions[one], widths[one], offsets, layout, work[thread_id()],
-                grad_weights[one], grad_positions[one], grad_widths[one],
-            )  # fmt: skip
+    def gather_parallel(grad, anchors, layout, scratch, grads):
+        for one in prange(len(anchors.positions)):
+            gather_set(grad[one], anchors, np.int64(one), layout, scratch.offsets, scratch.work[thread_id()], grads)
 
-    def spread(weights: Any, positions: Any, widths: Any, layout: Layout, dense: Any) -> None:
-        """Write the dense kernels `(sets, kernels * cells)` of weights `(sets, kernels, n)`."""
-        load_apart(dense.dtype)
-        n_anchors, n_cells = positions.shape[1], layout.planes + layout.rows + layout.columns
-        is_worth_it = dense.size * n_anchors > _FEWEST_PRODUCTS
-        work = workspace(n_anchors * (n_cells + 5) + _SLACK, dense.dtype)
-        offsets = np.arange(n_anchors, dtype=np.int32) * np.int32(n_cells)
-        launch(spread_parallel, spread_serial, is_worth_it, weights, positions, widths, offsets, layout, work, dense)
-
-    def gather(
-        grad: Any, weights: Any, positions: Any, widths: Any, layout: Layout, grad_weights: Any, grad_positions: Any,
-        grad_widths: Any,
-    ) -> None:  # fmt: skip
-        """Write the gradient by weights, and add those by positions and widths, from the dense kernels' gradient."""
+    def gather(grad: Any, anchors: Anchors, layout: Layout, grads: Gradients) -> None:
+        """Write the gradient by weights, and add those by positions and widths, from that by dense kernels."""
         load_apart(grad.dtype)
-        n_anchors, n_rows, columns = positions.shape[1], layout.planes * layout.rows, layout.columns
+        n_anchors, lines, columns = anchors.positions.shape[1], layout.planes * layout.rows, layout.columns
         n_cells = layout.planes + layout.rows + columns
         is_worth_it = grad.size * n_anchors > _FEWEST_PRODUCTS
-        size = (n_anchors + 1) * n_cells + 2 * n_rows * columns + 8 * (n_rows + columns)
-        offsets = np.concatenate([np.arange(columns) * n_rows, np.arange(n_rows) * columns]).astype(np.int32)
-        launch(
-            gather_parallel, gather_serial, is_worth_it, grad, weights, positions, widths, offsets, layout,
-            workspace(size + _SLACK, grad.dtype), grad_weights, grad_positions, grad_widths,
-        )  # fmt: skip
+        size = (n_anchors + 1) * n_cells + 2 * lines * columns + 8 * (lines + columns)
+        offsets = np.concatenate([np.arange(columns) * lines, np.arange(lines) * columns]).astype(np.int32)
+        scratch = Scratch(work=workspace(size + _SLACK, grad.dtype), offsets=offsets)
+        launch(gather_parallel, gather_serial, is_worth_it, grad, anchors, layout, scratch, grads)
 
-    return Family(spread, gather)
+    return gather
 
 
-SPLATS = {
-    "gaussian": _family(_gaussian, _exp, _gaussian_slopes),
-    "triangle": _family(_triangle, _keep, _triangle_slopes),
-    "share": _family(_triangle, _keep, _share_slopes),
-}
-"""By profile: "share" is a triangle of width 0 whose slope at a kink is the one towards larger positions."""
+class Family(NamedTuple):
+    """The launches of one profile."""
+
+    spread: Any
+    gather: Any
+
+
+SPLATS = {name: Family(spread=_make_spread(row), gather=_make_gather(row)) for name, row in PROFILES.items()}
+"""By profile."""

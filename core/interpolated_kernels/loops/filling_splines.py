@@ -78,8 +78,8 @@ def _squared(points, k, centres, n):
     return planes * planes + rows * rows + columns * columns
 
 
-def _family(value, slope):
-    """Return the launches of one radial function."""
+def _make_fill(value):
+    """Return the launch that writes kernels from coefficients."""
 
     @jit(inner=True)
     def fill_cells(coefficients, cells, positions, filled, sizes, task):
@@ -103,17 +103,31 @@ def _family(value, slope):
         for task in prange(n_tasks):
             fill_cells(coefficients, cells, positions, filled, sizes, np.int64(task))
 
+    def fill(coefficients: Any, cells: Any, positions: Any) -> tuple[Any, Any]:
+        """Return the kernels `(kernels, cells)` of coefficients `(kernels, n)`, and their sums of absolute values."""
+        filled, sizes = np.zeros((2, len(coefficients), cells.shape[1]))
+        n_tasks = -(-cells.shape[1] // _CELLS_OF_TASK)
+        is_worth_it = cells.shape[1] * coefficients.size > _FEWEST_ENTRIES
+        launch(fill_parallel, fill_serial, is_worth_it, coefficients, cells, positions, n_tasks, filled, sizes)
+        return filled, sizes
+
+    return fill
+
+
+def _make_gather(value):
+    """Return the launch of the transpose."""
+
     @jit(inner=True)
     def gather_cells(grad, cells, positions, gathered, sizes, task):
         n_tasks = gathered.shape[0]
         first, last = task * cells.shape[1] // n_tasks, (task + 1) * cells.shape[1] // n_tasks
         for cell in range(first, last):
             for kernel in range(grad.shape[0]):
-                own = grad[kernel, cell]
-                size = abs(own)
+                pull = grad[kernel, cell]
+                size = abs(pull)
                 for anchor in range(positions.shape[1]):
                     phi = value(_squared(cells, cell, positions, anchor))
-                    gathered[task, kernel, anchor] += own * phi
+                    gathered[task, kernel, anchor] += pull * phi
                     sizes[task, kernel, anchor] += size * abs(phi)
 
     @jit
@@ -126,6 +140,20 @@ def _family(value, slope):
         for task in prange(gathered.shape[0]):
             gather_cells(grad, cells, positions, gathered, sizes, np.int64(task))
 
+    def gather(grad: Any, cells: Any, positions: Any) -> tuple[Any, Any]:
+        """Return the transpose for gradients `(kernels, cells)`, `(kernels, n)`, and its sums of absolute values."""
+        shape = (_count_sums(cells), len(grad), positions.shape[1])
+        gathered, sizes = np.zeros(shape), np.zeros(shape)
+        is_worth_it = grad.size * positions.shape[1] > _FEWEST_ENTRIES
+        launch(gather_parallel, gather_serial, is_worth_it, grad, cells, positions, gathered, sizes)
+        return gathered.sum(axis=0), sizes.sum(axis=0)
+
+    return gather
+
+
+def _make_move(slope):
+    """Return the launch of the gradient by positions."""
+
     @jit(inner=True)
     def move_cells(grad, coefficients, cells, positions, moved, pull, task):
         n_tasks = moved.shape[0]
@@ -134,9 +162,9 @@ def _family(value, slope):
             for anchor in range(positions.shape[1]):
                 pull[task, anchor] = 0.0
             for kernel in range(grad.shape[0]):
-                own = grad[kernel, cell]
+                value = grad[kernel, cell]
                 for anchor in range(positions.shape[1]):
-                    pull[task, anchor] += own * coefficients[kernel, anchor]
+                    pull[task, anchor] += value * coefficients[kernel, anchor]
             for anchor in range(positions.shape[1]):
                 pull[task, anchor] *= slope(_squared(cells, cell, positions, anchor))
             for axis in range(3):
@@ -153,41 +181,30 @@ def _family(value, slope):
         for task in prange(moved.shape[0]):
             move_cells(grad, coefficients, cells, positions, moved, pull, np.int64(task))
 
-    def fill(coefficients: Any, cells: Any, positions: Any) -> tuple[Any, Any]:
-        """Return the kernels `(kernels, cells)` of coefficients `(kernels, n)`, and their sums of absolute values."""
-        filled, sizes = np.zeros((2, len(coefficients), cells.shape[1]))
-        n_tasks = -(-cells.shape[1] // _CELLS_OF_TASK)
-        is_worth_it = cells.shape[1] * coefficients.size > _FEWEST_ENTRIES
-        launch(fill_parallel, fill_serial, is_worth_it, coefficients, cells, positions, n_tasks, filled, sizes)
-        return filled, sizes
-
-    def gather(grad: Any, cells: Any, positions: Any) -> tuple[Any, Any]:
-        """Return the transpose for gradients `(kernels, cells)`, `(kernels, n)`, and its sums of absolute values."""
-        shape = (_n_sums(cells), len(grad), positions.shape[1])
-        gathered, sizes = np.zeros(shape), np.zeros(shape)
-        is_worth_it = grad.size * positions.shape[1] > _FEWEST_ENTRIES
-        launch(gather_parallel, gather_serial, is_worth_it, grad, cells, positions, gathered, sizes)
-        return gathered.sum(axis=0), sizes.sum(axis=0)
-
     def move(grad: Any, coefficients: Any, cells: Any, positions: Any) -> Any:
         """Return the gradient by positions `(3, n)`, coefficients held, for gradients `(kernels, cells)`."""
-        moved = np.zeros((_n_sums(cells), 3, positions.shape[1]))
+        moved = np.zeros((_count_sums(cells), 3, positions.shape[1]))
         is_worth_it = grad.size * positions.shape[1] > _FEWEST_ENTRIES
         pull = np.zeros((len(moved), positions.shape[1]))
         launch(move_parallel, move_serial, is_worth_it, grad, coefficients, cells, positions, moved, pull)
         return moved.sum(axis=0)
 
-    return Family(fill, gather, move)
+    return move
 
 
-def _n_sums(cells: Any) -> int:
+def _count_sums(cells: Any) -> int:
     """Return how many runs of cells have sums of their own."""
     return max(1, min(_MOST_SUMS, cells.shape[1] // _CELLS_OF_TASK))
 
 
+_RADIAL = {
+    "polyharmonic 1": (_value_1, _slope_1),
+    "polyharmonic 2": (_value_2, _slope_2),
+    "polyharmonic 3": (_value_3, _slope_3),
+    "polyharmonic 4": (_value_4, _slope_4),
+}
+
 SPLINES = {
-    "polyharmonic 1": _family(_value_1, _slope_1),
-    "polyharmonic 2": _family(_value_2, _slope_2),
-    "polyharmonic 3": _family(_value_3, _slope_3),
-    "polyharmonic 4": _family(_value_4, _slope_4),
+    name: Family(fill=_make_fill(value), gather=_make_gather(value), move=_make_move(slope))
+    for name, (value, slope) in _RADIAL.items()
 }
