@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.anchors import as_positions, as_window, name_anchors
-from interpolated_kernels.arrays import BoolArray, FloatArray
+from interpolated_kernels.anchors import as_positions, as_widths, as_window
+from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.caching import Cache
 from interpolated_kernels.errors import AnchorError, AnchorWarning
-from interpolated_kernels.interpolation import Interpolator, as_interpolator, name_of, of_document
+from interpolated_kernels.interpolation import Interpolator, as_interpolator, find_name, read_document
 from interpolated_kernels.structure import Factors, Structure, find_factors
 
 CHANNEL_MODES = ("separate", "tied", "interpolated")
@@ -140,21 +140,21 @@ class InterpolatedKernel:
     @functools.cached_property
     def shares_positions(self) -> bool:
         """Whether all filters and channels have the same positions (and widths), listed once or repeated."""
-        lists = [self.sets_of(values) for values in (self.positions, self.widths) if values is not None]
+        lists = [self.collapse_sets(values) for values in (self.positions, self.widths) if values is not None]
         return all(bool((values == values[:1]).all()) for values in lists)
 
     @functools.cached_property
     def position_sets(self) -> FloatArray:
         """The `(sets, n, d)` position sets: one where shared, else one a filter, or a filter and channel."""
-        sets = self.sets_of(self.positions)
+        sets = self.collapse_sets(self.positions)
         return sets[:1] if self.shares_positions else sets
 
     @functools.cached_property
     def width_sets(self) -> FloatArray | None:
         """The widths of every position set, `(sets, n, d)` or `(sets, n)`, or None."""
-        return None if self.widths is None else self.sets_of(self.widths)[: len(self.position_sets)]
+        return None if self.widths is None else self.collapse_sets(self.widths)[: len(self.position_sets)]
 
-    def sets_of(self, values: FloatArray) -> FloatArray:
+    def collapse_sets(self, values: FloatArray) -> FloatArray:
         """Return positions or widths `(sets, n, ...)`: the axes before the anchors' collapsed into one."""
         return values.reshape(-1, *values.shape[self.positions.ndim - 2 :])
 
@@ -187,15 +187,11 @@ class InterpolatedKernel:
     def structure(self) -> Structure:
         """What a planner may know: sharing, separability, classes an axis, support. Never values of weights."""
         factors = find_factors(self.interpolator, self.position_sets, self.window) if self.shares_positions else None
-        support = self._support()
+        support = self.interpolator.supports(self.position_sets, self.window, self.width_sets)
+        if support is None:  # only the rows of `A` tell
+            support = self.matrices.any(axis=-1).reshape(-1, *self.window)
         same = bool((support == support[:1]).all())
         return Structure(self.shares_positions, factors, support[:1] if same else support)
-
-    def _support(self) -> BoolArray:
-        masks = self.interpolator.supports(self.position_sets, self.window, self.width_sets)
-        if masks is not None:
-            return masks
-        return self.matrices.any(axis=-1).reshape(-1, *self.window)
 
     def factors(self) -> Factors:
         """Return, per axis, the classes of the 1-D matrix's columns: profiles, and per node a class and a shift.
@@ -239,7 +235,7 @@ class InterpolatedKernel:
         return {
             "positions": self.positions.tolist(),
             "window": list(self.window),
-            "interpolator": {"name": name_of(self.interpolator), **self.interpolator.options()},
+            "interpolator": {"name": find_name(self.interpolator), **self.interpolator.options()},
             "channel_mode": self.channel_mode,
             "widths": None if self.widths is None else self.widths.tolist(),
         }
@@ -259,7 +255,7 @@ class InterpolatedKernel:
         return cls(
             spec["positions"],
             tuple(spec["window"]),
-            of_document(spec["interpolator"]),
+            read_document(spec["interpolator"]),
             channel_mode=spec["channel_mode"],
             widths=spec["widths"],
         )
@@ -295,7 +291,7 @@ class InterpolatedKernel:
         return _rebuild, (self._arguments(),)
 
     def __repr__(self) -> str:
-        sets = "" if self.positions.ndim == 2 else f" x {len(self.sets_of(self.positions))} sets"
+        sets = "" if self.positions.ndim == 2 else f" x {len(self.collapse_sets(self.positions))} sets"
         mode = "" if self.channel_mode == "separate" else f", channels {self.channel_mode}"
         window = "x".join(map(str, self.window))
         return f"InterpolatedKernel({self.n_anchors} anchors{sets}, window {window}, {self.interpolator}{mode})"
@@ -310,21 +306,8 @@ def _rebuild(arguments: dict[str, Any]) -> InterpolatedKernel:
 def _as_widths(widths: Any, positions: FloatArray, interpolator: Interpolator) -> FloatArray:
     if interpolator.width_axes is None:
         raise ValueError(f"`widths` must be None for {interpolator}, which has none, got {type(widths).__name__}.")
-    array = np.asarray(widths)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"`widths` must be real numbers, got dtype {array.dtype}.")
-    expected = positions.shape[: positions.ndim - 1 + interpolator.width_axes]
-    if array.shape != expected:
-        one = "a position and axis" if interpolator.width_axes else "an anchor"
-        raise ValueError(f"`widths` must have shape {expected}, one {one}, for {interpolator}, got {array.shape}.")
-    array = np.array(array, dtype=np.float64, order="C") + 0.0
-    anchor_axis = positions.ndim - 2
-    others = tuple(axis for axis in range(array.ndim) if axis != anchor_axis)
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=others))
-    if bad.size:
-        raise AnchorError(f"`widths` must be finite, got NaN or infinity at {name_anchors(bad)}.")
+    array = as_widths(widths, positions, interpolator.width_axes, str(interpolator))
     interpolator.check_widths(array)
-    array.flags.writeable = False
     return array
 
 

@@ -57,7 +57,7 @@ def test_engines_stay_within_the_bound(path, forced, data):
 def test_apply_and_transpose_are_the_matrix(forced, kernel, seed):
     """Every kind gives `A @ weights` and `A^T @ gradient`, to what rounding makes of sums of so many terms."""
     limits, names, _ = FORCED.get(forced, ({}, None, None))
-    hypothesis.assume(names is None or ik.interpolation.name_of(kernel.interpolator) in names)
+    hypothesis.assume(names is None or ik.interpolation.find_name(kernel.interpolator) in names)
     rng = np.random.default_rng(seed)
     filters = len(kernel.positions) if kernel.positions.ndim > 2 else 2
     channels = kernel.positions.shape[1] if kernel.positions.ndim == 4 else 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import interpolated_kernels as ik
 from interpolated_kernels.interpolation import INTERPOLATORS
 from interpolated_kernels.interpolation.base import squared_distances, window_cells
-from interpolated_kernels.interpolation.spline_system import SplineInterpolator
+from interpolated_kernels.interpolation.spline import SplineInterpolator
 from interpolated_kernels.paths import PATHS
 from interpolated_kernels.testing.strategies import Case, anchors, kernels, windows
 

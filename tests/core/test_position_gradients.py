@@ -11,7 +11,7 @@ import interpolated_kernels as ik
 from interpolated_kernels.interpolation.base import squared_distances, window_cells
 from interpolated_kernels.interpolation.polyharmonic import Polyharmonic
 from interpolated_kernels.interpolation.rbf import FUNCTIONS
-from interpolated_kernels.interpolation.spline_system import SplineInterpolator
+from interpolated_kernels.interpolation.spline import SplineInterpolator
 
 U = 2.0**-53
 STEP = 2.0**-11

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import interpolated_kernels as ik
 from interpolated_kernels.interpolation.base import squared_distances, window_cells
+from interpolated_kernels.interpolation.factorisation import factorise
 from interpolated_kernels.interpolation.rbf import FUNCTIONS
-from interpolated_kernels.interpolation.spline_system import factorise
 
 interpolate = pytest.importorskip("scipy.interpolate")
 

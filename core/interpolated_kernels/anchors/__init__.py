@@ -1,6 +1,6 @@
 """Where anchors stand: the checks that positions and windows pass, and layouts to begin with."""
 
-from interpolated_kernels.anchors.checks import as_positions, as_window, check_distinct, name_anchors
+from interpolated_kernels.anchors.checks import as_positions, as_widths, as_window, check_distinct, name_anchors
 from interpolated_kernels.anchors.layouts import (
     grid_positions,
     peripheral_positions,
@@ -10,6 +10,7 @@ from interpolated_kernels.anchors.layouts import (
 
 __all__ = [
     "as_positions",
+    "as_widths",
     "as_window",
     "check_distinct",
     "grid_positions",

@@ -67,6 +67,37 @@ def as_positions(positions: Any) -> FloatArray:
     return array
 
 
+def as_widths(widths: Any, positions: FloatArray, width_axes: int, interpolator: str) -> FloatArray:
+    """Return a read-only float64 copy of `widths` for checked positions `(..., n, d)`.
+
+    Shaped as these where `width_axes` is 1, `(..., n)` where it is 0; `interpolator` names whose they are, in messages.
+
+    Raises
+    ------
+    TypeError
+        If they are not real numbers.
+    ValueError
+        If the shape is another.
+    AnchorError
+        If one is NaN or infinite; the message names the anchors.
+    """
+    array = np.asarray(widths)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"`widths` must be real numbers, got dtype {array.dtype}.")
+    expected = positions.shape[: positions.ndim - 1 + width_axes]
+    if array.shape != expected:
+        one = "a position and axis" if width_axes else "an anchor"
+        raise ValueError(f"`widths` must have shape {expected}, one {one}, for {interpolator}, got {array.shape}.")
+    array = np.array(array, dtype=np.float64, order="C") + 0.0
+    anchor_axis = positions.ndim - 2
+    others = tuple(axis for axis in range(array.ndim) if axis != anchor_axis)
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=others))
+    if bad.size:
+        raise AnchorError(f"`widths` must be finite, got NaN or infinity at {name_anchors(bad)}.")
+    array.flags.writeable = False
+    return array
+
+
 def name_anchors(indices: Any, limit: int = 6) -> str:
     """Return a short text that names anchors by index, for messages."""
     listed = [str(int(index)) for index in indices]

@@ -101,8 +101,8 @@ class Filling(ABC):
         """
         kernel, cells = self.kernel, self._with_channels_last(grad_dense)
         cells = np.ascontiguousarray(cells, np.float64).reshape(*cells.shape[:2], int(np.prod(kernel.window)))
-        positions = kernel.sets_of(kernel.positions)
-        widths = None if kernel.widths is None else kernel.sets_of(kernel.widths)
+        positions = kernel.collapse_sets(kernel.positions)
+        widths = None if kernel.widths is None else kernel.collapse_sets(kernel.widths)
         cells, rows = _by_set(cells, len(positions)), _by_set(np.ascontiguousarray(bank, np.float64), len(positions))
         by_positions, by_widths = self.move(cells, rows, positions, widths)
         if widths is None or by_widths is None or kernel.widths is None:

@@ -20,7 +20,8 @@ from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.filling.matrix import MatrixFilling, count_matrix_bytes
 from interpolated_kernels.interpolation.base import window_cells
 from interpolated_kernels.interpolation.local import blocks_of_cells
-from interpolated_kernels.interpolation.spline_system import SplineInterpolator, SplineSystem
+from interpolated_kernels.interpolation.spline import SplineInterpolator
+from interpolated_kernels.interpolation.spline_system import SplineSystem
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import loops
 

@@ -15,9 +15,9 @@ from interpolated_kernels.interpolation.registry import (
     INTERPOLATORS,
     WRAPPERS,
     as_interpolator,
+    find_name,
     interpolators,
-    name_of,
-    of_document,
+    read_document,
     register,
 )
 from interpolated_kernels.interpolation.scattered import InverseDistance, Voronoi
@@ -68,9 +68,9 @@ __all__ = [
     "Triangle",
     "Voronoi",
     "as_interpolator",
+    "find_name",
     "interpolators",
-    "name_of",
-    "of_document",
+    "read_document",
     "register",
     "symmetric_positions",
 ]

@@ -9,12 +9,8 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorError
-from interpolated_kernels.interpolation.spline_system import (
-    Radial,
-    SplineInterpolator,
-    SplineSystem,
-    monomial_powers,
-)
+from interpolated_kernels.interpolation.spline import SplineInterpolator
+from interpolated_kernels.interpolation.spline_system import Radial, SplineSystem, monomial_powers
 
 _MIN_SQUARED_DISTANCE = 1e-10
 _MIN_DEGREE_FOR_SMOOTHING = {1: 0, 2: 1, 3: 1, 4: 2, 5: 2}

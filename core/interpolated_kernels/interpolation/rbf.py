@@ -12,13 +12,8 @@ import numpy as np
 from interpolated_kernels.anchors import name_anchors
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorError
-from interpolated_kernels.interpolation.spline_system import (
-    Radial,
-    SplineInterpolator,
-    SplineSystem,
-    monomial_powers,
-    monomials,
-)
+from interpolated_kernels.interpolation.spline import SplineInterpolator
+from interpolated_kernels.interpolation.spline_system import Radial, SplineSystem, monomial_powers, monomials
 
 
 class _Function(NamedTuple):

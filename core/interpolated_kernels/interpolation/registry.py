@@ -58,7 +58,7 @@ def as_interpolator(interpolator: Any) -> Interpolator:
     )
 
 
-def of_document(document: Mapping[str, Any]) -> Interpolator:
+def read_document(document: Mapping[str, Any]) -> Interpolator:
     """Return the interpolator of a document: its name, and its options beside.
 
     Raises
@@ -74,7 +74,7 @@ def of_document(document: Mapping[str, Any]) -> Interpolator:
     return known[name](**options)
 
 
-def name_of(interpolator: Interpolator) -> str:
+def find_name(interpolator: Interpolator) -> str:
     """Return the name under which an interpolator's class stands in the table.
 
     Raises

@@ -1,4 +1,4 @@
-"""Splines of a radial function and a polynomial: one bordered system, its solution, its gradient by position."""
+"""Splines of a radial function and a polynomial: one bordered system, its functions, its gradient by position."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from interpolated_kernels.anchors import name_anchors
-from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
-from interpolated_kernels.errors import AnchorError
-from interpolated_kernels.interpolation.base import Interpolator, squared_distances, window_cells
-from interpolated_kernels.interpolation.local import blocks_of_cells, in_blocks
-from interpolated_kernels.lazy import load, loops
-
-_ROUNDING = 2.0**-53
-_CONDITION_LIMIT = 1e-4
+from interpolated_kernels.arrays import FloatArray, IntArray
+from interpolated_kernels.interpolation.base import squared_distances
+from interpolated_kernels.interpolation.factorisation import Factorisation, factorise
+from interpolated_kernels.interpolation.local import in_blocks
+from interpolated_kernels.lazy import loops
 
 
 class Radial(NamedTuple):
@@ -51,7 +47,7 @@ class SplineSystem:
     """`g`, 0 where the spline goes through its anchors."""
 
     @functools.cached_property
-    def factors(self) -> Factors:
+    def factors(self) -> Factorisation:
         """The factorised system, for as long as this object lives."""
         return factorise(self._left(self._between))
 
@@ -179,101 +175,6 @@ class SplineSystem:
         return grad
 
 
-class SplineInterpolator(Interpolator):
-    """An interpolator whose matrix solves a `SplineSystem`; a subclass says which, in `system`."""
-
-    distinct: ClassVar[bool] = True
-    is_spline: ClassVar[bool] = True
-    differentiable_by: ClassVar[tuple[str, ...]] = ("positions",)
-    remedy: ClassVar[str] = "Move them apart."
-
-    def system(self, positions: FloatArray) -> SplineSystem:
-        """Return the equations for `(n, d)` positions."""
-        raise NotImplementedError(f"{type(self).__name__} must define `system(positions)`.")
-
-    def solved_system(self, positions: FloatArray) -> SplineSystem:
-        """Return the equations, factorised.
-
-        Raises
-        ------
-        AnchorError
-            If the condition estimate of the equilibrated system times 2^-53 is above 1e-4.
-        """
-        system = self.system(positions)
-        self._check_condition(system.factors.condition, positions)
-        return system
-
-    def make_row_function(
-        self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
-    ) -> Callable[[FloatArray], FloatArray]:
-        """Return the function to the spline of every unit weight at some cells; raises as `matrix` does."""
-        return self.bind_rows(self.solved_system(positions))
-
-    def bind_rows(self, system: SplineSystem) -> Callable[[FloatArray], FloatArray]:
-        """Return the same for equations that are factorised."""
-
-        def rows(cells: FloatArray) -> FloatArray:
-            found = system.rows(cells)
-            if not np.isfinite(found).all():
-                self._check_condition(np.inf, system.positions)
-            return found
-
-        return rows
-
-    def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
-        """Return `A`: the spline of every unit weight, at every cell.
-
-        Raises
-        ------
-        AnchorError
-            If the condition estimate of the equilibrated system times 2^-53 is above 1e-4.
-        """
-        rows, cells = self.make_row_function(positions, window, widths), window_cells(window)
-        # In blocks, as fillings do: how LAPACK rounds a solution may depend on those beside it.
-        return np.concatenate([rows(cells[block]) for block in blocks_of_cells(len(cells), len(positions))])
-
-    def matrix_vjp(
-        self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Return the gradient by positions, by the adjoint of the linear solve; None for widths.
-
-        It is finite everywhere. Where an anchor stands on a cell, or on another anchor, a radial function with a kink
-        there (`r`) counts as flat: the mean of its one-sided derivatives.
-
-        Raises
-        ------
-        AnchorError
-            As `matrix` does.
-        """
-        return self.kernels_vjp(grad_matrix.T, np.eye(len(positions)), positions, window, widths)
-
-    def kernels_vjp(
-        self,
-        grad_kernels: FloatArray,
-        weights: FloatArray,
-        positions: FloatArray,
-        window: tuple[int, ...],
-        widths: FloatArray | None,
-    ) -> tuple[FloatArray, FloatArray | None]:
-        """Return the same for kernels of some weights, block by block of cells."""
-        return self.solved_system(positions).vjp(grad_kernels, weights, window_cells(window)), None
-
-    def condition(self, positions: FloatArray, window: tuple[int, ...]) -> float:
-        """Return the condition estimate of the equilibrated system, in the 1-norm; infinity where it is singular."""
-        return self.system(positions).factors.condition
-
-    def support(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> BoolArray | None:
-        """Return the whole window where rows of `A` sum to one; without a polynomial a row may be zero."""
-        return np.ones(window, dtype=bool) if self.constants else None
-
-    def _check_condition(self, condition: float, positions: FloatArray) -> None:
-        if not condition * _ROUNDING <= _CONDITION_LIMIT:
-            nearest = f"; the nearest pair is {name_anchors(_nearest_pair(positions))}" if len(positions) > 1 else ""
-            raise AnchorError(
-                f"`positions` are too ill-conditioned for {self}: condition {condition:.1e}{nearest}. {self.remedy}"
-            )
-
-
 def _in_three(points: FloatArray) -> FloatArray:
     """Return `(k, d)` points as `(3, k)` coordinates, 0 on axes that are not there."""
     padded = np.zeros((3, len(points)))
@@ -300,57 +201,3 @@ def monomial_powers(n_axes: int, degree: int) -> IntArray:
 def monomials(points: FloatArray, powers: IntArray) -> FloatArray:
     """Return the `(points, m)` monomials of the points' coordinates."""
     return np.prod(points[:, None, :] ** powers, axis=-1)
-
-
-@dataclass(frozen=True, eq=False)
-class Factors:
-    """A symmetric system, equilibrated and factorised (LU with pivots), and its condition."""
-
-    lower_upper: FloatArray
-    pivots: IntArray
-    scale: FloatArray
-    condition: float
-    """LAPACK's 1-norm estimate for the scaled system; infinity for a singular one or one that is not finite."""
-
-    def solve(self, right: FloatArray) -> FloatArray:
-        """Return the solution for every column of `right`; NaN where there is none."""
-        lapack = load("scipy.linalg").lapack
-        if not np.isfinite(self.condition):
-            return np.full(right.shape, np.nan)
-        solution, _ = lapack.dgetrs(self.lower_upper, self.pivots, right * self.scale[:, None])
-        return np.asarray(solution * self.scale[:, None])
-
-
-def factorise(left: FloatArray) -> Factors:
-    """Return the factors of the symmetric system `left`.
-
-    Rows and columns are scaled alike by powers of two until every row's largest entry is near one, which leaves the
-    solution as it is.
-    """
-    lapack = load("scipy.linalg").lapack
-    scale = np.ones(len(left))
-    if not np.isfinite(left).all():
-        return Factors(left, np.zeros(0, np.int32), scale, np.inf)
-    sizes = np.abs(left)
-    for _ in range(4):
-        largest = (sizes * scale).max(axis=1) * scale
-        step = np.round(-np.log2(np.where(largest > 0, largest, 1.0)) / 2)
-        if not step.any():
-            break
-        scale *= 2.0**step
-    del sizes
-    scaled = left * scale[:, None]
-    scaled *= scale
-    norm = np.abs(scaled).sum(axis=0).max()
-    lower_upper, pivots, info = lapack.dgetrf(scaled.T, overwrite_a=True)  # symmetric: LAPACK's order needs no copy
-    if info > 0:
-        return Factors(lower_upper, pivots, scale, np.inf)
-    reciprocal, _ = lapack.dgecon(lower_upper, norm, norm="1")
-    return Factors(lower_upper, pivots, scale, 1.0 / reciprocal if reciprocal > 0 else np.inf)
-
-
-def _nearest_pair(positions: FloatArray) -> tuple[int, int]:
-    distances = np.minimum(squared_distances(positions, positions), np.finfo(np.float64).max)
-    np.fill_diagonal(distances, np.inf)
-    first, second = np.unravel_index(distances.argmin(), distances.shape)
-    return int(first), int(second)

@@ -14,7 +14,7 @@ from interpolated_kernels.anchors import as_positions, as_window, name_anchors
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, window_cells
-from interpolated_kernels.interpolation.registry import name_of, of_document
+from interpolated_kernels.interpolation.registry import find_name, read_document
 
 GROUPS = ("flips", "rotations", "dihedral")
 _SAME_PLACE = 1e-9
@@ -51,7 +51,7 @@ class Symmetric(Interpolator):
 
     def __post_init__(self) -> None:
         if isinstance(self.interpolator, Mapping):  # as a document names it
-            object.__setattr__(self, "interpolator", of_document(self.interpolator))
+            object.__setattr__(self, "interpolator", read_document(self.interpolator))
         if not isinstance(self.interpolator, Interpolator) or isinstance(self.interpolator, Symmetric):
             raise TypeError(f"`interpolator` must be an instance such as `Linear()`, got {self.interpolator!r}.")
         if isinstance(self.group, list):
@@ -76,12 +76,12 @@ class Symmetric(Interpolator):
 
     def options(self) -> dict[str, Any]:
         """Return what a document holds: the other interpolator by its name."""
-        inner = {"name": name_of(self.interpolator), **self.interpolator.options()}
+        inner = {"name": find_name(self.interpolator), **self.interpolator.options()}
         return {"interpolator": inner, "group": self.group if isinstance(self.group, str) else list(self.group)}
 
     def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
         """Raise where anchors are images of each other, or the other interpolator cannot serve them with all images."""
-        images = _in_order(images_of(positions, window, self.group))
+        images = _in_order(find_images(positions, window, self.group))
         owners = images.owners
         for place in range(len(images.positions)):
             if len(set(owners[place])) > 1:
@@ -94,20 +94,20 @@ class Symmetric(Interpolator):
 
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return `A`: an anchor's columns summed over its images, cells of one set of images taking one row."""
-        images = _in_order(images_of(positions, window, self.group))
+        images = _in_order(find_images(positions, window, self.group))
         whole = self.interpolator.matrix(images.positions, window, None)
         tied = np.zeros((len(whole), len(positions)))
         for column, owners in zip(whole.T, images.owners, strict=True):
             tied[:, owners[0]] += column
-        return tied[cells_of(window, self.group)]
+        return tied[find_first_images(window, self.group)]
 
     def matrix_vjp(
         self, grad_matrix: FloatArray, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
     ) -> tuple[FloatArray, FloatArray | None]:
         """Return the gradient by positions: that of every image, turned back to its anchor."""
-        images = _in_order(images_of(positions, window, self.group))
+        images = _in_order(find_images(positions, window, self.group))
         by_row = np.zeros_like(grad_matrix)
-        np.add.at(by_row, cells_of(window, self.group), grad_matrix)
+        np.add.at(by_row, find_first_images(window, self.group), grad_matrix)
         by_image, _ = self.interpolator.matrix_vjp(
             by_row[:, [owners[0] for owners in images.owners]], images.positions, window, None
         )
@@ -138,7 +138,7 @@ def _in_order(images: Images) -> Images:
     )
 
 
-def operations_of(window: tuple[int, ...], group: str | tuple[int, ...]) -> list[FloatArray]:
+def list_operations(window: tuple[int, ...], group: str | tuple[int, ...]) -> list[FloatArray]:
     """Return a group's operations, the identity first, as matrices on positions counted from the centre.
 
     Raises
@@ -169,7 +169,7 @@ def operations_of(window: tuple[int, ...], group: str | tuple[int, ...]) -> list
     return found
 
 
-def images_of(positions: FloatArray, window: tuple[int, ...], group: str | tuple[int, ...]) -> Images:
+def find_images(positions: FloatArray, window: tuple[int, ...], group: str | tuple[int, ...]) -> Images:
     """Return all images of the anchors; those that fall on one place are one.
 
     Coordinates that differ by rounding alone are one too, so that images of a grid are a grid.
@@ -179,7 +179,7 @@ def images_of(positions: FloatArray, window: tuple[int, ...], group: str | tuple
     places: list[FloatArray] = []
     owners: list[list[int]] = []
     turns: list[list[FloatArray]] = []
-    for operation in operations_of(window, group):
+    for operation in list_operations(window, group):
         for anchor, image in enumerate((positions - centre) @ operation.T + centre):
             nearest = known[np.abs(known[:, None] - image).argmin(axis=0)]
             image = np.where(np.abs(nearest - image) <= _SAME_PLACE, nearest, image)
@@ -197,11 +197,11 @@ def images_of(positions: FloatArray, window: tuple[int, ...], group: str | tuple
 
 
 @functools.lru_cache(maxsize=16)
-def cells_of(window: tuple[int, ...], group: str | tuple[int, ...]) -> IntArray:
+def find_first_images(window: tuple[int, ...], group: str | tuple[int, ...]) -> IntArray:
     """Return for every cell of the window the first of its images."""
     cells, centre = window_cells(window), (np.array(window) - 1) / 2
     first = np.arange(len(cells))
-    for operation in operations_of(window, group):
+    for operation in list_operations(window, group):
         images = np.rint((cells - centre) @ operation.T + centre).astype(np.intp)
         first = np.minimum(first, np.ravel_multi_index(tuple(images.T), window))
     first.flags.writeable = False
@@ -241,7 +241,7 @@ def symmetric_positions(positions: Any, window: int | tuple[int, ...], group: st
     if listed.ndim != 2:
         raise ValueError(f"`positions` must have shape (n, d), got {listed.shape}.")
     shape = as_window(window, listed.shape[1])
-    images = images_of(listed, shape, group)
+    images = find_images(listed, shape, group)
     alone = sorted({owners[0] for place, owners in enumerate(images.owners) if place >= len(listed)})
     if alone:
         raise AnchorError(
