@@ -78,6 +78,11 @@ def _squared(points, k, centres, n):
     return planes * planes + rows * rows + columns * columns
 
 
+@jit(inner=True)
+def _count_tasks(cells):
+    return (cells.shape[1] + _CELLS_OF_TASK - 1) // _CELLS_OF_TASK
+
+
 def _make_fill(value):
     """Return the launch that writes kernels from coefficients."""
 
@@ -94,21 +99,20 @@ def _make_fill(value):
                     sizes[kernel, cell] += size * abs(phi)
 
     @jit
-    def fill_serial(coefficients, cells, positions, n_tasks, filled, sizes):
-        for task in range(n_tasks):
+    def fill_serial(coefficients, cells, positions, filled, sizes):
+        for task in range(_count_tasks(cells)):
             fill_cells(coefficients, cells, positions, filled, sizes, task)
 
     @jit(parallel=True)
-    def fill_parallel(coefficients, cells, positions, n_tasks, filled, sizes):
-        for task in prange(n_tasks):
+    def fill_parallel(coefficients, cells, positions, filled, sizes):
+        for task in prange(_count_tasks(cells)):
             fill_cells(coefficients, cells, positions, filled, sizes, np.int64(task))
 
     def fill(coefficients: Any, cells: Any, positions: Any) -> tuple[Any, Any]:
         """Return the kernels `(kernels, cells)` of coefficients `(kernels, n)`, and their sums of absolute values."""
         filled, sizes = np.zeros((2, len(coefficients), cells.shape[1]))
-        n_tasks = -(-cells.shape[1] // _CELLS_OF_TASK)
         is_worth_it = cells.shape[1] * coefficients.size > _FEWEST_ENTRIES
-        launch(fill_parallel, fill_serial, is_worth_it, coefficients, cells, positions, n_tasks, filled, sizes)
+        launch(fill_parallel, fill_serial, is_worth_it, coefficients, cells, positions, filled, sizes)
         return filled, sizes
 
     return fill
@@ -155,39 +159,38 @@ def _make_move(slope):
     """Return the launch of the gradient by positions."""
 
     @jit(inner=True)
-    def move_cells(grad, coefficients, cells, positions, moved, pull, task):
-        n_tasks = moved.shape[0]
+    def move_cells(grad, coefficients, cells, positions, moved, task):
+        n_tasks, pull = moved.shape[0], moved[task, 3]
         first, last = task * cells.shape[1] // n_tasks, (task + 1) * cells.shape[1] // n_tasks
         for cell in range(first, last):
             for anchor in range(positions.shape[1]):
-                pull[task, anchor] = 0.0
+                pull[anchor] = 0.0
             for kernel in range(grad.shape[0]):
                 value = grad[kernel, cell]
                 for anchor in range(positions.shape[1]):
-                    pull[task, anchor] += value * coefficients[kernel, anchor]
+                    pull[anchor] += value * coefficients[kernel, anchor]
             for anchor in range(positions.shape[1]):
-                pull[task, anchor] *= slope(_squared(cells, cell, positions, anchor))
+                pull[anchor] *= slope(_squared(cells, cell, positions, anchor))
             for axis in range(3):
                 for anchor in range(positions.shape[1]):
-                    moved[task, axis, anchor] += pull[task, anchor] * (positions[axis, anchor] - cells[axis, cell])
+                    moved[task, axis, anchor] += pull[anchor] * (positions[axis, anchor] - cells[axis, cell])
 
     @jit
-    def move_serial(grad, coefficients, cells, positions, moved, pull):
+    def move_serial(grad, coefficients, cells, positions, moved):
         for task in range(moved.shape[0]):
-            move_cells(grad, coefficients, cells, positions, moved, pull, task)
+            move_cells(grad, coefficients, cells, positions, moved, task)
 
     @jit(parallel=True)
-    def move_parallel(grad, coefficients, cells, positions, moved, pull):
+    def move_parallel(grad, coefficients, cells, positions, moved):
         for task in prange(moved.shape[0]):
-            move_cells(grad, coefficients, cells, positions, moved, pull, np.int64(task))
+            move_cells(grad, coefficients, cells, positions, moved, np.int64(task))
 
     def move(grad: Any, coefficients: Any, cells: Any, positions: Any) -> Any:
         """Return the gradient by positions `(3, n)`, coefficients held, for gradients `(kernels, cells)`."""
-        moved = np.zeros((_count_sums(cells), 3, positions.shape[1]))
+        moved = np.zeros((_count_sums(cells), 4, positions.shape[1]))  # three axes, and a row of scratch memory
         is_worth_it = grad.size * positions.shape[1] > _FEWEST_ENTRIES
-        pull = np.zeros((len(moved), positions.shape[1]))
-        launch(move_parallel, move_serial, is_worth_it, grad, coefficients, cells, positions, moved, pull)
-        return moved.sum(axis=0)
+        launch(move_parallel, move_serial, is_worth_it, grad, coefficients, cells, positions, moved)
+        return moved[:, :3].sum(axis=0)
 
     return move
 
