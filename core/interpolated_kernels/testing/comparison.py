@@ -69,9 +69,7 @@ def assert_matches_reference(
     context = _Context(quantity, x, weights, kernel, grad_y, options)
     if actual.dtype != expected_dtype:
         raise AssertionError(f"{quantity} has dtype {actual.dtype}, expected {expected_dtype}.\n{context.code()}")
-    with np.errstate(invalid="ignore"):
-        precise = np.longdouble if arithmetic == "float64" else np.float64
-        expected = evaluate(quantity, context.arrays, kernel, precise, options)
+    expected = context.evaluate(arithmetic)
     if actual.shape != expected.shape:
         raise AssertionError(f"{quantity} has shape {actual.shape}, expected {expected.shape}.\n{context.code()}")
     _check_finite(actual, expected, context)
@@ -88,16 +86,20 @@ def assert_matches_reference(
     limit = bound.componentwise
     if arithmetic == "float64" and not _has_wide_longdouble():
         limit = 2 * limit  # then the reference itself is no better
-    finite = np.isfinite(expected) & np.isfinite(actual)
-    difference = np.where(
-        finite, np.abs(np.where(finite, actual.astype(expected.dtype), 0) - np.where(finite, expected, 0)), 0
-    )
+    difference = _subtract_finite(actual, expected)
     worst = _check_ratio("the bound C1", difference, limit, actual, expected, 1.0, context)
     if quality:
         _check_ratio(
             "u S (the gate C2)", difference, bound.unit * bound.scale, actual, expected, bound.quality, context
         )
     return worst
+
+
+def _subtract_finite(actual: FloatArray, expected: FloatArray) -> FloatArray:
+    """Return the absolute difference where both are finite, else 0: `_check_finite` has seen the others."""
+    finite = np.isfinite(expected) & np.isfinite(actual)
+    ours, theirs = np.where(finite, actual.astype(expected.dtype), 0), np.where(finite, expected, 0)
+    return np.where(finite, np.abs(ours - theirs), 0)
 
 
 def _has_wide_longdouble() -> bool:
@@ -118,6 +120,12 @@ class _Context:
     ) -> None:
         self.quantity, self.kernel, self.options = quantity, kernel, options
         self.arrays = {"x": x, "weights": weights} | ({} if grad_y is None else {"grad_y": np.asarray(grad_y)})
+
+    def evaluate(self, arithmetic: str) -> FloatArray:
+        """Return the reference's result, in more digits than the arithmetic under test has."""
+        precise = np.longdouble if arithmetic == "float64" else np.float64
+        with np.errstate(invalid="ignore"):
+            return evaluate(self.quantity, self.arrays, self.kernel, precise, self.options)
 
     def spoiled_filters(self) -> FloatArray:
         """Return which weights' gradients a non-finite product of their filter may spoil, in the weights' shape."""
