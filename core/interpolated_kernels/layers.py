@@ -9,7 +9,7 @@ def __getattr__(name: str) -> Any:
     if name != "InterpolatedConv2d":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from interpolated_kernels_keras import InterpolatedConv2d
+        from interpolated_kernels_keras import InterpolatedConv2d  # Keras is an extra, and loads when asked for
     except ImportError as error:
         raise ImportError(
             f"`{__name__}.{name}` needs Keras 3 and a backend for it, and here {error}. "

@@ -9,6 +9,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.densify import densify
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import load
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,8 +97,6 @@ def plot_anchors(kernel: InterpolatedKernel, ax: Axes | None = None) -> Axes:
     >>> [text.get_text() for text in plot_anchors(kernel).texts][:3]
     ['0', '1', '2']
     """
-    from matplotlib.patches import Rectangle
-
     _check(kernel, "plot_anchors")
     ax = _new_axes() if ax is None else ax
     positions = kernel.positions.reshape(-1, kernel.n_anchors, kernel.n_dims)[0]
@@ -107,7 +106,7 @@ def plot_anchors(kernel: InterpolatedKernel, ax: Axes | None = None) -> Axes:
         ax.plot([-0.5, n_columns - 0.5], [edge - 0.5] * 2, color="0.85", linewidth=0.6, zorder=0)
     for edge in range(n_columns + 1):
         ax.plot([edge - 0.5] * 2, [-0.5, n_rows - 0.5], color="0.85", linewidth=0.6, zorder=0)
-    ax.add_patch(Rectangle((-0.5, -0.5), n_columns, n_rows, fill=False, edgecolor="black"))
+    ax.add_patch(load("matplotlib.patches").Rectangle((-0.5, -0.5), n_columns, n_rows, fill=False, edgecolor="black"))
     ax.scatter(plane[:, 1], plane[:, 0], s=30, color="tab:blue", edgecolors="black", linewidths=0.7, zorder=2)
     for index, (row, column) in enumerate(plane):
         ax.annotate(str(index), (column, row), xytext=(3, 3), textcoords="offset points", fontsize="x-small")
@@ -116,9 +115,8 @@ def plot_anchors(kernel: InterpolatedKernel, ax: Axes | None = None) -> Axes:
 
 
 def _new_axes() -> Axes:
-    from matplotlib import pyplot
-
-    return pyplot.subplots()[1]
+    axes: Axes = load("matplotlib.pyplot").subplots()[1]
+    return axes
 
 
 def _check(kernel: InterpolatedKernel, name: str) -> None:
@@ -145,8 +143,6 @@ def _draw_line(ax: Axes, kernel: InterpolatedKernel, weights: FloatArray, dense:
 
 def _label_plane(ax: Axes, kernel: InterpolatedKernel) -> Axes:
     """Set the limits around the window and every anchor, rows downwards, whole cells as ticks."""
-    from matplotlib.ticker import MaxNLocator
-
     positions = kernel.positions.reshape(-1, kernel.n_anchors, kernel.n_dims)[0]
     low = np.minimum(positions.min(axis=0), 0.0) - 0.5
     high = np.maximum(positions.max(axis=0), np.array(kernel.window) - 1.0) + 0.5
@@ -157,7 +153,7 @@ def _label_plane(ax: Axes, kernel: InterpolatedKernel) -> Axes:
         return ax
     ax.set_ylim(float(high[0]), float(low[0]))
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_major_locator(load("matplotlib.ticker").MaxNLocator(integer=True))
     ax.set_xlabel("column")
     ax.set_ylabel("row")
     return ax

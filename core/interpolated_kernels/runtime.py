@@ -46,7 +46,7 @@ def warmup(dtypes: tuple[str, ...] = ("float32", "float64")) -> None:
 
 def info() -> dict[str, Any]:
     """Return versions, threads, the cache folder, the cost model's constants and the GPU, for bug reports."""
-    from interpolated_kernels import __version__, loops
+    from interpolated_kernels import __version__, loops  # the package imports this file first; numba comes with use
 
     return {
         "interpolated_kernels": __version__,

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from interpolated_kernels import __version__
 from interpolated_kernels.cli import demo, explain, info
 from interpolated_kernels.cli.common import CommandError
 
@@ -58,8 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.version:
-        from interpolated_kernels import __version__
-
         print(__version__)
         return 0
     if arguments.command is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from interpolated_kernels.cli import demo_output, digits
 from interpolated_kernels.cli.common import CommandError, integer, print_json, require_extra
+from interpolated_kernels.lazy import load
 
 SUMMARY = (
     "train small digit classifiers with six kinds of kernel, in NumPy and this engine alone: a table and a picture"
@@ -59,20 +60,17 @@ def _check_output(path: Path) -> None:
 
 
 def _train_all(arguments: argparse.Namespace) -> list[demo_output.Result]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    rows = digits.make_rows()
+    bars, rows = load("rich.progress"), digits.make_rows()
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("epochs"),
-        TimeRemainingColumn(),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("epochs"),
+        bars.TimeRemainingColumn(),
     )
-    quiet = not sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
+    console, quiet = load("rich.console").Console(stderr=True), not sys.stderr.isatty()
+    with bars.Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         task = progress.add_task("load the digits, compile the loops", total=len(rows) * len(seeds) * arguments.epochs)
         data = digits.load(arguments.samples)
         for row in rows:  # one step of a model that is thrown away: no row's seconds hold the compilation

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interpolated_kernels.cli import digits
+from interpolated_kernels.lazy import load
 from interpolated_kernels.plotting import plot_kernel
 
 if TYPE_CHECKING:
@@ -102,15 +103,12 @@ def print_table(results: list[Result]) -> None:
     """Print the table and the summary to stdout: with rich on a terminal, else as plain text."""
     cells = [_cells(result) for result in results]
     if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*COLUMNS, caption=summary(results), caption_justify="left")
+        table = load("rich.table").Table(*COLUMNS, caption=summary(results), caption_justify="left")
         for column in table.columns[1:]:
             column.justify = "right"
         for line in cells:
             table.add_row(*line)
-        Console().print(table)
+        load("rich.console").Console().print(table)
         return
     widths = [max(map(len, column)) for column in zip(COLUMNS, *cells, strict=True)]
     for line in (COLUMNS, tuple("-" * width for width in widths), *cells):
@@ -135,9 +133,7 @@ def _cells(result: Result) -> tuple[str, ...]:
 
 def draw(results: list[Result], path: Path) -> None:
     """Save the picture: anchors over the dense kernels of each row, and the learning curves."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 8.2), layout="constrained")
+    figure = load("matplotlib.figure").Figure(figsize=(13, 8.2), layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=(1.25, 1))
     _draw_kernels(results, parts[0])
     _draw_curves(results, parts[1])

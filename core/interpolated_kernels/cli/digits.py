@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from interpolated_kernels import lazy
 from interpolated_kernels.anchors import grid_positions
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.convolution import conv, conv_backward
@@ -79,15 +80,14 @@ def make_rows() -> list[Row]:
 
 def load(samples: int | None = None) -> Digits:
     """Return scikit-learn's bundled digits, enlarged smoothly to 112 x 112; the first `samples` of a fixed shuffle."""
-    from scipy.ndimage import zoom
-    from sklearn.datasets import load_digits
-
-    bundle = load_digits()
+    bundle = lazy.load("sklearn.datasets").load_digits()
     order = np.random.default_rng(0).permutation(len(bundle.target))[:samples]
     n_test = round(len(order) * TEST_SHARE)
     small = bundle.images[order].astype(np.float32)
     small = (small - small[n_test:].mean()) / small[n_test:].std()
-    images = np.ascontiguousarray(zoom(small, (1, ENLARGEMENT, ENLARGEMENT), order=1)[:, None])
+    images = np.ascontiguousarray(
+        lazy.load("scipy.ndimage").zoom(small, (1, ENLARGEMENT, ENLARGEMENT), order=1)[:, None]
+    )
     labels = bundle.target[order]
     return Digits(images[n_test:], labels[n_test:], images[:n_test], labels[:n_test])
 
