@@ -19,10 +19,10 @@ from interpolated_kernels.arrays import (
 from interpolated_kernels.bands import forward_by_bands
 from interpolated_kernels.caching import Cache
 from interpolated_kernels.densify import Gradients, check_wrt
-from interpolated_kernels.geometry import describe
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import current_machine
 from interpolated_kernels.planning import Plan, bytes_of_plan, plan_problem
+from interpolated_kernels.problem import describe
 
 
 def conv(

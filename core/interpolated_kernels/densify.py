@@ -10,8 +10,8 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, as_floats, compute_dtype, result_dtype
 from interpolated_kernels.filling import Filling, filling_of
-from interpolated_kernels.geometry import check_kernel_filters
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.problem import check_kernel_filters
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray, as_floats
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.filling import filling_of
-from interpolated_kernels.geometry import Problem, describe
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import load
-from interpolated_kernels.paths.common import pad
+from interpolated_kernels.padding import pad
+from interpolated_kernels.problem import Problem, describe
 
 _BYTES_OF_BAND = 64 * 2**20
 

@@ -13,11 +13,11 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.caching import Cache, bytes_held
 from interpolated_kernels.densify import Gradients, check_wrt, pull_back
 from interpolated_kernels.filling import Filling, filling_for
-from interpolated_kernels.geometry import Problem, describe
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine, current_machine
 from interpolated_kernels.paths import ENGINES, PATHS, Cost, Path, Prepared
 from interpolated_kernels.paths.common import n_kernels
+from interpolated_kernels.problem import Problem, describe
 
 Result = TypeVar("Result")
 

@@ -19,8 +19,8 @@ from interpolated_kernels.arrays import (
 from interpolated_kernels.bands import transpose_by_bands
 from interpolated_kernels.convolution import plan_for
 from interpolated_kernels.densify import Gradients, check_wrt
-from interpolated_kernels.geometry import as_padding, per_axis
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.options import as_padding, per_axis
 from interpolated_kernels.planning import Plan
 
 

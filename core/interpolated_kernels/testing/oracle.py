@@ -13,10 +13,10 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.densify import Gradients
 from interpolated_kernels.errors import AnchorWarning
 from interpolated_kernels.filling import Definition
-from interpolated_kernels.geometry import Problem, describe
 from interpolated_kernels.interpolation import Interpolator
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.paths import reference as definition
+from interpolated_kernels.problem import Problem, describe
 
 _NOT_GEOMETRY = ("path", "accuracy", "max_memory", "out")
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
-from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.paths.common import Cost, add_folded, fold_axis, no_parts, room_of, tap_rate, traffic
+from interpolated_kernels.padding import add_folded, fold_axis, padded_index
+from interpolated_kernels.paths.common import Cost, no_parts, room_of, tap_rate, traffic
 from interpolated_kernels.paths.lattice.axes import Axis
 from interpolated_kernels.paths.lattice.layout import Forward, active_nodes, axes_of, forward_layout, grid_of
 from interpolated_kernels.paths.lattice.nodes import (
@@ -34,6 +34,7 @@ from interpolated_kernels.paths.lattice.nodes import (
 from interpolated_kernels.paths.lattice.sizes import Sizes, forward_sizes, transposed_sizes
 from interpolated_kernels.paths.lattice.transposed import Transposed, regions_of, transposed_layout
 from interpolated_kernels.paths.path import Part, Prepared, PreparedBankPath
+from interpolated_kernels.problem import Problem
 
 ACCURACY = "componentwise"
 TAKES = "bank"

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
-from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.lazy import loops
+from interpolated_kernels.padding import padded_index
 from interpolated_kernels.paths.common import padding_of_three, three
 from interpolated_kernels.paths.lattice import sizes as block_sizes
 from interpolated_kernels.paths.lattice.axes import Axis, Lines, absent_axis, axis_of
 from interpolated_kernels.paths.lattice.nodes import node_shape, nodes_of
+from interpolated_kernels.problem import Problem
 
 SLACK = 256
 """Values behind a workspace that whole vectors may read beyond a line's end."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.paths.common import three
 from interpolated_kernels.paths.lattice.axes import Axis, Growth, growth_of
+from interpolated_kernels.problem import Problem
 
 VECTOR_BYTES, VECTORS_OF_CHUNK = 32, 12
 """As the loops have them, which planning must not load."""

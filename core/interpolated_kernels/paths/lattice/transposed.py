@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import IntArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.common import padding_of_three, three
 from interpolated_kernels.paths.lattice import sizes as block_sizes
 from interpolated_kernels.paths.lattice.axes import Axis, Lines
 from interpolated_kernels.paths.lattice.layout import SLACK, arrays_of, grid_of, n_blocks, no_stage, stage, table
 from interpolated_kernels.paths.lattice.sizes import FILTERS_OF_CHUNK, VECTORS_OF_LINE, channels_of_task, tiles_of
+from interpolated_kernels.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,21 +1,26 @@
-"""Options become geometry: shapes, stride, padding, dilation and groups, checked once, in a frozen `Problem`."""
+"""Shapes and options become a frozen `Problem`, checked once."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import BoolArray, IntArray
+from interpolated_kernels.arrays import BoolArray
 from interpolated_kernels.kernel import InterpolatedKernel
-
-Pairs: TypeAlias = tuple[tuple[int, int], ...]
-
-PADDING_MODES = ("circular", "reflect", "replicate", "symmetric", "zeros")
-ACCURACIES = ("componentwise", "normwise")
+from interpolated_kernels.options import (
+    ACCURACIES,
+    PADDING_MODES,
+    Pairs,
+    as_int,
+    as_padding,
+    check_choice,
+    check_padding,
+    per_axis,
+)
 
 
 @dataclass(frozen=True)
@@ -145,13 +150,13 @@ def describe(
         raise ValueError(f"`weights` must end in {kernel.n_anchors} anchors to match the kernel, got shape ().")
     batch, channels, spatial = _split_x_shape(x_shape, weights_shape, kernel)
     filters = 1 if len(weights_shape) == 1 else weights_shape[0]
-    groups = _as_int("groups", groups, minimum=1)
+    groups = as_int("groups", groups, minimum=1)
     strides = per_axis("stride", stride, d, minimum=1)
     dilations = per_axis("dilation", dilation, d, minimum=1)
-    _choose("padding_mode", padding_mode, PADDING_MODES)
-    _choose("accuracy", accuracy, ACCURACIES)
+    check_choice("padding_mode", padding_mode, PADDING_MODES)
+    check_choice("accuracy", accuracy, ACCURACIES)
     if max_memory is not None:
-        max_memory = _as_int("max_memory", max_memory, minimum=0)
+        max_memory = as_int("max_memory", max_memory, minimum=0)
     problem = Problem(
         kernel, batch, channels, filters, groups, spatial, strides, dilations,
         as_padding(padding, spatial, kernel.spatial_window, strides, dilations),
@@ -218,92 +223,15 @@ def check_kernel_filters(kernel: InterpolatedKernel, filters: int, channels_per_
 
 
 def _check_sizes(problem: Problem) -> None:
-    for axis, (size, padded, reach) in enumerate(zip(problem.spatial, problem.padded, problem.extent, strict=True)):
+    for axis, (padded, reach) in enumerate(zip(problem.padded, problem.extent, strict=True)):
         if reach > padded:
             raise ValueError(
                 f"`window` must fit into the padded input: on spatial axis {axis} it reaches {reach} cells "
                 f"and the input has {padded}. "
                 "Use padding='same', or a smaller window or dilation."
             )
-        widest = max(problem.padding[axis])
-        limit = {"reflect": size - 1, "circular": size, "symmetric": size}.get(problem.padding_mode, widest)
-        if widest > limit or (size == 0 and problem.padding_mode != "zeros"):
-            raise ValueError(
-                f"`padding` must be at most {max(limit, 0)} on spatial axis {axis} of size {size} with "
-                f"padding_mode={problem.padding_mode!r}, got {widest}."
-            )
+    check_padding(problem.spatial, problem.padding, problem.padding_mode)
     products = float(np.prod([float(entry) for entry in (problem.batch, problem.channels, *problem.padded)]))
     outputs = float(np.prod([float(entry) for entry in problem.y_shape]))
     if max(products, outputs) >= 2**62:
         raise ValueError(f"`x` of shape {problem.x_shape} gives arrays of 2^62 cells or more.")
-
-
-def _choose(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}.")
-
-
-def _as_int(name: str, value: Any, minimum: int) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"`{name}` must be an int, got {value!r}.")
-    if value < minimum:
-        raise ValueError(f"`{name}` must be at least {minimum}, got {value}.")
-    return int(value)
-
-
-def per_axis(name: str, value: Any, d: int, minimum: int) -> tuple[int, ...]:
-    """Return an option as one int a spatial axis; an int stands for all.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what is not an int or below the minimum, or another number of entries.
-    """
-    entries = tuple(value) if np.iterable(value) and not isinstance(value, str) else (value,) * d
-    if len(entries) != d:
-        raise ValueError(f"`{name}` must be an int or have {d} entries, one a spatial axis, got {value!r}.")
-    return tuple(_as_int(name, entry, minimum) for entry in entries)
-
-
-def as_padding(
-    padding: Any, spatial: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
-) -> Pairs:
-    """Return padding as (before, after) pairs, one a spatial axis.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what `conv` does not take.
-    """
-    d = len(window)
-    reaches = [(cells - 1) * step for cells, step in zip(window, dilation, strict=True)]
-    if isinstance(padding, str):
-        _choose("padding", padding, ("valid", "same", "causal"))
-        if padding == "valid":
-            return ((0, 0),) * d
-        if padding == "causal":
-            if d != 1:
-                raise ValueError(f"`padding`='causal' needs one spatial axis, got {d}.")
-            return ((reaches[0], 0),)
-        totals = [
-            max((-(-size // step) - 1) * step + reach + 1 - size, 0)
-            for size, step, reach in zip(spatial, stride, reaches, strict=True)
-        ]
-        return tuple((total // 2, total - total // 2) for total in totals)
-    if np.iterable(padding) and any(np.iterable(entry) for entry in padding):
-        pairs = tuple(per_axis("padding", entry, 2, 0) for entry in padding)
-        if len(pairs) != d:
-            raise ValueError(f"`padding` must have {d} (before, after) pairs, one a spatial axis, got {padding!r}.")
-        return tuple((before, after) for before, after in pairs)
-    return tuple((entry, entry) for entry in per_axis("padding", padding, d, 0))
-
-
-def padded_index(size: int, before: int, after: int, mode: str) -> IntArray:
-    """Return, for every cell of a padded axis, the cell of x that it shows; -1 where it is a padding zero."""
-    index = np.arange(-before, size + after)
-    if mode == "zeros":
-        return np.where((index < 0) | (index >= size), -1, index)
-    return np.pad(np.arange(size), (before, after), mode=_NUMPY_PAD_MODES[mode])  # type: ignore[call-overload]
-
-
-_NUMPY_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "symmetric": "symmetric"}

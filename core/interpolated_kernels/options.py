@@ -1,0 +1,86 @@
+"""Options of a convolution as they are written, and as they are settled: one entry a spatial axis."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Pairs: TypeAlias = tuple[tuple[int, int], ...]
+
+PADDING_MODES = ("circular", "reflect", "replicate", "symmetric", "zeros")
+ACCURACIES = ("componentwise", "normwise")
+
+
+def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raise `ValueError` unless the value is one of those allowed."""
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}.")
+
+
+def as_int(name: str, value: Any, minimum: int) -> int:
+    """Return an option that is an int, or raise `TypeError` for another type and `ValueError` below the minimum."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"`{name}` must be an int, got {value!r}.")
+    if value < minimum:
+        raise ValueError(f"`{name}` must be at least {minimum}, got {value}.")
+    return int(value)
+
+
+def per_axis(name: str, value: Any, d: int, minimum: int) -> tuple[int, ...]:
+    """Return an option as one int a spatial axis; an int stands for all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not an int or below the minimum, or another number of entries.
+    """
+    entries = tuple(value) if np.iterable(value) and not isinstance(value, str) else (value,) * d
+    if len(entries) != d:
+        raise ValueError(f"`{name}` must be an int or have {d} entries, one a spatial axis, got {value!r}.")
+    return tuple(as_int(name, entry, minimum) for entry in entries)
+
+
+def as_padding(
+    padding: Any, spatial: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> Pairs:
+    """Return padding as (before, after) pairs, one a spatial axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what `conv` does not take.
+    """
+    d = len(window)
+    reaches = [(cells - 1) * step for cells, step in zip(window, dilation, strict=True)]
+    if isinstance(padding, str):
+        check_choice("padding", padding, ("valid", "same", "causal"))
+        if padding == "valid":
+            return ((0, 0),) * d
+        if padding == "causal":
+            if d != 1:
+                raise ValueError(f"`padding`='causal' needs one spatial axis, got {d}.")
+            return ((reaches[0], 0),)
+        totals = [
+            max((-(-size // step) - 1) * step + reach + 1 - size, 0)
+            for size, step, reach in zip(spatial, stride, reaches, strict=True)
+        ]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    if np.iterable(padding) and any(np.iterable(entry) for entry in padding):
+        pairs = tuple(per_axis("padding", entry, 2, 0) for entry in padding)
+        if len(pairs) != d:
+            raise ValueError(f"`padding` must have {d} (before, after) pairs, one a spatial axis, got {padding!r}.")
+        return tuple((before, after) for before, after in pairs)
+    return tuple((entry, entry) for entry in per_axis("padding", padding, d, 0))
+
+
+def check_padding(spatial: tuple[int, ...], padding: Pairs, mode: str) -> None:
+    """Raise `ValueError` where padding shows cells that its mode does not reach."""
+    for axis, (size, pair) in enumerate(zip(spatial, padding, strict=True)):
+        widest = max(pair)
+        limit = {"reflect": size - 1, "circular": size, "symmetric": size}.get(mode, widest)
+        if widest > limit or (size == 0 and mode != "zeros"):
+            raise ValueError(
+                f"`padding` must be at most {max(limit, 0)} on spatial axis {axis} of size {size} with "
+                f"padding_mode={mode!r}, got {widest}."
+            )
