@@ -13,9 +13,9 @@ IntArray: TypeAlias = npt.NDArray[Any]
 BoolArray: TypeAlias = npt.NDArray[Any]
 
 _COMPUTE_NAMES = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
-_NATIVE = {
-    np.dtype(name): np.dtype(name) for name in ("float32", "float64")
-}  # the common ones: names are slow to ask for
+# The common ones: a dtype is slow to ask for its name.
+_NAMES = {np.dtype(name): name for name in ("float32", "float64")}
+_NATIVE = {dtype: dtype for dtype in _NAMES}
 
 
 def as_floats(name: str, value: Any) -> FloatArray:
@@ -57,6 +57,11 @@ def result_dtype(*arrays: FloatArray) -> np.dtype[Any]:
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype that loops compute in: float64 for float64, float32 for float32 and everything narrower."""
     return _NATIVE.get(dtype) or np.dtype(_COMPUTE_NAMES[dtype.name])
+
+
+def name_compute_dtype(dtype: np.dtype[Any]) -> str:
+    """Return the name of `compute_dtype`."""
+    return _NAMES.get(dtype) or compute_dtype(dtype).name
 
 
 def for_loops(array: FloatArray, dtype: np.dtype[Any]) -> FloatArray:

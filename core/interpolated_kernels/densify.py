@@ -11,7 +11,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray, as_floats, compute_dtype, result_dtype
 from interpolated_kernels.filling import Filling, filling_of
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.problem import check_kernel_filters
+from interpolated_kernels.problem import as_bank_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def densify(weights: Any, kernel: InterpolatedKernel) -> FloatArray:
     array([0., 1., 2.])
     """
     weights = as_floats("weights", weights)
-    bank = as_bank(weights, kernel)
+    bank = weights.reshape(as_bank_shape(weights.shape, kernel))
     dtype = result_dtype(weights)
     dense = filling_of(kernel).apply(bank, compute_dtype(dtype))
     return dense.reshape(kernel.window if weights.ndim == 1 else dense.shape).astype(dtype, copy=False)
@@ -94,7 +94,7 @@ def densify_backward(
     """
     weights, grad_dense = as_floats("weights", weights), as_floats("grad_dense", grad_dense)
     check_wrt(wrt, kernel, ("weights",))
-    bank = as_bank(weights, kernel)
+    bank = weights.reshape(as_bank_shape(weights.shape, kernel))
     dense_channels = kernel.window[-1] if kernel.interpolates_channels else bank.shape[1]
     bank_shape = (bank.shape[0], dense_channels, *kernel.spatial_window)
     expected = kernel.window if weights.ndim == 1 else bank_shape
@@ -127,27 +127,3 @@ def check_wrt(wrt: Sequence[str], kernel: InterpolatedKernel, always: tuple[str,
         raise ValueError(f"`wrt` must be a tuple of names from {allowed} for {kernel.interpolator}, got {wrt!r}.")
     if "widths" in wrt and kernel.widths is None:
         raise ValueError("`wrt` names 'widths' and the kernel has none: pass `widths` to it, such as the default's.")
-
-
-def as_bank(weights: FloatArray, kernel: InterpolatedKernel) -> FloatArray:
-    """Return weights as `(filters, channels, n)`, one channel where they are plain, tied or interpolated.
-
-    Raises
-    ------
-    ValueError
-        If the shape does not fit the kernel.
-    """
-    n = kernel.n_anchors
-    if weights.ndim == 0 or weights.shape[-1] != n:
-        raise ValueError(f"`weights` must end in {n} anchors to match the kernel, got shape {weights.shape}.")
-    if weights.ndim == 1:
-        if not kernel.shares_positions or kernel.interpolates_channels:
-            raise ValueError(f"`weights` of shape (n,) need one set of positions and no channel axis, got {kernel!r}.")
-        return weights.reshape(1, 1, n)
-    expected_ndim = 3 if kernel.channel_mode == "separate" else 2
-    if weights.ndim != expected_ndim:
-        names = "(filters, channels_per_group, n)" if expected_ndim == 3 else "(filters, n)"
-        raise ValueError(f"`weights` must have shape (n,) or {names} for {kernel!r}, got {weights.shape}.")
-    bank = weights if expected_ndim == 3 else weights[:, None, :]
-    check_kernel_filters(kernel, bank.shape[0], bank.shape[1])
-    return bank

@@ -1,15 +1,65 @@
-"""Options of a convolution as they are written, and as they are settled: one entry a spatial axis."""
+"""Options of a convolution: as they are written, one frozen object, and as they are settled, one entry an axis."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
+Cells: TypeAlias = int | Sequence[int]
+Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
+
 PADDING_MODES = ("circular", "reflect", "replicate", "symmetric", "zeros")
 ACCURACIES = ("componentwise", "normwise")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of a convolution beside its arrays and its kernel, as `conv` takes it, in a form that hashes.
+
+    Sequences become tuples and NumPy's ints become ints. What is no int raises here, since True and 1.0 would equal 1
+    wherever options are a key; all else is checked where it meets shapes, in `problem.describe`.
+
+    Raises
+    ------
+    TypeError
+        For a bool, a float and whatever else is no int.
+
+    Examples
+    --------
+    >>> Options(stride=[2, 1]) == Options(stride=(2, 1))
+    True
+    """
+
+    stride: Cells = 1
+    padding: Padding = "valid"
+    padding_mode: str = "zeros"
+    dilation: Cells = 1
+    groups: int = 1
+    path: str = "auto"
+    accuracy: str = "componentwise"
+    max_memory: int | None = None
+
+    def __post_init__(self) -> None:
+        written = vars(self)
+        if not _HASHABLE.issuperset(map(type, written.values())):  # most are written right: one step finds that out
+            written |= {name: _freeze(name, value) for name, value in written.items()}
+
+
+_HASHABLE = frozenset({int, str, type(None)})
+
+
+def _freeze(name: str, value: Any) -> Any:
+    """Return an option as an int, a word, None, or tuples of them."""
+    if type(value) in _HASHABLE or isinstance(value, str):
+        return value
+    if np.iterable(value):
+        return tuple(_freeze(name, entry) for entry in value)
+    return as_int(name, value)
 
 
 def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
@@ -18,11 +68,11 @@ def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}.")
 
 
-def as_int(name: str, value: Any, minimum: int) -> int:
+def as_int(name: str, value: Any, minimum: int | None = None) -> int:
     """Return an option that is an int, or raise `TypeError` for another type and `ValueError` below the minimum."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"`{name}` must be an int, got {value!r}.")
-    if value < minimum:
+    if minimum is not None and value < minimum:
         raise ValueError(f"`{name}` must be at least {minimum}, got {value}.")
     return int(value)
 
@@ -42,7 +92,11 @@ def per_axis(name: str, value: Any, d: int, minimum: int) -> tuple[int, ...]:
 
 
 def as_padding(
-    padding: Any, spatial: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]
+    padding: Padding,
+    spatial: tuple[int, ...],
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
 ) -> Pairs:
     """Return padding as (before, after) pairs, one a spatial axis.
 

@@ -9,15 +9,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import FloatArray, name_compute_dtype
 from interpolated_kernels.caching import Cache, bytes_held
 from interpolated_kernels.densify import Gradients, check_wrt, pull_back
 from interpolated_kernels.filling import Filling, filling_for
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine, current_machine
+from interpolated_kernels.options import Cells, Options, Padding
 from interpolated_kernels.paths import ENGINES, PATHS, Cost, Path, Prepared
 from interpolated_kernels.paths.common import n_kernels
-from interpolated_kernels.problem import Problem, describe
+from interpolated_kernels.problem import Problem, check_kernel, describe
 
 Result = TypeVar("Result")
 
@@ -266,6 +267,20 @@ def plan_problem(problem: Problem, path: str = "auto") -> Plan:
     return _PLANS.get((problem, path, machine), lambda: _make_plan(problem, path, tuple(PATHS), machine))
 
 
+def plan_call(
+    x_shape: tuple[int, ...],
+    weights_shape: tuple[int, ...],
+    kernel: InterpolatedKernel,
+    dtype: np.dtype[Any],
+    options: Options,
+) -> Plan:
+    """Return the plan of a call, from its arrays' shapes and result dtype: what comes again is not described again."""
+    check_kernel(kernel)
+    name = name_compute_dtype(dtype)
+    key = (x_shape, weights_shape, kernel, name, options, current_machine())
+    return _CALLS.get(key, lambda: plan_problem(describe(x_shape, weights_shape, kernel, options, name), options.path))
+
+
 def plan_engine(problem: Problem) -> Plan:
     """Return the plan of a problem whose dense kernels are given: the cheapest path that takes these.
 
@@ -285,6 +300,7 @@ def bytes_of_plan(key: object, plan: Plan) -> int:
 
 
 _PLANS: Cache[tuple[Problem, str, Machine], Plan] = Cache(512, 64 * 2**20, bytes_of_plan)
+_CALLS: Cache[tuple[Any, ...], Plan] = Cache(512, 64 * 2**20, bytes_of_plan)
 _PREPARED: Cache[object, Prepared] = Cache(512, 256 * 2**20, lambda key, prepared: bytes_held(prepared))
 """What plans keep between calls: tables, by plan."""
 
@@ -348,8 +364,14 @@ def plan(
     *,
     dtype: str = "float32",
     device: str = "cpu",
+    stride: Cells = 1,
+    padding: Padding = "valid",
+    padding_mode: str = "zeros",
+    dilation: Cells = 1,
+    groups: int = 1,
     path: str = "auto",
-    **options: Any,
+    accuracy: str = "componentwise",
+    max_memory: int | None = None,
 ) -> Plan:
     """Return the plan for a convolution of these shapes: hold it, print it, reuse it.
 
@@ -360,7 +382,7 @@ def plan(
     kernel : InterpolatedKernel
     dtype : {"float32", "float64"}
     device : {"cpu"}
-    path, **options
+    stride, padding, padding_mode, dilation, groups, path, accuracy, max_memory
         As for `conv`.
 
     Returns
@@ -383,5 +405,9 @@ def plan(
         raise ValueError(f"`dtype` must be 'float32' or 'float64', got {dtype!r}.")
     if device != "cpu":
         raise ValueError(f"`device` must be 'cpu', got {device!r}.")
-    problem = describe(tuple(x_shape), tuple(weights_shape), kernel, str(np.dtype(dtype)), device=device, **options)
+    options = Options(
+        stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
+        accuracy=accuracy, max_memory=max_memory,
+    )  # fmt: skip
+    problem = describe(tuple(x_shape), tuple(weights_shape), kernel, options, str(np.dtype(dtype)), device)
     return plan_problem(problem, path)

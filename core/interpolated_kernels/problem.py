@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NoReturn
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import (
     ACCURACIES,
     PADDING_MODES,
+    Options,
     Pairs,
     as_int,
     as_padding,
@@ -125,16 +125,9 @@ def describe(
     x_shape: tuple[int, ...],
     weights_shape: tuple[int, ...],
     kernel: InterpolatedKernel,
+    options: Options,
     dtype: str,
-    *,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[Any] = "valid",
-    padding_mode: str = "zeros",
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
     device: str = "cpu",
-    accuracy: str = "componentwise",
-    max_memory: int | None = None,
 ) -> Problem:
     """Return the problem that shapes and options describe; x is `(..., *spatial)` for weights `(n,)`, else as in torch.
 
@@ -143,38 +136,94 @@ def describe(
     TypeError, ValueError
         Naming the argument, the rule, what came and what to do.
     """
-    if not isinstance(kernel, InterpolatedKernel):
-        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
+    check_kernel(kernel)
     d = kernel.n_dims
-    if not weights_shape:
-        raise ValueError(f"`weights` must end in {kernel.n_anchors} anchors to match the kernel, got shape ().")
-    batch, channels, spatial = _split_x_shape(x_shape, weights_shape, kernel)
-    filters = 1 if len(weights_shape) == 1 else weights_shape[0]
-    groups = as_int("groups", groups, minimum=1)
-    strides = per_axis("stride", stride, d, minimum=1)
-    dilations = per_axis("dilation", dilation, d, minimum=1)
-    check_choice("padding_mode", padding_mode, PADDING_MODES)
-    check_choice("accuracy", accuracy, ACCURACIES)
-    if max_memory is not None:
-        max_memory = as_int("max_memory", max_memory, minimum=0)
+    batch, channels, spatial = _split_x_shape(x_shape, kernel, is_plain=len(weights_shape) == 1)
+    groups = as_int("groups", options.groups, minimum=1)
+    _check_groups(groups, "x's channels", channels)
+    if len(weights_shape) > 1:
+        _check_groups(groups, "filters", weights_shape[0])
+    filters, _, _ = as_bank_shape(weights_shape, kernel, channels // groups)
+    stride = per_axis("stride", options.stride, d, minimum=1)
+    dilation = per_axis("dilation", options.dilation, d, minimum=1)
+    check_choice("padding_mode", options.padding_mode, PADDING_MODES)
+    check_choice("accuracy", options.accuracy, ACCURACIES)
+    max_memory = None if options.max_memory is None else as_int("max_memory", options.max_memory, minimum=0)
     problem = Problem(
-        kernel, batch, channels, filters, groups, spatial, strides, dilations,
-        as_padding(padding, spatial, kernel.spatial_window, strides, dilations),
-        padding_mode, dtype, device, accuracy, max_memory,
+        kernel=kernel, batch=batch, channels=channels, filters=filters, groups=groups, spatial=spatial, stride=stride,
+        dilation=dilation, padding=as_padding(options.padding, spatial, kernel.spatial_window, stride, dilation),
+        padding_mode=options.padding_mode, dtype=dtype, device=device, accuracy=options.accuracy,
+        max_memory=max_memory,
     )  # fmt: skip
-    _check_groups(problem)
-    _check_weights(problem, weights_shape)
     _check_sizes(problem)
     return problem
 
 
-def _split_x_shape(
-    x_shape: tuple[int, ...], weights_shape: tuple[int, ...], kernel: InterpolatedKernel
-) -> tuple[int, int, tuple[int, ...]]:
-    d = kernel.n_dims
-    if len(weights_shape) == 1:
+def check_kernel(kernel: object) -> None:
+    """Raise `TypeError` unless a kernel came where one is asked for."""
+    if not isinstance(kernel, InterpolatedKernel):
+        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
+
+
+def as_bank_shape(
+    weights_shape: tuple[int, ...], kernel: InterpolatedKernel, channels_per_group: int | None = None
+) -> tuple[int, int, int]:
+    """Return the shape of weights as a bank, `(filters, channels, n)`: one channel where plain, tied or interpolated.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit the kernel, or the channels that a filter sees where these are given.
+    """
+    n, shape = kernel.n_anchors, weights_shape
+    if not shape or shape[-1] != n:
+        raise ValueError(f"`weights` must end in {n} anchors to match the kernel, got shape {shape}.")
+    if len(shape) == 1:
         if not kernel.shares_positions or kernel.interpolates_channels:
             raise ValueError(f"`weights` of shape (n,) need one set of positions and no channel axis, got {kernel!r}.")
+        if channels_per_group is not None:
+            _check_position_sets(kernel, 1, channels_per_group)
+        return 1, 1, n
+    is_separate = kernel.channel_mode == "separate"
+    if len(shape) != 2 + is_separate or (is_separate and channels_per_group not in (None, shape[1])):
+        _refuse_weights(shape, kernel, channels_per_group)
+    filters, channels = shape[0], shape[1] if is_separate else 1
+    _check_position_sets(kernel, filters, channels if channels_per_group is None else channels_per_group)
+    if kernel.interpolates_channels and channels_per_group not in (None, kernel.window[-1]):
+        raise ValueError(
+            f"`window` must end in the channels of a group, {channels_per_group}, with channel_mode='interpolated', "
+            f"got {kernel.window}."
+        )
+    return filters, channels, n
+
+
+def _refuse_weights(shape: tuple[int, ...], kernel: InterpolatedKernel, channels_per_group: int | None) -> NoReturn:
+    mode, n = kernel.channel_mode, kernel.n_anchors
+    if channels_per_group is None:
+        wanted = "(filters, channels_per_group, n)" if mode == "separate" else "(filters, n)"
+        raise ValueError(f"`weights` must have shape (n,) or {wanted} for {kernel!r}, got {shape}.")
+    fitting = (shape[0], channels_per_group, n) if mode == "separate" else (shape[0], n)
+    raise ValueError(
+        f"`weights` must have shape {fitting} for {channels_per_group} channels a group of x and "
+        f"channel_mode={mode!r}, got {shape}."
+    )
+
+
+def _check_position_sets(kernel: InterpolatedKernel, filters: int, channels_per_group: int) -> None:
+    expected = (filters, channels_per_group)[: kernel.positions.ndim - 2]
+    if kernel.positions.shape[:-2] != expected:
+        raise ValueError(
+            f"`positions` of shape {kernel.positions.shape} must start with {expected} to match the weights' filters "
+            "and channels."
+        )
+
+
+def _split_x_shape(
+    x_shape: tuple[int, ...], kernel: InterpolatedKernel, is_plain: bool
+) -> tuple[int, int, tuple[int, ...]]:
+    """Return batch, channels and spatial axes of x; plain weights take leading axes of any number as the batch."""
+    d = kernel.n_dims
+    if is_plain:
         if len(x_shape) < d:
             raise ValueError(f"`x` must have at least the kernel's {d} spatial axes, got shape {x_shape}.")
         lead = x_shape[: len(x_shape) - d]
@@ -189,37 +238,10 @@ def _split_x_shape(
     return batch, x_shape[-d - 1], x_shape[-d:]
 
 
-def _check_groups(problem: Problem) -> None:
-    for owner, name, count in (("x's ", "channels", problem.channels), ("", "filters", problem.filters)):
-        if count == 0 or count % problem.groups:
-            raise ValueError(f"`groups` must divide {owner}{name}, got groups={problem.groups} and {count} {name}.")
-
-
-def _check_weights(problem: Problem, weights_shape: tuple[int, ...]) -> None:
-    kernel, n = problem.kernel, problem.kernel.n_anchors
-    if not weights_shape or weights_shape[-1] != n:
-        raise ValueError(f"`weights` must end in {n} anchors to match the kernel, got shape {weights_shape}.")
-    if len(weights_shape) > 1 and weights_shape != problem.weights_shape:
-        raise ValueError(
-            f"`weights` must have shape {problem.weights_shape} for x with {problem.channels} channels, "
-            f"groups={problem.groups} and channel_mode={kernel.channel_mode!r}, got {weights_shape}."
-        )
-    check_kernel_filters(kernel, problem.filters, problem.channels_per_group)
-    if kernel.interpolates_channels and kernel.window[-1] != problem.channels_per_group:
-        raise ValueError(
-            f"`window` must end in the channels of a group, {problem.channels_per_group}, "
-            f"with channel_mode='interpolated', got {kernel.window}."
-        )
-
-
-def check_kernel_filters(kernel: InterpolatedKernel, filters: int, channels_per_group: int) -> None:
-    """Raise `ValueError` unless per-filter positions are as many as the filters (and channels per group)."""
-    expected = (filters, channels_per_group)[: kernel.positions.ndim - 2]
-    if kernel.positions.shape[:-2] != expected:
-        raise ValueError(
-            f"`positions` of shape {kernel.positions.shape} must start with {expected} to match the weights' filters "
-            "and channels."
-        )
+def _check_groups(groups: int, what: str, count: int) -> None:
+    if count == 0 or count % groups:
+        name = what.split()[-1]
+        raise ValueError(f"`groups` must divide {what}, got groups={groups} and {count} {name}.")
 
 
 def _check_sizes(problem: Problem) -> None:

@@ -17,11 +17,11 @@ from interpolated_kernels.arrays import (
     result_dtype,
 )
 from interpolated_kernels.bands import transpose_by_bands
-from interpolated_kernels.convolution import plan_for
 from interpolated_kernels.densify import Gradients, check_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.options import as_padding, per_axis
-from interpolated_kernels.planning import Plan
+from interpolated_kernels.options import Cells, Options, Padding, as_int, as_padding, per_axis
+from interpolated_kernels.planning import Plan, plan_call
+from interpolated_kernels.problem import check_kernel
 
 
 def conv_transpose(
@@ -29,12 +29,12 @@ def conv_transpose(
     weights: Any,
     kernel: InterpolatedKernel,
     *,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[Any] = "valid",
+    stride: Cells = 1,
+    padding: Padding = "valid",
     padding_mode: str = "zeros",
-    dilation: int | Sequence[int] = 1,
+    dilation: Cells = 1,
     groups: int = 1,
-    output_padding: int | Sequence[int] = 0,
+    output_padding: Cells = 0,
     path: str = "auto",
     accuracy: str = "componentwise",
     max_memory: int | None = None,
@@ -79,12 +79,13 @@ def conv_transpose(
     >>> ik.conv_transpose(numpy.array([1.0, 10.0]), numpy.array([1.0, 3.0]), kernel, stride=2)
     array([ 1.,  2., 13., 20., 30.])
     """
+    options = Options(
+        stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
+        accuracy=accuracy, max_memory=max_memory,
+    )  # fmt: skip
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = result_dtype(x, weights)
-    plan = _plan_of(
-        x.shape, weights.shape, kernel, dtype, path, output_padding, stride=stride, padding=padding,
-        padding_mode=padding_mode, dilation=dilation, groups=groups, accuracy=accuracy, max_memory=max_memory,
-    )  # fmt: skip
+    plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
     shape = _shape_of(x.shape, weights.shape, plan)
     check_out(out, shape, dtype, x, weights)
     planned, planned_weights = _as_planned(x, plan, dtype), _as_weights(weights, plan, dtype)
@@ -103,12 +104,12 @@ def conv_transpose_backward(
     weights: Any,
     kernel: InterpolatedKernel,
     *,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[Any] = "valid",
+    stride: Cells = 1,
+    padding: Padding = "valid",
     padding_mode: str = "zeros",
-    dilation: int | Sequence[int] = 1,
+    dilation: Cells = 1,
     groups: int = 1,
-    output_padding: int | Sequence[int] = 0,
+    output_padding: Cells = 0,
     path: str = "auto",
     accuracy: str = "componentwise",
     max_memory: int | None = None,
@@ -136,12 +137,13 @@ def conv_transpose_backward(
     TypeError, ValueError, AnchorError
         As `conv_transpose`; and for a `grad_y` of another shape or a name in `wrt` that has no derivative.
     """
+    options = Options(
+        stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
+        accuracy=accuracy, max_memory=max_memory,
+    )  # fmt: skip
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
     dtype = result_dtype(x, weights, grad_y)
-    plan = _plan_of(
-        x.shape, weights.shape, kernel, dtype, path, output_padding, stride=stride, padding=padding,
-        padding_mode=padding_mode, dilation=dilation, groups=groups, accuracy=accuracy, max_memory=max_memory,
-    )  # fmt: skip
+    plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
     check_wrt(wrt, kernel, ("x", "weights"))
     if grad_y.shape != (expected := _shape_of(x.shape, weights.shape, plan)):
         raise ValueError(f"`grad_y` must have the shape of `conv_transpose`'s result, {expected}, got {grad_y.shape}.")
@@ -158,48 +160,50 @@ def conv_transpose_backward(
     return Gradients(by_x, by_weights, grads.positions, grads.widths)
 
 
-def _plan_of(
+def _plan_transpose(
     x_shape: tuple[int, ...],
     weights_shape: tuple[int, ...],
     kernel: InterpolatedKernel,
     dtype: np.dtype[Any],
-    path: str,
-    output_padding: int | Sequence[int],
-    **options: Any,
+    options: Options,
+    output_padding: Cells,
 ) -> Plan:
     """Return the plan of the convolution that this is the transpose of."""
-    if not isinstance(kernel, InterpolatedKernel):
-        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
-    d = kernel.n_dims
-    lead, spatial = _split(x_shape, weights_shape, kernel, options["groups"])
-    strides, dilations = (per_axis(name, options[name], d, minimum=1) for name in ("stride", "dilation"))
-    more = per_axis("output_padding", output_padding, d, minimum=0)
-    window, padding = kernel.spatial_window, options["padding"]
-    if padding == "same":
-        if any(more):
-            raise ValueError(f"`output_padding` must be 0 with padding='same', got {output_padding!r}.")
-        sizes = tuple(size * step for size, step in zip(spatial, strides, strict=True))
-    else:
-        for axis, (extra, step, spread) in enumerate(zip(more, strides, dilations, strict=True)):
-            if extra >= max(step, spread):
-                raise ValueError(
-                    f"`output_padding` must be below the stride or the dilation, on spatial axis {axis} "
-                    f"{max(step, spread)}, got {extra}."
-                )
-        pairs = as_padding(padding, spatial, window, strides, dilations)
-        sizes = tuple(
-            (size - 1) * step - sum(pair) + (cells - 1) * spread + 1 + extra
-            for size, step, pair, cells, spread, extra in zip(
-                spatial, strides, pairs, window, dilations, more, strict=True
-            )
-        )
+    check_kernel(kernel)
+    lead, spatial = _split_x_shape(x_shape, weights_shape, kernel, options)
+    sizes = _infer_spatial(spatial, kernel, options, output_padding)
     if min(*spatial, *sizes) < 1:
         raise ValueError(f"`x` of spatial shape {spatial} gives a result of spatial shape {sizes}: use less padding.")
-    return plan_for((*lead, *sizes), weights_shape, kernel, dtype, path, **options)
+    return plan_call((*lead, *sizes), weights_shape, kernel, dtype, options)
 
 
-def _split(
-    x_shape: tuple[int, ...], weights_shape: tuple[int, ...], kernel: InterpolatedKernel, groups: Any
+def _infer_spatial(
+    spatial: tuple[int, ...], kernel: InterpolatedKernel, options: Options, output_padding: Cells
+) -> tuple[int, ...]:
+    """Return the result's spatial axes: of the sizes that the convolution maps to `spatial`, the one asked for."""
+    d, window = kernel.n_dims, kernel.spatial_window
+    strides = per_axis("stride", options.stride, d, minimum=1)
+    dilations = per_axis("dilation", options.dilation, d, minimum=1)
+    more = per_axis("output_padding", output_padding, d, minimum=0)
+    if options.padding == "same":
+        if any(more):
+            raise ValueError(f"`output_padding` must be 0 with padding='same', got {output_padding!r}.")
+        return tuple(size * step for size, step in zip(spatial, strides, strict=True))
+    for axis, (extra, step, spread) in enumerate(zip(more, strides, dilations, strict=True)):
+        if extra >= max(step, spread):
+            raise ValueError(
+                f"`output_padding` must be below the stride or the dilation, on spatial axis {axis} "
+                f"{max(step, spread)}, got {extra}."
+            )
+    pairs = as_padding(options.padding, spatial, window, strides, dilations)
+    return tuple(
+        (size - 1) * step - sum(pair) + (cells - 1) * spread + 1 + extra
+        for size, step, pair, cells, spread, extra in zip(spatial, strides, pairs, window, dilations, more, strict=True)
+    )
+
+
+def _split_x_shape(
+    x_shape: tuple[int, ...], weights_shape: tuple[int, ...], kernel: InterpolatedKernel, options: Options
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the leading axes of the result, channels in the place of filters, and the spatial axes of x."""
     d = kernel.n_dims
@@ -216,7 +220,7 @@ def _split(
     of_group = weights_shape[1] if kernel.channel_mode == "separate" else kernel.window[-1]
     if kernel.channel_mode == "tied":
         of_group = 1  # each channel of a group has the same gradient: one stands for all
-    return (*x_shape[: -d - 1], of_group * (groups if isinstance(groups, int) else 1)), x_shape[-d:]
+    return (*x_shape[: -d - 1], of_group * as_int("groups", options.groups, minimum=1)), x_shape[-d:]
 
 
 def _shape_of(x_shape: tuple[int, ...], weights_shape: tuple[int, ...], plan: Plan) -> tuple[int, ...]:

@@ -1,8 +1,10 @@
 import hypothesis
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
+from interpolated_kernels.options import Options
 
 
 def _taps(n):
@@ -47,3 +49,18 @@ def test_padding_spellings():
     np.testing.assert_array_equal(
         ik.conv(x, weights, kernel, padding=((1, 0), (0, 2))), ik.conv(np.pad(x, ((1, 0), (0, 2))), weights, kernel)
     )
+
+
+@pytest.mark.parametrize("written", [[2, 1], np.array([2, 1]), (np.int64(2), 1), range(2, 0, -1)])
+def test_equal_options_are_one_key(written):
+    """Lists, arrays and NumPy's ints are the tuples of ints that they stand for, and hash as these."""
+    assert Options(stride=written) == Options(stride=(2, 1))
+    assert hash(Options(stride=written, padding=[written])) == hash(Options(stride=(2, 1), padding=((2, 1),)))
+
+
+@pytest.mark.parametrize("written", [True, 1.0, np.float32(1), (1, True), [[1.0, 1]]])
+@pytest.mark.parametrize("name", ["stride", "padding", "dilation", "groups", "max_memory"])
+def test_what_equals_an_int_and_is_none_raises(name, written):
+    """True and 1.0 equal 1, and must not be the key that 1 is."""
+    with pytest.raises(TypeError, match=f"`{name}` must be an int"):
+        Options(**{name: written})
