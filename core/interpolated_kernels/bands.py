@@ -9,7 +9,8 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.padding import index_axis
-from interpolated_kernels.planning import Plan, plan_problem
+from interpolated_kernels.plan import Plan
+from interpolated_kernels.planning import plan_problem
 from interpolated_kernels.problem import Problem
 
 _BYTES_OF_BAND = 8 * 2**20

@@ -17,10 +17,11 @@ from interpolated_kernels.arrays import (
     result_dtype,
 )
 from interpolated_kernels.bands import forward_by_bands
-from interpolated_kernels.densify import Gradients, check_wrt
+from interpolated_kernels.gradients import Gradients, check_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import Cells, Options, Padding
-from interpolated_kernels.planning import Plan, plan_call
+from interpolated_kernels.plan import Plan
+from interpolated_kernels.planning import plan_call
 
 
 def conv(
@@ -170,7 +171,7 @@ def conv_backward(
     if grad_y.shape != (expected := _y_shape(x, weights, plan)):
         raise ValueError(f"`grad_y` must have the shape of `conv`'s result, {expected}, got {grad_y.shape}.")
     planned = np.require(grad_y, plan.problem.dtype).reshape(plan.problem.y_shape)
-    grads = plan.backward(planned, _as_x(x, plan, dtype), _as_weights(weights, plan, dtype), wrt)
+    grads = plan.differentiate(planned, _as_x(x, plan, dtype), _as_weights(weights, plan, dtype), wrt)
     return Gradients(
         x=None if grads.x is None else grads.x.reshape(x.shape).astype(result_dtype(x), copy=False),
         weights=None

@@ -17,10 +17,11 @@ from interpolated_kernels.arrays import (
     result_dtype,
 )
 from interpolated_kernels.bands import transpose_by_bands
-from interpolated_kernels.densify import Gradients, check_wrt
+from interpolated_kernels.gradients import Gradients, check_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import Cells, Options, Padding, as_int, as_padding, per_axis
-from interpolated_kernels.planning import Plan, plan_call
+from interpolated_kernels.plan import Plan
+from interpolated_kernels.planning import plan_call
 from interpolated_kernels.problem import check_kernel
 
 
@@ -149,11 +150,11 @@ def conv_transpose_backward(
         raise ValueError(f"`grad_y` must have the shape of `conv_transpose`'s result, {expected}, got {grad_y.shape}.")
     planned = for_loops(grad_y, compute_dtype(dtype)).reshape(plan.problem.x_shape)
     bank, others = _as_weights(weights, plan, dtype), tuple(name for name in wrt if name != "x")
-    grads = plan.backward(_as_planned(x, plan, dtype), planned, bank, others)
+    grads = plan.differentiate(_as_planned(x, plan, dtype), planned, bank, others)
     by_x = None
     if "x" in wrt:
         inside = (slice(None), slice(None), *map(slice, x.shape[x.ndim - kernel.n_dims :]))
-        by_x = plan.forward(planned, bank)[inside].reshape(x.shape).astype(result_dtype(x), copy=False)
+        by_x = plan.convolve(planned, bank)[inside].reshape(x.shape).astype(result_dtype(x), copy=False)
     by_weights = grads.weights
     if by_weights is not None:
         by_weights = by_weights.reshape(weights.shape).astype(result_dtype(weights), copy=False)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.densify import Gradients
 from interpolated_kernels.errors import AnchorWarning
 from interpolated_kernels.filling import Definition
+from interpolated_kernels.gradients import Gradients
 from interpolated_kernels.interpolation import Interpolator
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import Options
