@@ -15,9 +15,9 @@ import interpolated_kernels
 CORE = Path(interpolated_kernels.__file__).parent
 ORDER = [
     "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors", "layouts", "interpolation", "structure",
-    "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan", "planning", "densify", "bands",
-    "convolution", "transposed", "report", "fitting", "files", "calibration", "initialization", "runtime", "plotting",
-    "testing", "cli", "layers", "utils",
+    "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan", "planning", "edge", "densify",
+    "bands", "convolution", "transposed", "report", "fitting", "files", "calibration", "initialization", "runtime",
+    "plotting", "testing", "cli", "layers", "utils",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}
 HEAVY = {"numba", "scipy", "matplotlib", "sklearn", "rich", "hypothesis", "pytest", *FRAMEWORKS}

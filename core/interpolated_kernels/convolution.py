@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from interpolated_kernels.arrays import (
-    FloatArray,
-    as_floats,
-    can_write,
-    check_out,
-    compute_dtype,
-    for_loops,
-    result_dtype,
-)
+from interpolated_kernels.arrays import FloatArray, compute_dtype, lay_out, result_dtype
 from interpolated_kernels.bands import forward_by_bands
+from interpolated_kernels.edge import as_floats, check_out, hand_back, hand_out, infer_shape
 from interpolated_kernels.gradients import Gradients, check_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import Cells, Options, Padding
-from interpolated_kernels.plan import Plan
 from interpolated_kernels.planning import plan_call
 
 
@@ -104,16 +95,17 @@ def conv(
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = result_dtype(x, weights)
     plan = plan_call(x.shape, weights.shape, kernel, dtype, options)
-    shape = _y_shape(x, weights, plan)
+    problem, computed = plan.problem, compute_dtype(dtype)
+    shape = infer_shape(x, weights, problem.y_shape)
     check_out(out, shape, dtype, x, weights)
-    planned_x, planned_weights = _as_x(x, plan, dtype), _as_weights(weights, plan, dtype)
-    if out is None:
-        return plan.convolve(planned_x, planned_weights).reshape(shape).astype(dtype, copy=False)
-    if can_write(out, plan.problem.dtype):
-        plan.convolve(planned_x, planned_weights, out.reshape(plan.problem.y_shape))
-    else:
-        forward_by_bands(plan, planned_x, planned_weights, out)
-    return out
+    x, weights = lay_out(x, computed, problem.x_shape), lay_out(weights, computed, problem.weights_shape)
+    return hand_out(
+        out,
+        (shape, problem.y_shape),
+        dtype,
+        lambda y: plan.convolve(x, weights, y),
+        lambda y: forward_by_bands(plan, x, weights, y),
+    )
 
 
 def conv_backward(
@@ -168,31 +160,13 @@ def conv_backward(
     dtype = result_dtype(x, weights, grad_y)
     plan = plan_call(x.shape, weights.shape, kernel, dtype, options)
     check_wrt(wrt, kernel, ("x", "weights"))
-    if grad_y.shape != (expected := _y_shape(x, weights, plan)):
+    problem, computed = plan.problem, compute_dtype(dtype)
+    if grad_y.shape != (expected := infer_shape(x, weights, problem.y_shape)):
         raise ValueError(f"`grad_y` must have the shape of `conv`'s result, {expected}, got {grad_y.shape}.")
-    planned = np.require(grad_y, plan.problem.dtype).reshape(plan.problem.y_shape)
-    grads = plan.differentiate(planned, _as_x(x, plan, dtype), _as_weights(weights, plan, dtype), wrt)
-    return Gradients(
-        x=None if grads.x is None else grads.x.reshape(x.shape).astype(result_dtype(x), copy=False),
-        weights=None
-        if grads.weights is None
-        else grads.weights.reshape(weights.shape).astype(result_dtype(weights), copy=False),
-        positions=grads.positions,
-        widths=grads.widths,
+    grads = plan.differentiate(
+        lay_out(grad_y, computed, problem.y_shape),
+        lay_out(x, computed, problem.x_shape),
+        lay_out(weights, computed, problem.weights_shape),
+        wrt,
     )
-
-
-def _y_shape(x: FloatArray, weights: FloatArray, plan: Plan) -> tuple[int, ...]:
-    problem = plan.problem
-    lead = x.ndim - problem.kernel.n_dims
-    if weights.ndim == 1:
-        return (*x.shape[:lead], *problem.out_spatial)
-    return problem.y_shape if lead == 2 else problem.y_shape[1:]
-
-
-def _as_x(x: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
-    return for_loops(x, compute_dtype(dtype)).reshape(plan.problem.x_shape)
-
-
-def _as_weights(weights: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
-    return for_loops(weights, compute_dtype(dtype)).reshape(plan.problem.weights_shape)
+    return replace(grads, x=hand_back(grads.x, x), weights=hand_back(grads.weights, weights))

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, as_floats, compute_dtype, result_dtype
+from interpolated_kernels.arrays import FloatArray, compute_dtype, result_dtype
+from interpolated_kernels.edge import as_floats, hand_back
 from interpolated_kernels.filling import filling_of
 from interpolated_kernels.gradients import Gradients, check_wrt, pull_back
 from interpolated_kernels.kernel import InterpolatedKernel
@@ -93,7 +94,4 @@ def densify_backward(
         raise ValueError(f"`grad_dense` must have the dense kernel's shape {expected}, got {grad_dense.shape}.")
     dtype = compute_dtype(result_dtype(weights, grad_dense))
     found = pull_back(filling_of(kernel), grad_dense.reshape(bank_shape).astype(np.float64), bank, dtype, wrt)
-    if found.weights is None:
-        return found
-    grad = found.weights.reshape(weights.shape).astype(result_dtype(weights), copy=False)
-    return replace(found, weights=grad)
+    return replace(found, weights=hand_back(found.weights, weights))

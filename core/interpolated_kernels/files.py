@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, as_floats
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.edge import as_floats
 from interpolated_kernels.fitting import Fit, from_dense
 from interpolated_kernels.interpolation import Bilinear, Gaussian, Triangle
 from interpolated_kernels.kernel import InterpolatedKernel

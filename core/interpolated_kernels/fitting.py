@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, as_floats
+from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.convolution import conv, conv_backward
+from interpolated_kernels.edge import as_floats
 from interpolated_kernels.filling import filling_of
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import load

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import FloatArray, lay_out
 from interpolated_kernels.caching import Cache, bytes_held
 from interpolated_kernels.filling import Filling, filling_for
 from interpolated_kernels.gradients import Gradients, check_wrt, pull_back
@@ -199,7 +199,7 @@ class Plan:
     def _check_planned(self, name: str, array: FloatArray, shape: tuple[int, ...]) -> FloatArray:
         if array.shape != shape:
             raise ValueError(f"`{name}` must have the planned shape {shape}, got {array.shape}.")
-        return np.require(array, dtype=self.problem.dtype, requirements=("C", "A"))
+        return lay_out(array, np.dtype(self.problem.dtype), shape)
 
     def _sum_channels(self, x: FloatArray) -> FloatArray:
         """Return x with the channels of each group summed in order, where their weights are tied."""

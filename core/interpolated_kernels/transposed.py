@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import (
-    FloatArray,
-    as_floats,
-    can_write,
-    check_out,
-    compute_dtype,
-    for_loops,
-    result_dtype,
-)
+from interpolated_kernels.arrays import FloatArray, compute_dtype, lay_out, result_dtype
 from interpolated_kernels.bands import transpose_by_bands
+from interpolated_kernels.edge import as_floats, check_out, hand_back, hand_out, infer_shape
 from interpolated_kernels.gradients import Gradients, check_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import Cells, Options, Padding, as_int, as_padding, per_axis
 from interpolated_kernels.plan import Plan
 from interpolated_kernels.planning import plan_call
-from interpolated_kernels.problem import check_kernel
+from interpolated_kernels.problem import Problem, check_kernel
 
 
 def conv_transpose(
@@ -87,16 +81,17 @@ def conv_transpose(
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = result_dtype(x, weights)
     plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
-    shape = _shape_of(x.shape, weights.shape, plan)
+    problem = plan.problem
+    shape = infer_shape(x, weights, problem.x_shape)
     check_out(out, shape, dtype, x, weights)
-    planned, planned_weights = _as_planned(x, plan, dtype), _as_weights(weights, plan, dtype)
-    if out is None:
-        return plan.transpose(planned, planned_weights).reshape(shape).astype(dtype, copy=False)
-    if can_write(out, plan.problem.dtype):
-        plan.transpose(planned, planned_weights, out.reshape(plan.problem.x_shape))
-    else:
-        transpose_by_bands(plan, planned, planned_weights, out)
-    return out
+    y, weights = _lay_out_y(x, dtype, problem), lay_out(weights, compute_dtype(dtype), problem.weights_shape)
+    return hand_out(
+        out,
+        (shape, problem.x_shape),
+        dtype,
+        lambda grad: plan.transpose(y, weights, grad),
+        lambda grad: transpose_by_bands(plan, y, weights, grad),
+    )
 
 
 def conv_transpose_backward(
@@ -146,19 +141,17 @@ def conv_transpose_backward(
     dtype = result_dtype(x, weights, grad_y)
     plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
     check_wrt(wrt, kernel, ("x", "weights"))
-    if grad_y.shape != (expected := _shape_of(x.shape, weights.shape, plan)):
+    problem, computed = plan.problem, compute_dtype(dtype)
+    if grad_y.shape != (expected := infer_shape(x, weights, problem.x_shape)):
         raise ValueError(f"`grad_y` must have the shape of `conv_transpose`'s result, {expected}, got {grad_y.shape}.")
-    planned = for_loops(grad_y, compute_dtype(dtype)).reshape(plan.problem.x_shape)
-    bank, others = _as_weights(weights, plan, dtype), tuple(name for name in wrt if name != "x")
-    grads = plan.differentiate(_as_planned(x, plan, dtype), planned, bank, others)
+    given, bank = lay_out(grad_y, computed, problem.x_shape), lay_out(weights, computed, problem.weights_shape)
+    others = tuple(name for name in wrt if name != "x")
+    grads = plan.differentiate(_lay_out_y(x, dtype, problem), given, bank, others)
     by_x = None
     if "x" in wrt:
         inside = (slice(None), slice(None), *map(slice, x.shape[x.ndim - kernel.n_dims :]))
-        by_x = plan.convolve(planned, bank)[inside].reshape(x.shape).astype(result_dtype(x), copy=False)
-    by_weights = grads.weights
-    if by_weights is not None:
-        by_weights = by_weights.reshape(weights.shape).astype(result_dtype(weights), copy=False)
-    return Gradients(by_x, by_weights, grads.positions, grads.widths)
+        by_x = plan.convolve(given, bank)[inside]
+    return replace(grads, x=hand_back(by_x, x), weights=hand_back(grads.weights, weights))
 
 
 def _plan_transpose(
@@ -224,23 +217,9 @@ def _split_x_shape(
     return (*x_shape[: -d - 1], of_group * as_int("groups", options.groups, minimum=1)), x_shape[-d:]
 
 
-def _shape_of(x_shape: tuple[int, ...], weights_shape: tuple[int, ...], plan: Plan) -> tuple[int, ...]:
-    """Return the result's shape, with the leading axes that x has."""
-    problem = plan.problem
-    lead = len(x_shape) - problem.kernel.n_dims
-    if len(weights_shape) == 1:
-        return (*x_shape[:lead], *problem.spatial)
-    return problem.x_shape if lead == 2 else problem.x_shape[1:]
-
-
-def _as_planned(x: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
+def _lay_out_y(x: FloatArray, dtype: np.dtype[Any], problem: Problem) -> FloatArray:
     """Return x as y of the planned convolution; what output padding beyond a stride adds to that is zero."""
-    problem = plan.problem
     spatial = x.shape[x.ndim - problem.kernel.n_dims :]
-    planned = for_loops(x, compute_dtype(dtype)).reshape(problem.batch, problem.filters, *spatial)
-    more = [(0, out - size) for out, size in zip(problem.out_spatial, spatial, strict=True)]
-    return np.pad(planned, [(0, 0), (0, 0), *more]) if any(after for _, after in more) else planned
-
-
-def _as_weights(weights: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
-    return for_loops(weights, compute_dtype(dtype)).reshape(plan.problem.weights_shape)
+    y = lay_out(x, compute_dtype(dtype), (problem.batch, problem.filters, *spatial))
+    more = [(0, planned - size) for planned, size in zip(problem.out_spatial, spatial, strict=True)]
+    return np.pad(y, [(0, 0), (0, 0), *more]) if any(after for _, after in more) else y
