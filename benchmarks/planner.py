@@ -93,18 +93,15 @@ def measure(trial: Trial) -> Result:
 
 def planning_seconds(repeat: int = 200) -> tuple[float, float]:
     """Return how long `conv` takes to find the plan of a problem that it has met, and of one that it has not."""
-    from interpolated_kernels.convolution import plan_for  # what a call pays before it computes
+    from interpolated_kernels.options import Options  # what a call pays before it computes
+    from interpolated_kernels.planning import plan_call
 
     kernel = ik.InterpolatedKernel(ik.grid_positions((31, 31), 5), (31, 31), "linear")
     weights = np.zeros((4, 1, kernel.n_anchors), np.float32)
-    options = {
-        "stride": 1, "padding": "same", "padding_mode": "zeros", "dilation": 1, "groups": 1,
-        "accuracy": "componentwise", "max_memory": None,
-    }  # fmt: skip
 
     def plan(side: int) -> float:
         shape, dtype = (1, 1, side, side), np.dtype(np.float32)
-        return seconds_of(lambda: plan_for(shape, weights.shape, kernel, dtype, "auto", **options))
+        return seconds_of(lambda: plan_call(shape, weights.shape, kernel, dtype, Options(padding="same")))
 
     uncached = [plan(64 + index) for index in range(repeat)][1:]  # the first one also finds the kernel's structure
     cached = [plan(64 + repeat - 1) for _ in range(repeat)]

@@ -7,10 +7,11 @@ from interpolated_kernels.anchors import grid_positions, peripheral_positions, r
 from interpolated_kernels.caching import clear_caches
 from interpolated_kernels.calibration import calibrate
 from interpolated_kernels.convolution import conv, conv_backward
-from interpolated_kernels.densify import Gradients, densify, densify_backward
+from interpolated_kernels.densify import densify, densify_backward
 from interpolated_kernels.errors import AnchorError, AnchorWarning
 from interpolated_kernels.files import Saved, from_checkpoint, from_dcls, load, save
 from interpolated_kernels.fitting import Fit, fit, from_dense
+from interpolated_kernels.gradients import Gradients
 from interpolated_kernels.initialization import initial_weights
 from interpolated_kernels.interpolation import (
     RBF,
@@ -36,7 +37,8 @@ from interpolated_kernels.interpolation import (
     symmetric_positions,
 )
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.planning import Plan, plan
+from interpolated_kernels.plan import Plan
+from interpolated_kernels.planning import plan
 from interpolated_kernels.report import Report, report
 from interpolated_kernels.runtime import get_num_threads, info, set_num_threads, warmup
 from interpolated_kernels.transposed import conv_transpose, conv_transpose_backward

@@ -12,11 +12,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, check_floating
-from interpolated_kernels.arrays import as_floats as as_floats  # for adapters that take arrays too
-from interpolated_kernels.geometry import describe, per_axis
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.edge import as_floats as as_floats  # for adapters that take arrays too
+from interpolated_kernels.edge import check_floating
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.options import Options, per_axis
 from interpolated_kernels.planning import plan_problem
+from interpolated_kernels.problem import describe
 
 ENGINES = ("auto", "native", "numba")
 DATA_FORMATS = ("channels_first", "channels_last")
@@ -98,7 +100,7 @@ def settle(
     check_kernel(kernel)
     x_shape, weights_shape = tuple(x_shape), tuple(weights_shape)
     sizes = _fill_open(x_shape, weights_shape, kernel, options.get("dilation", 1))
-    problem = describe(sizes, weights_shape, kernel, dtype, **options)
+    problem = describe(sizes, weights_shape, kernel, Options(path=path, **options), dtype)
     plan_problem(problem, path)  # it refuses a path that is unknown or cannot serve
     padding = options.get("padding")
     is_same = isinstance(padding, str) and padding == "same"

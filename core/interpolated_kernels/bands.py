@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.geometry import Problem, padded_index
-from interpolated_kernels.planning import Plan, plan_problem
+from interpolated_kernels.padding import index_axis
+from interpolated_kernels.plan import Plan
+from interpolated_kernels.planning import plan_problem
+from interpolated_kernels.problem import Problem
 
 _BYTES_OF_BAND = 8 * 2**20
 
@@ -54,7 +56,7 @@ def _cut(problem: Problem, x: FloatArray, first: int, last: int) -> tuple[Proble
         return replace(problem, batch=1), x
     start = first * problem.stride[0]
     stop = (last - 1) * problem.stride[0] + problem.extent[0]
-    index = padded_index(problem.spatial[0], *problem.padding[0], problem.padding_mode)[start:stop]
+    index = index_axis(problem, 0)[start:stop]
     if index[0] >= 0 and index[-1] - index[0] == len(index) - 1 and (np.diff(index) == 1).all():
         cells = x[:, :, index[0] : index[-1] + 1]
     else:

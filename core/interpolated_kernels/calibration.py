@@ -18,7 +18,8 @@ from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine, keep_machine, processor
 from interpolated_kernels.paths.common import n_kernels
-from interpolated_kernels.planning import Plan, cost_of, plan
+from interpolated_kernels.plan import Plan
+from interpolated_kernels.planning import plan, predict_cost
 
 _SECONDS_A_PROBE = 0.2
 _WIDEST_CHANGE = 30.0
@@ -96,7 +97,7 @@ def _measure() -> Machine:
 
 
 def _predict(held: Plan, machine: Machine) -> float:
-    return cost_of(held.path, held.problem, machine).seconds
+    return predict_cost(held.path, held.problem, machine).seconds
 
 
 def _solve(machine: Machine, constant: str, predict: Callable[[Machine], float], seconds: float) -> Machine:

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from interpolated_kernels.arrays import (
-    FloatArray,
-    as_floats,
-    can_write,
-    check_out,
-    compute_dtype,
-    for_loops,
-    result_dtype,
-)
+from interpolated_kernels.arrays import FloatArray, compute_dtype, lay_out, result_dtype
 from interpolated_kernels.bands import forward_by_bands
-from interpolated_kernels.caching import Cache
-from interpolated_kernels.densify import Gradients, check_wrt
-from interpolated_kernels.geometry import describe
+from interpolated_kernels.edge import as_floats, check_out, hand_back, hand_out, infer_shape
+from interpolated_kernels.gradients import Gradients, check_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.machine import current_machine
-from interpolated_kernels.planning import Plan, bytes_of_plan, plan_problem
+from interpolated_kernels.options import Cells, Options, Padding
+from interpolated_kernels.planning import plan_call
 
 
 def conv(
@@ -30,10 +20,10 @@ def conv(
     weights: Any,
     kernel: InterpolatedKernel,
     *,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[Any] = "valid",
+    stride: Cells = 1,
+    padding: Padding = "valid",
     padding_mode: str = "zeros",
-    dilation: int | Sequence[int] = 1,
+    dilation: Cells = 1,
     groups: int = 1,
     path: str = "auto",
     accuracy: str = "componentwise",
@@ -98,22 +88,24 @@ def conv(
     >>> ik.conv(numpy.array([0.0, 1.0, 0.0, 0.0]), numpy.array([1.0, 3.0]), kernel, padding="same")
     array([3., 2., 1., 0.])
     """
+    options = Options(
+        stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
+        accuracy=accuracy, max_memory=max_memory,
+    )  # fmt: skip
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = result_dtype(x, weights)
-    plan = plan_for(
-        x.shape, weights.shape, kernel, dtype, path, stride=stride, padding=padding, padding_mode=padding_mode,
-        dilation=dilation, groups=groups, accuracy=accuracy, max_memory=max_memory,
-    )  # fmt: skip
-    shape = _y_shape(x, weights, plan)
+    plan = plan_call(x.shape, weights.shape, kernel, dtype, options)
+    problem, computed = plan.problem, compute_dtype(dtype)
+    shape = infer_shape(x, weights, problem.y_shape)
     check_out(out, shape, dtype, x, weights)
-    planned_x, planned_weights = _as_x(x, plan, dtype), _as_weights(weights, plan, dtype)
-    if out is None:
-        return plan.convolve(planned_x, planned_weights).reshape(shape).astype(dtype, copy=False)
-    if can_write(out, plan.problem.dtype):
-        plan.convolve(planned_x, planned_weights, out.reshape(plan.problem.y_shape))
-    else:
-        forward_by_bands(plan, planned_x, planned_weights, out)
-    return out
+    x, weights = lay_out(x, computed, problem.x_shape), lay_out(weights, computed, problem.weights_shape)
+    return hand_out(
+        out,
+        (shape, problem.y_shape),
+        dtype,
+        lambda y: plan.convolve(x, weights, y),
+        lambda y: forward_by_bands(plan, x, weights, y),
+    )
 
 
 def conv_backward(
@@ -122,10 +114,10 @@ def conv_backward(
     weights: Any,
     kernel: InterpolatedKernel,
     *,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[Any] = "valid",
+    stride: Cells = 1,
+    padding: Padding = "valid",
     padding_mode: str = "zeros",
-    dilation: int | Sequence[int] = 1,
+    dilation: Cells = 1,
     groups: int = 1,
     path: str = "auto",
     accuracy: str = "componentwise",
@@ -160,78 +152,21 @@ def conv_backward(
     blocks of at most 4096 in the compute dtype, the blocks in float64 and in order. The gradients by positions and
     widths go through that by the dense kernel, of every cell of the window.
     """
+    options = Options(
+        stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
+        accuracy=accuracy, max_memory=max_memory,
+    )  # fmt: skip
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
     dtype = result_dtype(x, weights, grad_y)
-    plan = plan_for(
-        x.shape, weights.shape, kernel, dtype, path, stride=stride, padding=padding, padding_mode=padding_mode,
-        dilation=dilation, groups=groups, accuracy=accuracy, max_memory=max_memory,
-    )  # fmt: skip
+    plan = plan_call(x.shape, weights.shape, kernel, dtype, options)
     check_wrt(wrt, kernel, ("x", "weights"))
-    if grad_y.shape != (expected := _y_shape(x, weights, plan)):
+    problem, computed = plan.problem, compute_dtype(dtype)
+    if grad_y.shape != (expected := infer_shape(x, weights, problem.y_shape)):
         raise ValueError(f"`grad_y` must have the shape of `conv`'s result, {expected}, got {grad_y.shape}.")
-    planned = np.require(grad_y, plan.problem.dtype).reshape(plan.problem.y_shape)
-    grads = plan.backward(planned, _as_x(x, plan, dtype), _as_weights(weights, plan, dtype), wrt)
-    return Gradients(
-        x=None if grads.x is None else grads.x.reshape(x.shape).astype(result_dtype(x), copy=False),
-        weights=None
-        if grads.weights is None
-        else grads.weights.reshape(weights.shape).astype(result_dtype(weights), copy=False),
-        positions=grads.positions,
-        widths=grads.widths,
+    grads = plan.differentiate(
+        lay_out(grad_y, computed, problem.y_shape),
+        lay_out(x, computed, problem.x_shape),
+        lay_out(weights, computed, problem.weights_shape),
+        wrt,
     )
-
-
-def plan_for(
-    x_shape: tuple[int, ...],
-    weights_shape: tuple[int, ...],
-    kernel: InterpolatedKernel,
-    dtype: np.dtype[Any],
-    path: str,
-    **options: Any,
-) -> Plan:
-    """Return the plan of arrays' shapes and result dtype; equal shapes and options meet the same plan."""
-    if not isinstance(kernel, InterpolatedKernel):
-        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
-    name = _NAMES.get(dtype) or compute_dtype(dtype).name
-    if not _KEY_TYPES.issuperset(map(type, options.values())) or type(path) is not str:
-        options = {option: _frozen(value) for option, value in options.items()}
-        if not all(map(_is_key, (path, *options.values()))):  # True and 1.0 equal 1, and must not meet its plan
-            return plan_problem(describe(x_shape, weights_shape, kernel, name, **options), path)
-    key = (x_shape, weights_shape, kernel, name, path, *options.values(), current_machine())
-    return _PLANS.get(key, lambda: plan_problem(describe(x_shape, weights_shape, kernel, name, **options), path))
-
-
-_NAMES = {np.dtype(name): name for name in ("float32", "float64")}
-_KEY_TYPES = {int, str, type(None)}
-
-
-_PLANS: Cache[tuple[Any, ...], Plan] = Cache(512, 64 * 2**20, bytes_of_plan)
-"""By shapes and options as they are written: what is asked for again is not described again."""
-
-
-def _frozen(option: Any) -> Any:
-    """Return an option's lists and arrays as tuples, which a cache can hold."""
-    if isinstance(option, (list, tuple, np.ndarray)):
-        return tuple(_frozen(entry) for entry in option)
-    return int(option) if isinstance(option, np.integer) else option
-
-
-def _is_key(option: Any) -> bool:
-    """Return whether an option is of a type that a right one has: only such ones are kept in the cache."""
-    return all(map(_is_key, option)) if type(option) is tuple else type(option) in (int, str, type(None))
-
-
-def _y_shape(x: FloatArray, weights: FloatArray, plan: Plan) -> tuple[int, ...]:
-    problem = plan.problem
-    lead = x.ndim - problem.kernel.n_dims
-    if weights.ndim == 1:
-        return (*x.shape[:lead], *problem.out_spatial)
-    return problem.y_shape if lead == 2 else problem.y_shape[1:]
-
-
-def _as_x(x: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
-    return for_loops(x, compute_dtype(dtype)).reshape(plan.problem.x_shape)
-
-
-def _as_weights(weights: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
-    return for_loops(weights, compute_dtype(dtype)).reshape(plan.problem.weights_shape)
+    return replace(grads, x=hand_back(grads.x, x), weights=hand_back(grads.weights, weights))

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, as_floats, compute_dtype, result_dtype
-from interpolated_kernels.filling import Filling, filling_of
-from interpolated_kernels.geometry import check_kernel_filters
+from interpolated_kernels.arrays import FloatArray, compute_dtype, result_dtype
+from interpolated_kernels.edge import as_floats, hand_back
+from interpolated_kernels.filling import filling_of
+from interpolated_kernels.gradients import Gradients, check_wrt, pull_back
 from interpolated_kernels.kernel import InterpolatedKernel
-
-
-@dataclass(frozen=True, eq=False)
-class Gradients:
-    """Gradients of a scalar loss, each in the shape of what it is the gradient by; None for what was not asked for."""
-
-    x: FloatArray | None = None
-    weights: FloatArray | None = None
-    positions: FloatArray | None = None
-    widths: FloatArray | None = None
+from interpolated_kernels.problem import as_bank_shape
 
 
 def densify(weights: Any, kernel: InterpolatedKernel) -> FloatArray:
@@ -59,7 +51,7 @@ def densify(weights: Any, kernel: InterpolatedKernel) -> FloatArray:
     array([0., 1., 2.])
     """
     weights = as_floats("weights", weights)
-    bank = as_bank(weights, kernel)
+    bank = weights.reshape(as_bank_shape(weights.shape, kernel))
     dtype = result_dtype(weights)
     dense = filling_of(kernel).apply(bank, compute_dtype(dtype))
     return dense.reshape(kernel.window if weights.ndim == 1 else dense.shape).astype(dtype, copy=False)
@@ -94,7 +86,7 @@ def densify_backward(
     """
     weights, grad_dense = as_floats("weights", weights), as_floats("grad_dense", grad_dense)
     check_wrt(wrt, kernel, ("weights",))
-    bank = as_bank(weights, kernel)
+    bank = weights.reshape(as_bank_shape(weights.shape, kernel))
     dense_channels = kernel.window[-1] if kernel.interpolates_channels else bank.shape[1]
     bank_shape = (bank.shape[0], dense_channels, *kernel.spatial_window)
     expected = kernel.window if weights.ndim == 1 else bank_shape
@@ -102,52 +94,4 @@ def densify_backward(
         raise ValueError(f"`grad_dense` must have the dense kernel's shape {expected}, got {grad_dense.shape}.")
     dtype = compute_dtype(result_dtype(weights, grad_dense))
     found = pull_back(filling_of(kernel), grad_dense.reshape(bank_shape).astype(np.float64), bank, dtype, wrt)
-    if found.weights is None:
-        return found
-    grad = found.weights.reshape(weights.shape).astype(result_dtype(weights), copy=False)
-    return replace(found, weights=grad)
-
-
-def pull_back(filling: Filling, grad_dense: FloatArray, bank: FloatArray, dtype: Any, wrt: Sequence[str]) -> Gradients:
-    """Return the gradients by a bank `(filters, channels, n)`, positions and widths, all float64."""
-    grads: dict[str, FloatArray | None] = {}
-    if "weights" in wrt:
-        grads["weights"] = filling.transpose(grad_dense, dtype)
-    if "positions" in wrt or "widths" in wrt:
-        by_positions, by_widths = filling.vjp(grad_dense, bank)
-        grads |= {name: by for name, by in (("positions", by_positions), ("widths", by_widths)) if name in wrt}
-    return Gradients(**grads)
-
-
-def check_wrt(wrt: Sequence[str], kernel: InterpolatedKernel, always: tuple[str, ...]) -> None:
-    """Raise `ValueError` unless every name in `wrt` has a derivative."""
-    allowed = (*always, *kernel.interpolator.differentiable_by)
-    unknown = [name for name in ([wrt] if isinstance(wrt, str) else wrt) if name not in allowed]
-    if unknown or isinstance(wrt, str):
-        raise ValueError(f"`wrt` must be a tuple of names from {allowed} for {kernel.interpolator}, got {wrt!r}.")
-    if "widths" in wrt and kernel.widths is None:
-        raise ValueError("`wrt` names 'widths' and the kernel has none: pass `widths` to it, such as the default's.")
-
-
-def as_bank(weights: FloatArray, kernel: InterpolatedKernel) -> FloatArray:
-    """Return weights as `(filters, channels, n)`, one channel where they are plain, tied or interpolated.
-
-    Raises
-    ------
-    ValueError
-        If the shape does not fit the kernel.
-    """
-    n = kernel.n_anchors
-    if weights.ndim == 0 or weights.shape[-1] != n:
-        raise ValueError(f"`weights` must end in {n} anchors to match the kernel, got shape {weights.shape}.")
-    if weights.ndim == 1:
-        if not kernel.shares_positions or kernel.interpolates_channels:
-            raise ValueError(f"`weights` of shape (n,) need one set of positions and no channel axis, got {kernel!r}.")
-        return weights.reshape(1, 1, n)
-    expected_ndim = 3 if kernel.channel_mode == "separate" else 2
-    if weights.ndim != expected_ndim:
-        names = "(filters, channels_per_group, n)" if expected_ndim == 3 else "(filters, n)"
-        raise ValueError(f"`weights` must have shape (n,) or {names} for {kernel!r}, got {weights.shape}.")
-    bank = weights if expected_ndim == 3 else weights[:, None, :]
-    check_kernel_filters(kernel, bank.shape[0], bank.shape[1])
-    return bank
+    return replace(found, weights=hand_back(found.weights, weights))

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, as_floats
-from interpolated_kernels.densify import as_bank
+from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.edge import as_floats
 from interpolated_kernels.fitting import Fit, from_dense
 from interpolated_kernels.interpolation import Bilinear, Gaussian, Triangle
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.problem import as_bank_shape
 
 _FORMAT, _VERSION = "interpolated-kernels", 1
 _DCLS = {"v0": Bilinear(normalized=False), "v1": Bilinear(), "max": Triangle(), "gauss": Gaussian()}
@@ -68,7 +69,7 @@ def save(path: str | os.PathLike[str], kernel: InterpolatedKernel, weights: Any 
     document = json.dumps({"format": _FORMAT, "version": _VERSION, "kernel": kernel.to_dict()}, allow_nan=False)
     if weights is not None:
         weights = as_floats("weights", weights)
-        as_bank(weights, kernel)
+        as_bank_shape(weights.shape, kernel)
     if path.suffix == ".json":
         if weights is not None or arrays:
             raise ValueError(

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, as_floats
+from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.convolution import conv, conv_backward
+from interpolated_kernels.edge import as_floats
 from interpolated_kernels.filling import filling_of
-from interpolated_kernels.geometry import Problem, describe
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import load
-from interpolated_kernels.paths.common import pad
+from interpolated_kernels.options import Cells, Options, Padding, as_int
+from interpolated_kernels.padding import pad
+from interpolated_kernels.problem import Problem, check_kernel, describe
 
 _BYTES_OF_BAND = 64 * 2**20
 
@@ -40,7 +42,18 @@ class Fit:
     standard_errors: FloatArray
 
 
-def fit(x: Any, y: Any, kernel: InterpolatedKernel, *, ridge: float = 0.0, **options: Any) -> Fit:
+def fit(
+    x: Any,
+    y: Any,
+    kernel: InterpolatedKernel,
+    *,
+    ridge: float = 0.0,
+    stride: Cells = 1,
+    padding: Padding = "valid",
+    padding_mode: str = "zeros",
+    dilation: Cells = 1,
+    groups: int = 1,
+) -> Fit:
     """Return the weights for which `conv(x, weights, kernel)` is nearest to y in the least squares.
 
     Parameters
@@ -53,8 +66,8 @@ def fit(x: Any, y: Any, kernel: InterpolatedKernel, *, ridge: float = 0.0, **opt
     ridge : float, default 0
         Added to the diagonal of the normal equations, in their own units (squares of outputs per weight): `|y - conv|^2
         + ridge |weights|^2` is least.
-    **options
-        Those of `conv` that say what is convolved: stride, padding, padding_mode, dilation, groups.
+    stride, padding, padding_mode, dilation, groups
+        As for `conv`.
 
     Returns
     -------
@@ -82,6 +95,7 @@ def fit(x: Any, y: Any, kernel: InterpolatedKernel, *, ridge: float = 0.0, **opt
     x, y = (as_floats(name, value).astype(np.float64, copy=False) for name, value in (("x", x), ("y", y)))
     if not (np.isfinite(ridge) and ridge >= 0):
         raise ValueError(f"`ridge` must be finite and at least 0, got {ridge!r}.")
+    options = Options(stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups)
     problem = _describe_fit(x, y, kernel, options)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise ValueError("`x` and `y` must be finite: leave out, or fill, what is NaN or infinite.")
@@ -188,10 +202,9 @@ class _Part:
         return self.kernel.replace(positions=np.repeat(self.kernel.positions, count, axis=0), widths=widths)
 
 
-def _describe_fit(x: FloatArray, y: FloatArray, kernel: InterpolatedKernel, options: dict[str, Any]) -> Problem:
+def _describe_fit(x: FloatArray, y: FloatArray, kernel: InterpolatedKernel, options: Options) -> Problem:
     """Return the problem whose weights are asked for, after checking the shapes."""
-    if not isinstance(kernel, InterpolatedKernel):
-        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
+    check_kernel(kernel)
     d, n = kernel.n_dims, kernel.n_anchors
     if x.ndim == d:
         shape: tuple[int, ...] = (n,)
@@ -201,10 +214,9 @@ def _describe_fit(x: FloatArray, y: FloatArray, kernel: InterpolatedKernel, opti
                 f"`x` and `y` must have {d} spatial axes, or a channel axis and maybe a batch axis before them, "
                 f"got shapes {x.shape} and {y.shape}."
             )
-        groups = options.get("groups", 1)
-        channels = x.shape[-d - 1] // groups if isinstance(groups, int) and groups > 0 else 1
+        channels = x.shape[-d - 1] // as_int("groups", options.groups, minimum=1)
         shape = (y.shape[-d - 1], channels, n) if kernel.channel_mode == "separate" else (y.shape[-d - 1], n)
-    problem = describe(x.shape, shape, kernel, "float64", **options)
+    problem = describe(x.shape, shape, kernel, options, "float64")
     lead = len(problem.y_shape) - x.ndim
     expected = problem.y_shape[lead:]
     if y.shape != expected:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import (
-    FloatArray,
-    as_floats,
-    can_write,
-    check_out,
-    compute_dtype,
-    for_loops,
-    result_dtype,
-)
+from interpolated_kernels.arrays import FloatArray, compute_dtype, lay_out, result_dtype
 from interpolated_kernels.bands import transpose_by_bands
-from interpolated_kernels.convolution import plan_for
-from interpolated_kernels.densify import Gradients, check_wrt
-from interpolated_kernels.geometry import as_padding, per_axis
+from interpolated_kernels.edge import as_floats, check_out, hand_back, hand_out, infer_shape
+from interpolated_kernels.gradients import Gradients, check_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.planning import Plan
+from interpolated_kernels.options import Cells, Options, Padding, as_int, as_padding, per_axis
+from interpolated_kernels.plan import Plan
+from interpolated_kernels.planning import plan_call
+from interpolated_kernels.problem import Problem, check_kernel
 
 
 def conv_transpose(
@@ -29,12 +24,12 @@ def conv_transpose(
     weights: Any,
     kernel: InterpolatedKernel,
     *,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[Any] = "valid",
+    stride: Cells = 1,
+    padding: Padding = "valid",
     padding_mode: str = "zeros",
-    dilation: int | Sequence[int] = 1,
+    dilation: Cells = 1,
     groups: int = 1,
-    output_padding: int | Sequence[int] = 0,
+    output_padding: Cells = 0,
     path: str = "auto",
     accuracy: str = "componentwise",
     max_memory: int | None = None,
@@ -79,22 +74,24 @@ def conv_transpose(
     >>> ik.conv_transpose(numpy.array([1.0, 10.0]), numpy.array([1.0, 3.0]), kernel, stride=2)
     array([ 1.,  2., 13., 20., 30.])
     """
+    options = Options(
+        stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
+        accuracy=accuracy, max_memory=max_memory,
+    )  # fmt: skip
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = result_dtype(x, weights)
-    plan = _plan_of(
-        x.shape, weights.shape, kernel, dtype, path, output_padding, stride=stride, padding=padding,
-        padding_mode=padding_mode, dilation=dilation, groups=groups, accuracy=accuracy, max_memory=max_memory,
-    )  # fmt: skip
-    shape = _shape_of(x.shape, weights.shape, plan)
+    plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
+    problem = plan.problem
+    shape = infer_shape(x, weights, problem.x_shape)
     check_out(out, shape, dtype, x, weights)
-    planned, planned_weights = _as_planned(x, plan, dtype), _as_weights(weights, plan, dtype)
-    if out is None:
-        return plan.transpose(planned, planned_weights).reshape(shape).astype(dtype, copy=False)
-    if can_write(out, plan.problem.dtype):
-        plan.transpose(planned, planned_weights, out.reshape(plan.problem.x_shape))
-    else:
-        transpose_by_bands(plan, planned, planned_weights, out)
-    return out
+    y, weights = _lay_out_y(x, dtype, problem), lay_out(weights, compute_dtype(dtype), problem.weights_shape)
+    return hand_out(
+        out,
+        (shape, problem.x_shape),
+        dtype,
+        lambda grad: plan.transpose(y, weights, grad),
+        lambda grad: transpose_by_bands(plan, y, weights, grad),
+    )
 
 
 def conv_transpose_backward(
@@ -103,12 +100,12 @@ def conv_transpose_backward(
     weights: Any,
     kernel: InterpolatedKernel,
     *,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[Any] = "valid",
+    stride: Cells = 1,
+    padding: Padding = "valid",
     padding_mode: str = "zeros",
-    dilation: int | Sequence[int] = 1,
+    dilation: Cells = 1,
     groups: int = 1,
-    output_padding: int | Sequence[int] = 0,
+    output_padding: Cells = 0,
     path: str = "auto",
     accuracy: str = "componentwise",
     max_memory: int | None = None,
@@ -136,70 +133,71 @@ def conv_transpose_backward(
     TypeError, ValueError, AnchorError
         As `conv_transpose`; and for a `grad_y` of another shape or a name in `wrt` that has no derivative.
     """
+    options = Options(
+        stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
+        accuracy=accuracy, max_memory=max_memory,
+    )  # fmt: skip
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
     dtype = result_dtype(x, weights, grad_y)
-    plan = _plan_of(
-        x.shape, weights.shape, kernel, dtype, path, output_padding, stride=stride, padding=padding,
-        padding_mode=padding_mode, dilation=dilation, groups=groups, accuracy=accuracy, max_memory=max_memory,
-    )  # fmt: skip
+    plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
     check_wrt(wrt, kernel, ("x", "weights"))
-    if grad_y.shape != (expected := _shape_of(x.shape, weights.shape, plan)):
+    problem, computed = plan.problem, compute_dtype(dtype)
+    if grad_y.shape != (expected := infer_shape(x, weights, problem.x_shape)):
         raise ValueError(f"`grad_y` must have the shape of `conv_transpose`'s result, {expected}, got {grad_y.shape}.")
-    planned = for_loops(grad_y, compute_dtype(dtype)).reshape(plan.problem.x_shape)
-    bank, others = _as_weights(weights, plan, dtype), tuple(name for name in wrt if name != "x")
-    grads = plan.backward(_as_planned(x, plan, dtype), planned, bank, others)
+    given, bank = lay_out(grad_y, computed, problem.x_shape), lay_out(weights, computed, problem.weights_shape)
+    others = tuple(name for name in wrt if name != "x")
+    grads = plan.differentiate(_lay_out_y(x, dtype, problem), given, bank, others)
     by_x = None
     if "x" in wrt:
         inside = (slice(None), slice(None), *map(slice, x.shape[x.ndim - kernel.n_dims :]))
-        by_x = plan.forward(planned, bank)[inside].reshape(x.shape).astype(result_dtype(x), copy=False)
-    by_weights = grads.weights
-    if by_weights is not None:
-        by_weights = by_weights.reshape(weights.shape).astype(result_dtype(weights), copy=False)
-    return Gradients(by_x, by_weights, grads.positions, grads.widths)
+        by_x = plan.convolve(given, bank)[inside]
+    return replace(grads, x=hand_back(by_x, x), weights=hand_back(grads.weights, weights))
 
 
-def _plan_of(
+def _plan_transpose(
     x_shape: tuple[int, ...],
     weights_shape: tuple[int, ...],
     kernel: InterpolatedKernel,
     dtype: np.dtype[Any],
-    path: str,
-    output_padding: int | Sequence[int],
-    **options: Any,
+    options: Options,
+    output_padding: Cells,
 ) -> Plan:
     """Return the plan of the convolution that this is the transpose of."""
-    if not isinstance(kernel, InterpolatedKernel):
-        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
-    d = kernel.n_dims
-    lead, spatial = _split(x_shape, weights_shape, kernel, options["groups"])
-    strides, dilations = (per_axis(name, options[name], d, minimum=1) for name in ("stride", "dilation"))
-    more = per_axis("output_padding", output_padding, d, minimum=0)
-    window, padding = kernel.spatial_window, options["padding"]
-    if padding == "same":
-        if any(more):
-            raise ValueError(f"`output_padding` must be 0 with padding='same', got {output_padding!r}.")
-        sizes = tuple(size * step for size, step in zip(spatial, strides, strict=True))
-    else:
-        for axis, (extra, step, spread) in enumerate(zip(more, strides, dilations, strict=True)):
-            if extra >= max(step, spread):
-                raise ValueError(
-                    f"`output_padding` must be below the stride or the dilation, on spatial axis {axis} "
-                    f"{max(step, spread)}, got {extra}."
-                )
-        pairs = as_padding(padding, spatial, window, strides, dilations)
-        sizes = tuple(
-            (size - 1) * step - sum(pair) + (cells - 1) * spread + 1 + extra
-            for size, step, pair, cells, spread, extra in zip(
-                spatial, strides, pairs, window, dilations, more, strict=True
-            )
-        )
+    check_kernel(kernel)
+    lead, spatial = _split_x_shape(x_shape, weights_shape, kernel, options)
+    sizes = _infer_spatial(spatial, kernel, options, output_padding)
     if min(*spatial, *sizes) < 1:
         raise ValueError(f"`x` of spatial shape {spatial} gives a result of spatial shape {sizes}: use less padding.")
-    return plan_for((*lead, *sizes), weights_shape, kernel, dtype, path, **options)
+    return plan_call((*lead, *sizes), weights_shape, kernel, dtype, options)
 
 
-def _split(
-    x_shape: tuple[int, ...], weights_shape: tuple[int, ...], kernel: InterpolatedKernel, groups: Any
+def _infer_spatial(
+    spatial: tuple[int, ...], kernel: InterpolatedKernel, options: Options, output_padding: Cells
+) -> tuple[int, ...]:
+    """Return the result's spatial axes: of the sizes that the convolution maps to `spatial`, the one asked for."""
+    d, window = kernel.n_dims, kernel.spatial_window
+    strides = per_axis("stride", options.stride, d, minimum=1)
+    dilations = per_axis("dilation", options.dilation, d, minimum=1)
+    more = per_axis("output_padding", output_padding, d, minimum=0)
+    if options.padding == "same":
+        if any(more):
+            raise ValueError(f"`output_padding` must be 0 with padding='same', got {output_padding!r}.")
+        return tuple(size * step for size, step in zip(spatial, strides, strict=True))
+    for axis, (extra, step, spread) in enumerate(zip(more, strides, dilations, strict=True)):
+        if extra >= max(step, spread):
+            raise ValueError(
+                f"`output_padding` must be below the stride or the dilation, on spatial axis {axis} "
+                f"{max(step, spread)}, got {extra}."
+            )
+    pairs = as_padding(options.padding, spatial, window, strides, dilations)
+    return tuple(
+        (size - 1) * step - sum(pair) + (cells - 1) * spread + 1 + extra
+        for size, step, pair, cells, spread, extra in zip(spatial, strides, pairs, window, dilations, more, strict=True)
+    )
+
+
+def _split_x_shape(
+    x_shape: tuple[int, ...], weights_shape: tuple[int, ...], kernel: InterpolatedKernel, options: Options
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the leading axes of the result, channels in the place of filters, and the spatial axes of x."""
     d = kernel.n_dims
@@ -216,26 +214,12 @@ def _split(
     of_group = weights_shape[1] if kernel.channel_mode == "separate" else kernel.window[-1]
     if kernel.channel_mode == "tied":
         of_group = 1  # each channel of a group has the same gradient: one stands for all
-    return (*x_shape[: -d - 1], of_group * (groups if isinstance(groups, int) else 1)), x_shape[-d:]
+    return (*x_shape[: -d - 1], of_group * as_int("groups", options.groups, minimum=1)), x_shape[-d:]
 
 
-def _shape_of(x_shape: tuple[int, ...], weights_shape: tuple[int, ...], plan: Plan) -> tuple[int, ...]:
-    """Return the result's shape, with the leading axes that x has."""
-    problem = plan.problem
-    lead = len(x_shape) - problem.kernel.n_dims
-    if len(weights_shape) == 1:
-        return (*x_shape[:lead], *problem.spatial)
-    return problem.x_shape if lead == 2 else problem.x_shape[1:]
-
-
-def _as_planned(x: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
+def _lay_out_y(x: FloatArray, dtype: np.dtype[Any], problem: Problem) -> FloatArray:
     """Return x as y of the planned convolution; what output padding beyond a stride adds to that is zero."""
-    problem = plan.problem
     spatial = x.shape[x.ndim - problem.kernel.n_dims :]
-    planned = for_loops(x, compute_dtype(dtype)).reshape(problem.batch, problem.filters, *spatial)
-    more = [(0, out - size) for out, size in zip(problem.out_spatial, spatial, strict=True)]
-    return np.pad(planned, [(0, 0), (0, 0), *more]) if any(after for _, after in more) else planned
-
-
-def _as_weights(weights: FloatArray, plan: Plan, dtype: np.dtype[Any]) -> FloatArray:
-    return for_loops(weights, compute_dtype(dtype)).reshape(plan.problem.weights_shape)
+    y = lay_out(x, compute_dtype(dtype), (problem.batch, problem.filters, *spatial))
+    more = [(0, planned - size) for planned, size in zip(problem.out_spatial, spatial, strict=True)]
+    return np.pad(y, [(0, 0), (0, 0), *more]) if any(after for _, after in more) else y

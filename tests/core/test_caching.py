@@ -5,6 +5,7 @@ import pytest
 
 import interpolated_kernels as ik
 from interpolated_kernels.caching import Cache, bytes_held
+from interpolated_kernels.plan import _PREPARED
 
 
 def _cache(count=3, max_bytes=100):
@@ -70,7 +71,7 @@ def test_plans_and_states_are_bounded_by_bytes():
     for _ in range(60):
         kernel = ik.InterpolatedKernel(rng.uniform(0, 60, (9, 2)), (61, 61))
         ik.conv_backward(grad_y.astype(np.float32), x, weights, kernel, wrt=("weights", "positions"))
-    caches = ik.planning._PLANS, ik.planning._PREPARED, ik.convolution._PLANS, ik.kernel._MATRICES, ik.filling._FILLINGS
+    caches = ik.planning._PLANS, ik.planning._CALLS, _PREPARED, ik.kernel._MATRICES, ik.filling._FILLINGS
     for cache in caches:
         assert 0 < cache.held_bytes <= cache.max_bytes
         assert len(cache) <= cache.count

@@ -4,10 +4,9 @@ import pytest
 
 import interpolated_kernels as ik
 from interpolated_kernels.filling import filling_of
-from interpolated_kernels.geometry import padded_index
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.padding import pad, padded_index
 from interpolated_kernels.paths import PATHS
-from interpolated_kernels.paths.common import pad
 from interpolated_kernels.testing import reference, reference_backward
 from interpolated_kernels.testing.bounds import UNITS
 from interpolated_kernels.testing.oracle import problem_of

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
-from interpolated_kernels.geometry import padded_index
+from interpolated_kernels.padding import padded_index
 from interpolated_kernels.testing import assert_matches_reference
 from interpolated_kernels.testing.oracle import problem_of, y_shape_of
 from interpolated_kernels.testing.strategies import cases

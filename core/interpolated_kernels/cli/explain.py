@@ -10,10 +10,11 @@ from typing import Any
 
 from interpolated_kernels.anchors import grid_positions
 from interpolated_kernels.cli.common import CommandError, integer, numbers, print_json, shape
-from interpolated_kernels.geometry import ACCURACIES, PADDING_MODES
 from interpolated_kernels.interpolation import interpolators
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.planning import Plan, plan
+from interpolated_kernels.options import ACCURACIES, PADDING_MODES
+from interpolated_kernels.plan import Plan
+from interpolated_kernels.planning import plan
 
 SUMMARY = "print the plan of a convolution: every path's predicted time and memory, the choice and its reason"
 

@@ -20,11 +20,11 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorWarning
 from interpolated_kernels.filling import filling_of
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost
 from interpolated_kernels.paths.path import Part, Prepared, PreparedBankPath
+from interpolated_kernels.problem import Problem
 
 ACCURACY = "componentwise"
 TAKES = "bank"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost
+from interpolated_kernels.problem import Problem
 
 
 class Prepared(ABC):

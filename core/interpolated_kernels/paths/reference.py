@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.paths.common import Cost, n_taps, no_parts, pad, pad_transpose, traffic
+from interpolated_kernels.padding import pad, pad_transpose
+from interpolated_kernels.paths.common import Cost, n_taps, no_parts, traffic
 from interpolated_kernels.paths.path import Part, Prepared, PreparedEngine
+from interpolated_kernels.problem import Problem
 
 ACCURACY = "componentwise"
 TAKES = "dense"

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.problem import Problem
 from interpolated_kernels.testing.oracle import absolute, evaluate, problem_of
 
 QUANTITIES = ("y", "grad_x", "grad_weights")

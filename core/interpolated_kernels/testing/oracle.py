@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.densify import Gradients
 from interpolated_kernels.errors import AnchorWarning
 from interpolated_kernels.filling import Definition
-from interpolated_kernels.geometry import Problem, describe
+from interpolated_kernels.gradients import Gradients
 from interpolated_kernels.interpolation import Interpolator
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.options import Options
 from interpolated_kernels.paths import reference as definition
+from interpolated_kernels.problem import Problem, describe
 
 _NOT_GEOMETRY = ("path", "accuracy", "max_memory", "out")
 
@@ -96,7 +97,7 @@ def evaluate(
 def problem_of(x: Any, weights: Any, kernel: InterpolatedKernel, **options: Any) -> Problem:
     """Return the problem of these arrays and options, without what only chooses a path."""
     geometry = {name: value for name, value in options.items() if name not in _NOT_GEOMETRY}
-    return describe(np.shape(x), np.shape(weights), kernel, "float64", **geometry)
+    return describe(np.shape(x), np.shape(weights), kernel, Options(**geometry), "float64")
 
 
 def y_shape_of(x: Any, weights: Any, problem: Problem) -> tuple[int, ...]:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.errors import AnchorError, AnchorWarning
-from interpolated_kernels.geometry import PADDING_MODES
 from interpolated_kernels.interpolation import (
     INTERPOLATORS,
     Interpolator,
@@ -23,6 +22,7 @@ from interpolated_kernels.interpolation import (
     interpolators,
 )
 from interpolated_kernels.kernel import CHANNEL_MODES, InterpolatedKernel
+from interpolated_kernels.options import PADDING_MODES
 from interpolated_kernels.testing.comparison import assert_matches_reference
 from interpolated_kernels.testing.oracle import problem_of, y_shape_of
 

@@ -15,24 +15,15 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.paths.common import (
-    Cost,
-    add_folded,
-    fold_axis,
-    n_taps,
-    no_parts,
-    padding_of_three,
-    tap_rate,
-    three,
-    traffic,
-)
+from interpolated_kernels.padding import add_folded, fold_axis, padded_index
+from interpolated_kernels.paths.common import Cost, n_taps, no_parts, padding_of_three, tap_rate, three, traffic
 from interpolated_kernels.paths.direct.bands import Buffer, bands_of, firsts_of
 from interpolated_kernels.paths.direct.layout import Pass, State, layout_of
 from interpolated_kernels.paths.direct.tap_blocks import TapBlocks
 from interpolated_kernels.paths.path import Part, Prepared, PreparedEngine
+from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import ROWS_OF_TILE, count_lanes
 
 __all__ = ["ACCURACY", "SUMS_IN", "TAKES", "cost", "parts", "prepare", "supports"]

@@ -14,9 +14,10 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.filling import filling_of
-from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.lazy import loops
+from interpolated_kernels.padding import padded_index
 from interpolated_kernels.paths.common import n_kernels, padding_of_three, room_of, three
+from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import ROWS_OF_TILE, count_lanes
 
 _PACKED_BYTES = 32 * 2**20

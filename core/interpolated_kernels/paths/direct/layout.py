@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, IntArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.paths.direct.bands import (
     Axis,
     Bands,
@@ -19,6 +18,7 @@ from interpolated_kernels.paths.direct.bands import (
     whole_vectors,
 )
 from interpolated_kernels.paths.direct.tap_blocks import AxisTaps, Operands, TapBlocks, find_blocks
+from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import ROWS_OF_TILE, count_lanes
 
 

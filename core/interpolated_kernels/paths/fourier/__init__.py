@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost, traffic
@@ -30,6 +29,7 @@ from interpolated_kernels.paths.fourier.spectra import cells_of, spectra_of
 from interpolated_kernels.paths.fourier.state import Kernels, State, is_safe, kernels_of, size_of
 from interpolated_kernels.paths.fourier.tiles import Block, tiles_of
 from interpolated_kernels.paths.path import Part, Prepared, PreparedEngine
+from interpolated_kernels.problem import Problem
 
 ACCURACY = "normwise"
 TAKES = "dense"

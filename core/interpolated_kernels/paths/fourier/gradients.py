@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.lazy import loops
-from interpolated_kernels.paths.common import pad_transpose
+from interpolated_kernels.padding import pad_transpose
 from interpolated_kernels.paths.fourier.spectra import cells_of, n_frequencies, spectra_of
 from interpolated_kernels.paths.fourier.state import Kernels, State, is_safe, kernels_of, size_of
 from interpolated_kernels.paths.fourier.tiles import Block
+from interpolated_kernels.problem import Problem
 
 BYTES_OF_SUMS = 24 * 2**20
 _MOST_SUMS = 16

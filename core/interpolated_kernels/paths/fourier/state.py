@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.fourier.spectra import n_frequencies, spectra_of
 from interpolated_kernels.paths.fourier.tiles import Block, Tiles
 from interpolated_kernels.paths.path import Part
+from interpolated_kernels.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
-from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.lazy import load
+from interpolated_kernels.padding import padded_index
+from interpolated_kernels.problem import Problem
 
 _BYTES_OF_KERNELS = 8 * 2**20
 _BYTES_OF_CACHE = 2**19

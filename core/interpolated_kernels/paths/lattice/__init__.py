@@ -74,7 +74,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost, no_parts, tap_rate, traffic
 from interpolated_kernels.paths.lattice.folding import choose_folding
@@ -84,6 +83,7 @@ from interpolated_kernels.paths.lattice.prepared import PreparedLattice
 from interpolated_kernels.paths.lattice.sizes import choose_output_block, count_workspace_bytes
 from interpolated_kernels.paths.lattice.stages import count_grid, make_axes
 from interpolated_kernels.paths.path import Part, Prepared
+from interpolated_kernels.problem import Problem
 
 ACCURACY = "componentwise"
 TAKES = "bank"

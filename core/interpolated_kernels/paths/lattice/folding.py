@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.paths.common import room_of
+from interpolated_kernels.problem import Problem
 
 _BYTES_OF_FOLD = 16 * 2**20
 

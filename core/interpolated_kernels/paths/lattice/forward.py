@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from interpolated_kernels.arrays import IntArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.common import three
 from interpolated_kernels.paths.lattice import sizes
@@ -24,6 +23,7 @@ from interpolated_kernels.paths.lattice.stages import (
     make_run_table,
     make_stage,
 )
+from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import count_lanes
 
 if TYPE_CHECKING:  # planning reads this module and must not load the loops

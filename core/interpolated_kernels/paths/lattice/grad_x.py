@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from interpolated_kernels.arrays import IntArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.common import padding_of_three, three
 from interpolated_kernels.paths.lattice import sizes
@@ -32,6 +31,7 @@ from interpolated_kernels.paths.lattice.stages import (
     make_padded_axis,
     make_stage,
 )
+from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import VECTORS_OF_LINE, count_lanes
 
 if TYPE_CHECKING:  # planning reads this module and must not load the loops

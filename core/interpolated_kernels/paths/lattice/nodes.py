@@ -15,7 +15,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.filling.axes import apply_along, transpose_along
-from interpolated_kernels.geometry import Problem
+from interpolated_kernels.problem import Problem
 from interpolated_kernels.structure import Columns, Factors, LocalBasis
 
 _SMOOTHING = 2.0

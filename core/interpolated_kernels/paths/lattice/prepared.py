@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
-from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.lazy import loops
-from interpolated_kernels.paths.common import add_folded, fold_axis
+from interpolated_kernels.padding import add_folded, fold_axis, padded_index
 from interpolated_kernels.paths.lattice.axes import Axis
 from interpolated_kernels.paths.lattice.folding import Folding, choose_folding
 from interpolated_kernels.paths.lattice.forward import ForwardLayout, lay_out_forward
@@ -29,6 +28,7 @@ from interpolated_kernels.paths.lattice.sizes import (
 )
 from interpolated_kernels.paths.lattice.stages import count_grid
 from interpolated_kernels.paths.path import PreparedBankPath
+from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import count_lanes
 
 _PRODUCTS_OF_SUM = 4096

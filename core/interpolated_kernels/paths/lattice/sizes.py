@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
-from interpolated_kernels.geometry import Problem
 from interpolated_kernels.paths.common import three
 from interpolated_kernels.paths.lattice.axes import Axis, Growth, find_growth
 from interpolated_kernels.paths.lattice.nodes import count_nodes
+from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import VECTORS_OF_CHUNK, VECTORS_OF_LINE, count_lanes
 
 BYTES_OF_PARTIAL_SUMS, PARTS = 16 * 2**20, 32

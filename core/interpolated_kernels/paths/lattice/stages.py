@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
-from interpolated_kernels.geometry import Problem, padded_index
 from interpolated_kernels.lazy import loops
+from interpolated_kernels.padding import padded_index
 from interpolated_kernels.paths.common import padding_of_three, three
 from interpolated_kernels.paths.lattice.axes import Axis, Lines, make_absent_axis, make_axis
 from interpolated_kernels.paths.lattice.nodes import choose_nodes, count_nodes
+from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import ROWS_OF_TILE
 
 if TYPE_CHECKING:  # planning reads this module and must not load the loops

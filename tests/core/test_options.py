@@ -4,25 +4,12 @@ import pytest
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
-
-IDENTITY = ik.InterpolatedKernel([[0]], 1, "nearest")
-PADS = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap", "symmetric": "symmetric"}
+from interpolated_kernels.options import Options
 
 
 def _taps(n):
     """A kernel with an anchor in each of n cells."""
     return ik.InterpolatedKernel(np.arange(n)[:, None], n, "dilated")
-
-
-@hypothesis.given(st.sampled_from(sorted(PADS)), st.integers(1, 9), st.data())
-def test_padding_modes_are_numpys(mode, size, data):
-    """A window of one cell shows the padded input: numpy.pad's constant, reflect, edge, wrap and symmetric."""
-    limit = {"reflect": size - 1, "circular": size, "symmetric": size}.get(mode, 12)
-    pair = data.draw(st.tuples(st.integers(0, limit), st.integers(0, limit)))
-    x = np.random.default_rng(0).standard_normal(size)
-    for path in ("direct", "reference"):
-        y = ik.conv(x, np.ones(1), IDENTITY, padding=(pair,), padding_mode=mode, path=path)
-        np.testing.assert_array_equal(y, np.pad(x, pair, mode=PADS[mode]))
 
 
 @hypothesis.given(st.integers(1, 20), st.integers(1, 6), st.integers(1, 4), st.integers(1, 3))
@@ -64,33 +51,16 @@ def test_padding_spellings():
     )
 
 
-def test_the_kernel_is_not_flipped():
-    """`conv` is cross-correlation, with axes in array order."""
-    kernel = ik.InterpolatedKernel(ik.grid_positions((2, 3), 1), (2, 3), "dilated")
-    x = np.zeros((4, 5))
-    x[1, 2] = 1
-    y = ik.conv(x, np.arange(6.0), kernel)
-    np.testing.assert_array_equal(y, [[5, 4, 3], [2, 1, 0], [0, 0, 0]])
+@pytest.mark.parametrize("written", [[2, 1], np.array([2, 1]), (np.int64(2), 1), range(2, 0, -1)])
+def test_equal_options_are_one_key(written):
+    """Lists, arrays and NumPy's ints are the tuples of ints that they stand for, and hash as these."""
+    assert Options(stride=written) == Options(stride=(2, 1))
+    assert hash(Options(stride=written, padding=[written])) == hash(Options(stride=(2, 1), padding=((2, 1),)))
 
 
-def test_groups_split_channels_and_filters_in_order():
-    """Filter f of group g sees the channels of group g alone."""
-    x = np.arange(1.0, 5.0).reshape(1, 4, 1)
-    y = ik.conv(x, np.array([1.0, 10.0] * 4).reshape(4, 2, 1), IDENTITY, groups=2)
-    np.testing.assert_array_equal(y.ravel(), [21, 21, 43, 43])
-
-
-@pytest.mark.parametrize(
-    ("x_shape", "weights_shape", "options", "y_shape"),
-    [
-        ((2, 3, 20, 21), (4, 3, 9), {}, (2, 4, 16, 17)),
-        ((2, 3, 20, 21), (4, 3, 9), {"stride": (2, 3), "padding": 1}, (2, 4, 9, 7)),
-        ((2, 3, 20, 21), (4, 3, 9), {"padding": "same", "stride": 3}, (2, 4, 7, 7)),
-        ((2, 4, 20, 21), (4, 1, 9), {"dilation": 4, "groups": 4}, (2, 4, 4, 5)),
-        ((20, 21), (9,), {"stride": 50}, (1, 1)),
-    ],
-)
-def test_shapes(x_shape, weights_shape, options, y_shape):
-    """Output shapes are torch's formula."""
-    kernel = ik.InterpolatedKernel(ik.grid_positions((5, 5), 2), (5, 5), "linear")
-    assert ik.conv(np.ones(x_shape), np.ones(weights_shape), kernel, **options).shape == y_shape
+@pytest.mark.parametrize("written", [True, 1.0, np.float32(1), (1, True), [[1.0, 1]]])
+@pytest.mark.parametrize("name", ["stride", "padding", "dilation", "groups", "max_memory"])
+def test_what_equals_an_int_and_is_none_raises(name, written):
+    """True and 1.0 equal 1, and must not be the key that 1 is."""
+    with pytest.raises(TypeError, match=f"`{name}` must be an int"):
+        Options(**{name: written})

@@ -1,0 +1,140 @@
+"""Options of a convolution: as they are written, one frozen object, and as they are settled, one entry an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Pairs: TypeAlias = tuple[tuple[int, int], ...]
+
+Cells: TypeAlias = int | Sequence[int]
+Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
+
+PADDING_MODES = ("circular", "reflect", "replicate", "symmetric", "zeros")
+ACCURACIES = ("componentwise", "normwise")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of a convolution beside its arrays and its kernel, as `conv` takes it, in a form that hashes.
+
+    Sequences become tuples and NumPy's ints become ints. What is no int raises here, since True and 1.0 would equal 1
+    wherever options are a key; all else is checked where it meets shapes, in `problem.describe`.
+
+    Raises
+    ------
+    TypeError
+        For a bool, a float and whatever else is no int.
+
+    Examples
+    --------
+    >>> Options(stride=[2, 1]) == Options(stride=(2, 1))
+    True
+    """
+
+    stride: Cells = 1
+    padding: Padding = "valid"
+    padding_mode: str = "zeros"
+    dilation: Cells = 1
+    groups: int = 1
+    path: str = "auto"
+    accuracy: str = "componentwise"
+    max_memory: int | None = None
+
+    def __post_init__(self) -> None:
+        written = vars(self)
+        if not _HASHABLE.issuperset(map(type, written.values())):  # most are written right: one step finds that out
+            written |= {name: _freeze(name, value) for name, value in written.items()}
+
+
+_HASHABLE = frozenset({int, str, type(None)})
+
+
+def _freeze(name: str, value: Any) -> Any:
+    """Return an option as an int, a word, None, or tuples of them."""
+    if type(value) in _HASHABLE or isinstance(value, str):
+        return value
+    if np.iterable(value):
+        return tuple(_freeze(name, entry) for entry in value)
+    return as_int(name, value)
+
+
+def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    """Raise `ValueError` unless the value is one of those allowed."""
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}.")
+
+
+def as_int(name: str, value: Any, minimum: int | None = None) -> int:
+    """Return an option that is an int, or raise `TypeError` for another type and `ValueError` below the minimum."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"`{name}` must be an int, got {value!r}.")
+    if minimum is not None and value < minimum:
+        raise ValueError(f"`{name}` must be at least {minimum}, got {value}.")
+    return int(value)
+
+
+def per_axis(name: str, value: Any, d: int, minimum: int) -> tuple[int, ...]:
+    """Return an option as one int a spatial axis; an int stands for all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not an int or below the minimum, or another number of entries.
+    """
+    entries = tuple(value) if np.iterable(value) and not isinstance(value, str) else (value,) * d
+    if len(entries) != d:
+        raise ValueError(f"`{name}` must be an int or have {d} entries, one a spatial axis, got {value!r}.")
+    return tuple(as_int(name, entry, minimum) for entry in entries)
+
+
+def as_padding(
+    padding: Padding,
+    spatial: tuple[int, ...],
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> Pairs:
+    """Return padding as (before, after) pairs, one a spatial axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what `conv` does not take.
+    """
+    d = len(window)
+    reaches = [(cells - 1) * step for cells, step in zip(window, dilation, strict=True)]
+    if isinstance(padding, str):
+        check_choice("padding", padding, ("valid", "same", "causal"))
+        if padding == "valid":
+            return ((0, 0),) * d
+        if padding == "causal":
+            if d != 1:
+                raise ValueError(f"`padding`='causal' needs one spatial axis, got {d}.")
+            return ((reaches[0], 0),)
+        totals = [
+            max((-(-size // step) - 1) * step + reach + 1 - size, 0)
+            for size, step, reach in zip(spatial, stride, reaches, strict=True)
+        ]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    if np.iterable(padding) and any(np.iterable(entry) for entry in padding):
+        pairs = tuple(per_axis("padding", entry, 2, 0) for entry in padding)
+        if len(pairs) != d:
+            raise ValueError(f"`padding` must have {d} (before, after) pairs, one a spatial axis, got {padding!r}.")
+        return tuple((before, after) for before, after in pairs)
+    return tuple((entry, entry) for entry in per_axis("padding", padding, d, 0))
+
+
+def check_padding(spatial: tuple[int, ...], padding: Pairs, mode: str) -> None:
+    """Raise `ValueError` where padding shows cells that its mode does not reach."""
+    for axis, (size, pair) in enumerate(zip(spatial, padding, strict=True)):
+        widest = max(pair)
+        limit = {"reflect": size - 1, "circular": size, "symmetric": size}.get(mode, widest)
+        if widest > limit or (size == 0 and mode != "zeros"):
+            raise ValueError(
+                f"`padding` must be at most {max(limit, 0)} on spatial axis {axis} of size {size} with "
+                f"padding_mode={mode!r}, got {widest}."
+            )
