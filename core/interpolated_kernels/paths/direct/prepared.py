@@ -117,9 +117,9 @@ class PreparedDirect(PreparedEngine):
                 cells = cells_of_out[chunk]
                 origin = [low - each.before for (low, _), each in zip(regions, axes, strict=True)]
                 origin[axis] += first
-            for each, own_weights in zip(self.grad_x_passes, weights, strict=True):
+            for each, pass_weights in zip(self.grad_x_passes, weights, strict=True):
                 part = each.cut(axis, band * step, step)
-                _write_phase(part, packed, buffer.steps[0] * problem.filters, own_weights, cells, origin)
+                _write_phase(part, packed, buffer.steps[0] * problem.filters, pass_weights, cells, origin)
             del packed  # before the next band's is made
             if folds:
                 _fold_band(cells, problem, cells_of_out[chunk], axis, first)
