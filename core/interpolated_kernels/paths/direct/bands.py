@@ -107,12 +107,12 @@ class Buffer:
         """Return the packed copy, flat."""
         images = source.reshape(-1, *three(source.shape[2:], 1))
         shape = (len(images), len(self.planes), len(self.rows), len(self.columns))
-        packed = _aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)
+        packed = _allocate_aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)
         loops.pack(images, self.planes, self.rows, self.columns, packed)
         return packed.reshape(-1)
 
 
-def _aligned(count: int, dtype: np.dtype[np.generic]) -> FloatArray:
+def _allocate_aligned(count: int, dtype: np.dtype[np.generic]) -> FloatArray:
     """Return an uninitialised flat array that starts on a cache line, so that whole vectors of it do too."""
     spare = _LINE_BYTES // dtype.itemsize
     raw = np.empty(count + spare, dtype)
@@ -139,6 +139,7 @@ class Source:
         table = self.tables[self.axis][:, band * self.step : band * self.step + self.length]
         short = self.length - table.shape[1]
         pieces = list(self.tables)
+        # all bands have the shape of the first one, so that one table of offsets serves them
         pieces[self.axis] = np.pad(table, ((0, 0), (0, short)), constant_values=-1) if short else table
         return Buffer(*(piece.ravel() for piece in pieces))
 
@@ -170,6 +171,7 @@ def find_bands(problem: Problem) -> Bands:
         forward = _count_forward_values(problem, axes, sizes)
         return itemsize * max(forward, _count_backward_values(problem, axes, banded, outputs))
 
+    # in strides of x's cells: a region that begins amid a stride touches one more than it fills
     whole = max(n_outputs, -(-(high - low) // stride) + 1)
     if count_bytes(whole) <= room:
         samples = max(1, min(problem.batch, room // max(count_bytes(whole), 1)))
@@ -183,6 +185,7 @@ def _count_forward_values(problem: Problem, axes: WindowAxes, counts: list[int])
     lanes = count_lanes(problem.dtype)
     planes, rows = axes[0].count_read(counts[0]), axes[1].count_read(counts[1]) + ROWS_OF_TILE * axes[1].stride
     columns = axes[2].stride * (fill_vectors(counts[2], lanes) + axes[2].reach)
+    # the weights' gradient reads y's gradient beside x, with rows of zeros above and below
     y_values = counts[0] * (counts[1] + 2 * ROWS_OF_TILE) * fill_vectors(counts[2], lanes)
     return problem.channels * planes * rows * columns + problem.filters * y_values
 
@@ -196,6 +199,7 @@ def _count_backward_values(problem: Problem, axes: WindowAxes, banded: int, outp
         places = [(first, min(count, most)) for first, count in map(axis.find_phase, range(axis.stride))]
         packed *= axis.reach + border + max(first + count for first, count in places)
         cells *= max(count for _, count in places) * axis.stride
+    # neighbours are written into the result itself; phases, and what is folded, wait in copies
     in_place = problem.padding_mode == "zeros" and max(problem.stride) == 1
     return packed + (0 if in_place else 3 * cells)
 

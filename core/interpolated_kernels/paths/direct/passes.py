@@ -79,6 +79,7 @@ def _pack_x(problem: Problem, axes: WindowAxes, bands: Bands) -> Source:
     cells = np.arange(n_places)[None, :] * columns.stride + np.arange(columns.stride)[:, None]
     shown = columns.index
     column_table = np.where(cells < len(shown), shown[np.minimum(cells, len(shown) - 1)], -1)
+    # the last tile of rows reads a whole tile's inputs, and masks what it writes
     border = np.full(ROWS_OF_TILE * rows.stride, -1)
     tables = (planes.index[None], np.concatenate([rows.index, border])[None], column_table)
     banded = axes[bands.axis]
@@ -107,6 +108,7 @@ def prepare_grad_x(problem: Problem, axes: WindowAxes, bands: Bands) -> tuple[So
     has_tap = has_tap.reshape(*has_tap.shape[:2], *(axis.window for axis in axes))
     strides = (axes[0].stride, axes[1].stride, axes[2].stride)
     passes = []
+    # a cell meets the taps whose distance has its phase: one set of taps, and one pass, for each combination
     for chosen in itertools.product(*phases):
         counts = (chosen[0][2], chosen[1][2], chosen[2][2])
         if 0 in counts:
@@ -156,6 +158,7 @@ def _swap_channels(problem: Problem) -> BoolArray:
 
 def _find_phase_taps(axis: WindowAxis, phase: int, first: int, step: int) -> AxisTaps:
     """Return the taps that reach the cells of one phase, in the order of what they read."""
+    # backwards, so that what is read comes forwards as in the pass of y, and rows of tiles can share it
     cells = np.arange(axis.window)[::-1]
     cells = cells[cells * axis.dilation % axis.stride == phase % axis.stride]
     back = (cells * axis.dilation - phase) // axis.stride

@@ -12,7 +12,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.geometry import Problem
 from interpolated_kernels.lazy import load, loops
-from interpolated_kernels.paths.fourier.tiles import FilterBlock, Tiles
+from interpolated_kernels.paths.fourier.tiles import FilterBlock, Tiling
 from interpolated_kernels.paths.path import Part
 
 
@@ -46,7 +46,7 @@ class TiledProblem:
     """A problem in tiles, and the plans of one tile and of the whole for what is not finite."""
 
     problem: Problem
-    tiles: Tiles
+    tiles: Tiling
     tile_plan: Part
     whole_plan: Part
 

@@ -83,7 +83,7 @@ class FilterBlock:
 
 
 @dataclass(frozen=True, eq=False)
-class Tiles:
+class Tiling:
     """The tiles of a problem, the blocks of its filters, and the work of one sample in floating-point operations."""
 
     axes: tuple[AxisTiles, ...]
@@ -144,7 +144,7 @@ def _show(x: FloatArray, shown: IntArray, axis: int) -> tuple[FloatArray, slice]
     return np.take(x, cells, axis=axis), run
 
 
-def find_tiles(problem: Problem) -> Tiles:
+def find_tiles(problem: Problem) -> Tiling:
     """Return the tiles with the least work: a large tile wastes little on its overlap, a small one stays in cache."""
     candidates = [sorted(_find_lengths(problem, axis)) for axis in range(len(problem.spatial))]
     grid = np.meshgrid(*(np.array(lengths, np.float64) for lengths in candidates), indexing="ij")
@@ -152,7 +152,7 @@ def find_tiles(problem: Problem) -> Tiles:
     best = int(np.argmin(flops))
     lengths = tuple(int(choice.flat[best]) for choice in grid)
     axes = tuple(_tile_axis(problem, axis, cells) for axis, cells in enumerate(lengths))
-    return Tiles(axes, tuple(_cut_filters(problem, lengths)), float(flops.flat[best]))
+    return Tiling(axes, tuple(_cut_filters(problem, lengths)), float(flops.flat[best]))
 
 
 def _find_lengths(problem: Problem, axis: int) -> set[int]:
