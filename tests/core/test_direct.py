@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
+from interpolated_kernels import loops
+from interpolated_kernels.paths import direct
 from interpolated_kernels.paths.direct import bands as direct_bands
 from interpolated_kernels.testing.strategies import cases
 
@@ -51,3 +53,25 @@ def test_bands_follow_max_memory(shape, options):
     x, weights = rng.standard_normal((1, 1, *shape)).astype(np.float32), np.ones((1, 1, 2), np.float32)
     results = [ik.conv(x, weights, kernel, max_memory=limit, **OPTIONS, **options) for limit in (None, 200_000)]
     np.testing.assert_array_equal(*results)
+
+
+def test_the_worked_example():
+    """What `paths.direct` draws is what is packed: window 3, stride 2, 7 cells, float64, two filters."""
+    kernel = ik.InterpolatedKernel([[0.0], [1.0], [2.0]], (3,), "linear")
+    plan = ik.plan((1, 1, 7), (2, 1, 3), kernel, dtype="float64", path="direct", stride=2)
+    prepared = direct.prepare(plan.problem)
+    buffer, taps = prepared.x_source.cut(0), prepared.forward_pass.taps
+    np.testing.assert_array_equal(buffer.columns, [0, 2, 4, 6, -1, 1, 3, 5, -1, -1])
+    np.testing.assert_array_equal(taps.offsets, [0, 5, 1])
+    (block,) = (loops.TapBlock(*row) for row in taps.blocks)
+    assert (block.first, block.width, block.n_taps, block.tap_start) == (0, 2, 3, 0)
+    weights = np.empty(taps.n_weights)
+    loops.pack_weights(np.array([1.0, 2, 3, 10, 20, 30]), taps, weights)
+    np.testing.assert_array_equal(weights, [1, 10, 2, 20, 3, 30])
+    bank, x = np.array([[[1.0, 2.0, 3.0]], [[10.0, 20.0, 30.0]]]), np.arange(1.0, 8.0).reshape(1, 1, 7)
+    row = buffer.pack(x)[: len(buffer.columns)]
+    met = np.array([[row[output + offset] for output in range(3)] for offset in taps.offsets])
+    np.testing.assert_array_equal(met, [[1, 3, 5], [2, 4, 6], [3, 5, 7]])
+    np.testing.assert_array_equal(ik.conv(x, bank, kernel, stride=2, **OPTIONS)[0], bank[:, 0] @ met)
+    even, odd = prepared.grad_x_passes
+    assert (even.taps.sources.tolist(), odd.taps.sources.tolist()) == ([2, 0, 3 + 2, 3 + 0], [1, 3 + 1])

@@ -176,7 +176,7 @@ def test_small_blocks(name, monkeypatch, small_tiles):
     path = PATHS["fourier"]
     plans = tuple(map(ik.planning.plan_engine, path.parts(problem)))
     prepared = path.prepare(problem, plans)
-    assert len(prepared.state.tiles.blocks) == problem.filters
+    assert len(prepared.tiled.tiles.blocks) == problem.filters
     x = case.x
     if problem.channels != x.shape[1]:
         x = x.reshape(len(x), problem.channels, -1, *x.shape[2:]).sum(axis=2)

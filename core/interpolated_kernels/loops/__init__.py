@@ -8,7 +8,14 @@ from interpolated_kernels.loops.compile.cache import cache_folder
 from interpolated_kernels.loops.compile.tables import Packed
 from interpolated_kernels.loops.compile.tables import pack as pack_tables
 from interpolated_kernels.loops.compile.threads import get_num_threads, layer, run_in_threads, set_num_threads
-from interpolated_kernels.loops.direct_forward import Layout, direct_forward, pack, pack_weights
+from interpolated_kernels.loops.direct_forward import (
+    DirectLayout,
+    DirectTaps,
+    TapBlock,
+    direct_forward,
+    pack,
+    pack_weights,
+)
 from interpolated_kernels.loops.direct_grad_dense import direct_grad_dense
 from interpolated_kernels.loops.filling_matrices import dot, gather_entries, mix, spread_entries
 from interpolated_kernels.loops.filling_profiles import Anchors as SplatAnchors
@@ -41,10 +48,11 @@ __all__ = [
     "Arrays",
     "CellBlocks",
     "ColumnMaps",
+    "DirectLayout",
+    "DirectTaps",
     "ForwardTables",
     "Gathering",
     "GradXTables",
-    "Layout",
     "MapRows",
     "NodeTaps",
     "OutputBlocks",
@@ -55,6 +63,7 @@ __all__ = [
     "SplatGradients",
     "SplatLayout",
     "Stage",
+    "TapBlock",
     "Tiles",
     "Work",
     "Workspace",

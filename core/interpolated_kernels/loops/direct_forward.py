@@ -1,8 +1,8 @@
 """The direct path's forward loop: every tap times a shifted input, into register tiles.
 
-Arrays are flat, and rows are padded to whole vectors. A tile is `width` output channels (or rows) by a few vectors of
-outputs. A block is up to four output channels with the same taps. Each output is one chain of multiply-adds over its
-block's taps in their order, whatever tile it falls into, so its bits depend on neither threads, batch nor position.
+Arrays are flat, and rows are padded to whole vectors; `paths.direct` draws how. A tile is `width` output channels (or
+rows) by a few vectors of outputs. Each output is one chain of multiply-adds over its block's taps in their order,
+whatever tile it falls into, so its bits depend on neither threads, batch nor position.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
+from numpy.typing import NDArray
 
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.threads import launch
-from interpolated_kernels.loops.tiles.register import add_taps, load, store, with_item, zeros
+from interpolated_kernels.loops.tiles.register import add_taps, as_tuple, load, load_cells, store, with_item, zeros
 from interpolated_kernels.tile_sizes import ROWS_OF_TILE, VECTOR_BYTES
 
 VECTORS_OF_TASK = 48
 """A multiple of every tile's columns, so that no two tasks write the same output."""
 
 
-class Layout(NamedTuple):
+class DirectLayout(NamedTuple):
     """Where rows of outputs lie, and the inputs that their first tap meets; steps in values."""
 
     samples: int
@@ -38,8 +39,13 @@ class Layout(NamedTuple):
     y_plane: int
     y_row: int
 
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of one channel, of all samples."""
+        return self.samples * self.planes * self.rows * self.columns
 
-class Block(NamedTuple):
+
+class TapBlock(NamedTuple):
     """Up to four output channels with the same taps; `window_rows > 0` where rows of whole windows can be shared.
 
     A task runs over its outputs once a segment of taps, so that what it reads stays in cache; sums wait in y meanwhile.
@@ -58,15 +64,51 @@ class Block(NamedTuple):
     row_tap_start: int
 
 
+_N_FIELDS = len(TapBlock._fields)
+
+
+class DirectTaps(NamedTuple):
+    """The taps of every block: how far from an output's first input each reads, and where its weight comes from.
+
+    After the taps of the blocks stand those of the rows that a tile of rows shares.
+    """
+
+    blocks: NDArray[np.int64]
+    """`(blocks, fields of TapBlock)`."""
+    offsets: NDArray[np.integer[Any]]
+    sources: NDArray[np.int64]
+    """Cells of the dense kernels, from the `dense_start` of a block."""
+    dense_step: int
+    """From an output channel's dense kernels to the next one's."""
+    n_weights: int
+    """The length of the packed weights."""
+
+
+class Place(NamedTuple):
+    """Where a tile stands: in which sample, at which vector of its outputs, and at which of its block's taps."""
+
+    sample: int
+    vector: int
+    segment: int
+
+
+class SharedWindow(NamedTuple):
+    """One channel's window, whose rows a tile of rows shares."""
+
+    first_weight: int
+    first_tap: int
+    columns: int
+
+
 def pack(source: Any, planes: Any, rows: Any, columns: Any, packed: Any) -> None:
     """Copy `(images, *spatial)` cells into `packed` `(images, planes, rows, columns)`; index -1 gives 0."""
     launch(_pack_parallel, _pack_serial, packed.size > 2**18, source, planes, rows, columns, packed)
 
 
-def direct_forward(x: Any, weights: Any, offsets: Any, blocks: Any, layout: Layout, y: Any) -> None:
+def direct_forward(x: Any, weights: Any, taps: DirectTaps, layout: DirectLayout, y: Any) -> None:
     """Write every output: the sum over its block's taps of weight times input."""
-    is_worth_it = weights.size * layout.samples * layout.planes * layout.rows * layout.columns > 2**21
-    launch(_gather_parallel, _gather_serial, is_worth_it, x, weights, offsets, blocks, layout, y)
+    is_worth_it = weights.size * layout.n_outputs > 2**21
+    launch(_gather_parallel, _gather_serial, is_worth_it, x, weights, taps, layout, y)
 
 
 @jit(inner=True)
@@ -94,21 +136,20 @@ def _pack_parallel(source, planes, rows, columns, packed):
 
 
 @jit
-def pack_weights(dense, sources, blocks, dense_step, packed):
+def pack_weights(dense, taps, packed):
     """Put every block's weights side by side, tap by tap, from the flat dense bank."""
-    for index in range(len(blocks)):
-        block = block_at(blocks, index)
+    for index in range(len(taps.blocks)):
+        block = take_block(taps.blocks, index)
         for tap in range(block.n_taps):
             for i in range(block.width):
-                source = block.dense_start + i * dense_step + sources[block.tap_start + tap]
+                source = block.dense_start + i * taps.dense_step + taps.sources[block.tap_start + tap]
                 packed[block.weights_start + tap * block.width + i] = dense[source]
 
 
 @jit
-def block_at(blocks, index):
+def take_block(blocks, index):
     """Return one row of the table of blocks."""
-    row = blocks[index]
-    return Block(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10])
+    return TapBlock(*as_tuple(blocks[index], _N_FIELDS))
 
 
 @jit(inner=True)
@@ -126,46 +167,46 @@ def _locate(layout, sample, vector, tile_rows, lanes):
     return x_start, y_start, n_lanes, min(tile_rows, layout.rows - row)
 
 
-def _tap_sum(low, high):
-    """Return the loop over taps for the rows `low <= i < high` of a tile.
+def _row_sum(low, high):
+    """Return the loop over input rows that meet the rows `low <= i < high` of a tile.
 
-    Row `i` takes `weights[at + i * step]`, and `at` grows by `stride` from tap to tap.
+    Input row `r` meets row `i` of the tile in row `r - i` of the window, whose weights lie `i` rows before.
     """
 
     @jit(inner=True)
-    def add(sums, weights, at, stride, step, x, x_starts, offsets, first, last):
-        for tap in range(first, last):
-            sums = add_taps(sums, low, high, weights, at + (tap - first) * stride, step, x, x_starts, offsets, tap)
+    def add(sums, weights, x, x_starts, offsets, window, first_row, last_row):
+        for tap in range(first_row * window.columns, last_row * window.columns):
+            cells = load_cells(x, x_starts, offsets, window.first_tap + tap)
+            sums = add_taps(sums, low, high, weights, window.first_weight + tap, -window.columns, cells)
         return sums
 
     return add
 
 
-_sum_1, _sum_2, _sum_3, _sum_4 = (_tap_sum(0, rows) for rows in (1, 2, 3, 4))
-_sum_rows_123, _sum_rows_23, _sum_row_3 = (_tap_sum(low, ROWS_OF_TILE) for low in (1, 2, 3))
+_sum_0, _sum_01, _sum_012, _sum_0123 = (_row_sum(0, high) for high in (1, 2, 3, ROWS_OF_TILE))
+_sum_123, _sum_23, _sum_3 = (_row_sum(low, ROWS_OF_TILE) for low in (1, 2, 3))
 
 
 def _channel_tile(width, columns):
     """Return the loop over taps for `width` output channels by `columns` vectors of outputs."""
     count, none = width * columns, (0,) * columns
-    add_all = (_sum_1, _sum_2, _sum_3, _sum_4)[width - 1]
 
     @jit(inner=True)
-    def tile(x, weights, offsets, block, layout, sample, first, segment, y):
+    def tile(x, weights, offsets, block, layout, place, y):
         lanes = VECTOR_BYTES // x.itemsize
         x_starts, y_starts, n_lanes, n_channels = none, none, none, none
         for j in range(columns):
-            x_start, y_start, lanes_left, _ = _locate(layout, sample, first + j, 1, lanes)
+            x_start, y_start, lanes_left, _ = _locate(layout, place.sample, place.vector + j, 1, lanes)
             x_starts = with_item(x_starts, j, x_start + block.x_start)
             y_starts = with_item(y_starts, j, y_start + block.first * layout.y_channel)
             n_lanes = with_item(n_lanes, j, lanes_left)
             n_channels = with_item(n_channels, j, width)
         sums = zeros(x, count)
-        if segment > 0:
+        if place.segment > 0:
             sums = load(sums, y, layout.y_channel, y_starts, n_channels, n_lanes)
-        at, first_tap = block.weights_start + segment * width, block.tap_start + segment
-        last_tap = block.tap_start + min(segment + block.segment, block.n_taps)
-        sums = add_all(sums, weights, at, width, 1, x, x_starts, offsets, first_tap, last_tap)
+        for tap in range(place.segment, min(place.segment + block.segment, block.n_taps)):
+            cells = load_cells(x, x_starts, offsets, block.tap_start + tap)
+            sums = add_taps(sums, 0, width, weights, block.weights_start + tap * width, 1, cells)
         store(sums, y, layout.y_channel, y_starts, n_channels, n_lanes)
 
     return tile
@@ -179,33 +220,34 @@ def _row_tile(columns):
     count, none = ROWS_OF_TILE * columns, (0,) * columns
 
     @jit(inner=True)
-    def tile(x, weights, offsets, block, layout, sample, first, segment, y):
+    def tile(x, weights, offsets, block, layout, place, y):
         lanes = VECTOR_BYTES // x.itemsize
         x_starts, y_starts, n_lanes, n_rows = none, none, none, none
         for j in range(columns):
-            x_start, y_start, lanes_left, rows_left = _locate(layout, sample, first + j, ROWS_OF_TILE, lanes)
+            x_start, y_start, lanes_left, rows_left = _locate(
+                layout, place.sample, place.vector + j, ROWS_OF_TILE, lanes
+            )
             x_starts = with_item(x_starts, j, x_start + block.x_start)
             y_starts = with_item(y_starts, j, y_start + block.first * layout.y_channel)
             n_lanes = with_item(n_lanes, j, lanes_left)
             n_rows = with_item(n_rows, j, rows_left)
         sums = zeros(x, count)
-        if segment > 0:
+        if place.segment > 0:
             sums = load(sums, y, layout.y_row, y_starts, n_rows, n_lanes)
-        width, window_taps = block.window_columns, block.window_columns * block.window_rows
-        for window in range(segment, min(segment + block.segment, block.n_taps), window_taps):
-            at = block.weights_start + window
-            tap = block.row_tap_start + window // window_taps * (window_taps + 3 * width)
-            sums = _sum_1(sums, weights, at, 1, -width, x, x_starts, offsets, tap, tap + width)
-            sums = _sum_2(sums, weights, at + width, 1, -width, x, x_starts, offsets, tap + width, tap + 2 * width)
-            at, tap = at + 2 * width, tap + 2 * width
-            sums = _sum_3(sums, weights, at, 1, -width, x, x_starts, offsets, tap, tap + width)
-            at, tap, last = at + width, tap + width, tap + window_taps - 2 * width
-            sums = _sum_4(sums, weights, at, 1, -width, x, x_starts, offsets, tap, last)
-            at = block.weights_start + window + window_taps
-            sums = _sum_rows_123(sums, weights, at, 1, -width, x, x_starts, offsets, last, last + width)
-            at, tap = at + width, last + width
-            sums = _sum_rows_23(sums, weights, at, 1, -width, x, x_starts, offsets, tap, tap + width)
-            sums = _sum_row_3(sums, weights, at + width, 1, -width, x, x_starts, offsets, tap + width, tap + 2 * width)
+        width, end = block.window_columns, block.window_rows
+        window_taps = width * end
+        shared_taps = width * (end + ROWS_OF_TILE - 1)
+        for first in range(place.segment, min(place.segment + block.segment, block.n_taps), window_taps):
+            first_tap = block.row_tap_start + first // window_taps * shared_taps
+            window = SharedWindow(block.weights_start + first, first_tap, width)
+            # the first and the last input rows meet some rows of the tile alone
+            sums = _sum_0(sums, weights, x, x_starts, offsets, window, 0, 1)
+            sums = _sum_01(sums, weights, x, x_starts, offsets, window, 1, 2)
+            sums = _sum_012(sums, weights, x, x_starts, offsets, window, 2, 3)
+            sums = _sum_0123(sums, weights, x, x_starts, offsets, window, 3, end)
+            sums = _sum_123(sums, weights, x, x_starts, offsets, window, end, end + 1)
+            sums = _sum_23(sums, weights, x, x_starts, offsets, window, end + 1, end + 2)
+            sums = _sum_3(sums, weights, x, x_starts, offsets, window, end + 2, end + 3)
         store(sums, y, layout.y_row, y_starts, n_rows, n_lanes)
 
     return tile
@@ -216,52 +258,52 @@ _tile_rows = _row_tile(3)
 
 
 @jit(inner=True)
-def _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task):
-    sample = task // (n_parts * len(blocks))
-    block = block_at(blocks, task % len(blocks))
-    first = task // len(blocks) % n_parts * VECTORS_OF_TASK
-    last = min(first + VECTORS_OF_TASK, _n_vectors(block, layout))
+def _gather_task(x, weights, taps, layout, n_parts, y, task):
+    offsets, sample = taps.offsets, task // (n_parts * len(taps.blocks))
+    block = take_block(taps.blocks, task % len(taps.blocks))
+    first = task // len(taps.blocks) % n_parts * VECTORS_OF_TASK
+    last = min(first + VECTORS_OF_TASK, _count_vectors(block, layout))
     for segment in range(0, max(block.n_taps, 1), block.segment):
         if block.window_rows > 0:
             for vector in range(first, last, 3):
-                _tile_rows(x, weights, offsets, block, layout, sample, vector, segment, y)
+                _tile_rows(x, weights, offsets, block, layout, Place(sample, vector, segment), y)
         elif block.width == 4:
             for vector in range(first, last, 3):
-                _tile_4x3(x, weights, offsets, block, layout, sample, vector, segment, y)
+                _tile_4x3(x, weights, offsets, block, layout, Place(sample, vector, segment), y)
         elif block.width == 3:
             for vector in range(first, last, 4):
-                _tile_3x4(x, weights, offsets, block, layout, sample, vector, segment, y)
+                _tile_3x4(x, weights, offsets, block, layout, Place(sample, vector, segment), y)
         elif block.width == 2:
             for vector in range(first, last, 6):
-                _tile_2x6(x, weights, offsets, block, layout, sample, vector, segment, y)
+                _tile_2x6(x, weights, offsets, block, layout, Place(sample, vector, segment), y)
         else:
             for vector in range(first, last, 8):
-                _tile_1x8(x, weights, offsets, block, layout, sample, vector, segment, y)
+                _tile_1x8(x, weights, offsets, block, layout, Place(sample, vector, segment), y)
 
 
 @jit(inner=True)
-def _n_vectors(block, layout):
+def _count_vectors(block, layout):
     tile_rows = ROWS_OF_TILE if block.window_rows > 0 else 1
     return layout.planes * ((layout.rows + tile_rows - 1) // tile_rows) * layout.row_vectors
 
 
 @jit(inner=True)
-def _n_parts(blocks, layout):
+def _count_parts(blocks, layout):
     most = 0
     for index in range(len(blocks)):
-        most = max(most, _n_vectors(block_at(blocks, index), layout))
+        most = max(most, _count_vectors(take_block(blocks, index), layout))
     return (most + VECTORS_OF_TASK - 1) // VECTORS_OF_TASK
 
 
 @jit
-def _gather_serial(x, weights, offsets, blocks, layout, y):
-    n_parts = _n_parts(blocks, layout)
-    for task in range(layout.samples * n_parts * len(blocks)):
-        _gather_task(x, weights, offsets, blocks, layout, n_parts, y, task)
+def _gather_serial(x, weights, taps, layout, y):
+    n_parts = _count_parts(taps.blocks, layout)
+    for task in range(layout.samples * n_parts * len(taps.blocks)):
+        _gather_task(x, weights, taps, layout, n_parts, y, task)
 
 
 @jit(parallel=True)
-def _gather_parallel(x, weights, offsets, blocks, layout, y):
-    n_parts = _n_parts(blocks, layout)
-    for task in prange(layout.samples * n_parts * len(blocks)):
-        _gather_task(x, weights, offsets, blocks, layout, n_parts, y, np.int64(task))
+def _gather_parallel(x, weights, taps, layout, y):
+    n_parts = _count_parts(taps.blocks, layout)
+    for task in prange(layout.samples * n_parts * len(taps.blocks)):
+        _gather_task(x, weights, taps, layout, n_parts, y, np.int64(task))

@@ -14,7 +14,7 @@ from numba import prange
 
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.threads import launch
-from interpolated_kernels.loops.direct_forward import Layout, block_at  # the stamp covers this folder
+from interpolated_kernels.loops.direct_forward import DirectLayout, DirectTaps, take_block
 from interpolated_kernels.loops.tiles.register import add_products, add_some_products, lane_sums, with_item, zeros
 from interpolated_kernels.tile_sizes import ROWS_OF_TILE, VECTOR_BYTES
 
@@ -25,15 +25,13 @@ TAPS_OF_TASK = 120
 """About how many taps one task sums; whole tiles, so that no two tasks write the same gradient."""
 
 
-def direct_grad_dense(
-    y: Any, x: Any, offsets: Any, sources: Any, blocks: Any, layout: Layout, dense_step: int, grad: Any
-) -> None:
+def direct_grad_dense(y: Any, x: Any, taps: DirectTaps, layout: DirectLayout, grad: Any) -> None:
     """Add to the flat float64 `grad` of the dense bank, for every tap, the sum over outputs of gradient times input."""
-    is_worth_it = grad.size * layout.samples * layout.planes * layout.rows * layout.columns > 2**21
-    launch(_multiply_parallel, _multiply_serial, is_worth_it, y, x, offsets, sources, blocks, layout, dense_step, grad)
+    is_worth_it = grad.size * layout.n_outputs > 2**21
+    launch(_multiply_parallel, _multiply_serial, is_worth_it, y, x, taps, layout, grad)
 
 
-class Rows(NamedTuple):
+class OutputRows(NamedTuple):
     """One block of outputs: some rows, from the first vector to the last; where the first row lies."""
 
     n_rows: int
@@ -50,15 +48,15 @@ def _channel_products(width, columns):
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
     @jit(inner=True)
-    def products(y, x, offsets, sources, block, layout, dense_step, rows, first_tap, last_tap, grad):
+    def products(y, x, taps, block, layout, rows, tap_range, grad):
         y_starts, x_starts = no_channels, no_taps
         for i in range(width):
             y_starts = with_item(y_starts, i, (block.first + i) * layout.y_channel)
         lanes = VECTOR_BYTES // x.itemsize
         whole_vectors = layout.columns // lanes
-        for tap in range(first_tap, last_tap, columns):
+        for tap in range(tap_range[0], tap_range[1], columns):
             for j in range(columns):
-                offset = offsets[block.tap_start + min(tap + j, block.n_taps - 1)]
+                offset = taps.offsets[block.tap_start + min(tap + j, block.n_taps - 1)]
                 x_starts = with_item(x_starts, j, block.x_start + offset)
             sums = zeros(x, count)
             row, plane, x_row, y_row = rows.row, rows.plane, rows.x_row, rows.y_row
@@ -81,7 +79,7 @@ def _channel_products(width, columns):
             totals = lane_sums(sums)
             for j in range(min(columns, block.n_taps - tap)):
                 for i in range(width):
-                    at = block.dense_start + i * dense_step + sources[block.tap_start + tap + j]
+                    at = block.dense_start + i * taps.dense_step + taps.sources[block.tap_start + tap + j]
                     grad[at] += totals[i * columns + j]
 
     return products
@@ -97,19 +95,19 @@ def _row_products(columns):
     count, no_rows, no_taps = ROWS_OF_TILE * columns, (0,) * ROWS_OF_TILE, (0,) * columns
 
     @jit(inner=True)
-    def products(y, x, offsets, sources, block, layout, rows, first_tap, last_tap, grad):
+    def products(y, x, taps, block, layout, rows, tap_range, grad):
         lanes = VECTOR_BYTES // x.itemsize
         whole_vectors = layout.columns // lanes
         y_starts, x_starts = no_rows, no_taps
         for i in range(ROWS_OF_TILE):
             y_starts = with_item(y_starts, i, block.first * layout.y_channel - i * layout.y_row)
-        for tap in range(first_tap, last_tap):
+        for tap in range(tap_range[0], tap_range[1]):
             window_row = tap // block.window_columns % block.window_rows
             column = tap % block.window_columns
             if window_row % ROWS_OF_TILE > 0 or column % columns > 0:
                 continue
             for j in range(columns):
-                offset = offsets[block.tap_start + tap - column + min(column + j, block.window_columns - 1)]
+                offset = taps.offsets[block.tap_start + tap - column + min(column + j, block.window_columns - 1)]
                 x_starts = with_item(x_starts, j, block.x_start + offset)
             sums = zeros(x, count)
             x_row, y_row = rows.x_row, rows.y_row
@@ -124,7 +122,7 @@ def _row_products(columns):
             totals = lane_sums(sums)
             for i in range(min(ROWS_OF_TILE, block.window_rows - window_row)):
                 for j in range(min(columns, block.window_columns - column)):
-                    source = sources[block.tap_start + tap + i * block.window_columns + j]
+                    source = taps.sources[block.tap_start + tap + i * block.window_columns + j]
                     grad[block.dense_start + source] += totals[i * columns + j]
 
     return products
@@ -137,14 +135,14 @@ _products_rows = _row_products(3)
 
 
 @jit(inner=True)
-def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task):
+def _multiply_task(y, x, taps, layout, grad, task):
     """Run over all outputs, block by block, for one part of the taps: a block of y stays in the nearest cache."""
-    block = block_at(blocks, task % len(blocks))
+    block = take_block(taps.blocks, task % len(taps.blocks))
     columns = 8 if block.width == 1 else 12 // block.width
     n_parts = (block.n_taps + TAPS_OF_TASK - 1) // TAPS_OF_TASK
-    taps = (block.n_taps + n_parts * columns - 1) // (n_parts * columns) * columns
-    first_tap = task // len(blocks) * taps
-    last_tap = min(first_tap + taps, block.n_taps)
+    n_taps = (block.n_taps + n_parts * columns - 1) // (n_parts * columns) * columns
+    first_tap = task // len(taps.blocks) * n_taps
+    tap_range = (first_tap, min(first_tap + n_taps, block.n_taps))
     lanes = VECTOR_BYTES // x.itemsize
     products = PRODUCTS_OF_BLOCK // block.width
     vectors = min(layout.row_vectors, max(1, products // lanes))
@@ -160,40 +158,42 @@ def _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, tas
             x_row = sample * layout.x_sample + plane * layout.x_plane + row * layout.x_row
             y_row = layout.y_start + sample * layout.y_sample + plane * layout.y_plane + row * layout.y_row
             for first in range(0, layout.row_vectors, vectors):
-                last = min(first + vectors, layout.row_vectors)
-                rows = Rows(min(count, n_rows - first_row), row, plane, x_row, y_row, first, last)
-                _multiply_block(y, x, offsets, sources, block, layout, dense_step, rows, first_tap, last_tap, grad)
+                rows = OutputRows(
+                    n_rows=min(count, n_rows - first_row), row=row, plane=plane, x_row=x_row, y_row=y_row,
+                    first=first, last=min(first + vectors, layout.row_vectors),
+                )  # fmt: skip
+                _multiply_block(y, x, taps, block, layout, rows, tap_range, grad)
 
 
 @jit(inner=True)
-def _multiply_block(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad):
+def _multiply_block(y, x, taps, block, layout, rows, tap_range, grad):
     if block.window_rows > 0:
-        _products_rows(y, x, offsets, sources, block, layout, rows, first, last, grad)
+        _products_rows(y, x, taps, block, layout, rows, tap_range, grad)
     elif block.width == 4:
-        _products_4x3(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad)
+        _products_4x3(y, x, taps, block, layout, rows, tap_range, grad)
     elif block.width == 3:
-        _products_3x4(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad)
+        _products_3x4(y, x, taps, block, layout, rows, tap_range, grad)
     elif block.width == 2:
-        _products_2x6(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad)
+        _products_2x6(y, x, taps, block, layout, rows, tap_range, grad)
     else:
-        _products_1x8(y, x, offsets, sources, block, layout, dense_step, rows, first, last, grad)
+        _products_1x8(y, x, taps, block, layout, rows, tap_range, grad)
 
 
 @jit(inner=True)
-def _n_tap_parts(blocks):
+def _count_tap_parts(blocks):
     most = 0
     for index in range(len(blocks)):
-        most = max(most, block_at(blocks, index).n_taps)
+        most = max(most, take_block(blocks, index).n_taps)
     return (most + TAPS_OF_TASK - 1) // TAPS_OF_TASK
 
 
 @jit
-def _multiply_serial(y, x, offsets, sources, blocks, layout, dense_step, grad):
-    for task in range(_n_tap_parts(blocks) * len(blocks)):
-        _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, task)
+def _multiply_serial(y, x, taps, layout, grad):
+    for task in range(_count_tap_parts(taps.blocks) * len(taps.blocks)):
+        _multiply_task(y, x, taps, layout, grad, task)
 
 
 @jit(parallel=True)
-def _multiply_parallel(y, x, offsets, sources, blocks, layout, dense_step, grad):
-    for task in prange(_n_tap_parts(blocks) * len(blocks)):
-        _multiply_task(y, x, offsets, sources, blocks, layout, dense_step, grad, np.int64(task))
+def _multiply_parallel(y, x, taps, layout, grad):
+    for task in prange(_count_tap_parts(taps.blocks) * len(taps.blocks)):
+        _multiply_task(y, x, taps, layout, grad, np.int64(task))

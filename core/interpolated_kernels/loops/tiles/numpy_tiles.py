@@ -19,6 +19,10 @@ def power_of_two(shifted: float) -> float:
     return float(2.0 ** (shifted - 1.5 * 2.0**52))
 
 
+def as_tuple(array: Any, length: int) -> Any:
+    return tuple(array[:length])
+
+
 def with_item(items: Any, index: int, item: Any) -> Any:
     return (*items[:index], item, *items[index + 1 :])
 
@@ -35,13 +39,14 @@ def _vectors(array: Any, starts: Any, offset: int) -> Any:
     return [array[start + offset : start + offset + count_lanes(array.dtype)] for start in starts]
 
 
-def add_taps(
-    tile: Any, low: int, high: int, weights: Any, at: int, step: int, x: Any, starts: Any, offsets: Any, tap: int
-) -> Any:
-    columns = len(starts)
-    cells = _vectors(x, starts, offsets[tap])
+def load_cells(x: Any, starts: Any, offsets: Any, tap: int) -> Any:
+    return tuple(_vectors(x, starts, offsets[tap]))
+
+
+def add_taps(tile: Any, low: int, high: int, weights: Any, start: int, step: int, cells: Any) -> Any:
+    columns = len(cells)
     return tuple(
-        vector + weights[at + index // columns * step] * cells[index % columns]
+        vector + weights[start + index // columns * step] * cells[index % columns]
         if low <= index // columns < high
         else vector
         for index, vector in enumerate(tile)

@@ -15,6 +15,7 @@ from numba import config, types
 from numba.core import cgutils
 from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import intrinsic
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from interpolated_kernels.loops.tiles import numpy_tiles
 from interpolated_kernels.loops.tiles.vectors import (
@@ -23,7 +24,7 @@ from interpolated_kernels.loops.tiles.vectors import (
     add_weighted,
     broadcast,
     data_of,
-    load_all,
+    load_vectors,
     masked_load,
     masked_store,
 )
@@ -52,24 +53,40 @@ def zeros(typing_context, like, count):
     return signature, generate
 
 
+@intrinsic
+def load_cells(typing_context, x, starts, offsets, tap):
+    """Return the vectors at `x[starts[j] + offsets[tap] :]`, which a tap meets. No index is checked."""
+    signature = types.UniTuple(VectorType(x.dtype), starts.count)(x, starts, offsets, tap)
+
+    def generate(context, builder, signature, arguments):
+        x, starts, offsets, tap = arguments
+        x_type, _, offsets_type, _ = signature.args
+        offset = builder.load(builder.gep(data_of(context, builder, offsets_type, offsets), [tap]))
+        whole = starts.type.element
+        offset = builder.sext(offset, whole) if offset.type.width < whole.width else offset
+        vector = context.get_value_type(signature.return_type.dtype)
+        cells = load_vectors(builder, data_of(context, builder, x_type, x), starts, offset, vector)
+        return cgutils.pack_array(builder, cells)
+
+    return signature, generate
+
+
 @intrinsic(prefer_literal=True)
-def add_taps(typing_context, tile, low, high, weights, at, step, x, starts, offsets, tap):
-    """Return the tile with `weights[at + i * step] * x[starts[j] + offsets[tap] :]` added to every vector `(i, j)`.
+def add_taps(typing_context, tile, low, high, weights, start, step, cells):
+    """Return the tile with `weights[start + i * step] * cells[j]` added to every vector `(i, j)`.
 
     That is for `low <= i < high` alone, both constants; the weights of other rows are not read. No index is checked.
     """
     wanted = range(low.literal_value, high.literal_value)
-    signature = tile(tile, low, high, weights, at, step, x, starts, offsets, tap)
-    columns = starts.count
+    signature = tile(tile, low, high, weights, start, step, cells)
+    columns = cells.count
 
     def generate(context, builder, signature, arguments):
-        tile, _, _, weights, at, step, x, starts, offsets, tap = arguments
+        tile, _, _, weights, start, step, cells = arguments
         vector = context.get_value_type(signature.return_type.dtype)
         weight_data = data_of(context, builder, signature.args[3], weights)
-        offset = builder.load(builder.gep(data_of(context, builder, signature.args[8], offsets), [tap]))
-        offset = builder.sext(offset, at.type) if offset.type.width < at.type.width else offset
-        cells = load_all(context, builder, signature.args[6], x, starts, columns, offset, vector)
-        return add_weighted(builder, vector, tile, wanted, (weight_data, at, step), cells)
+        vectors = [builder.extract_value(cells, j) for j in range(columns)]
+        return add_weighted(builder, vector, tile, wanted, (weight_data, start, step), vectors)
 
     return signature, generate
 
@@ -78,13 +95,13 @@ def add_taps(typing_context, tile, low, high, weights, at, step, x, starts, offs
 def add_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, x_offset):
     """Return the tile with `y[y_starts[i] + y_offset :] * x[x_starts[j] + x_offset :]` added to vector `(i, j)`."""
     signature = tile(tile, y, y_starts, y_offset, x, x_starts, x_offset)
-    rows, columns = y_starts.count, x_starts.count
 
     def generate(context, builder, signature, arguments):
         tile, y, y_starts, y_offset, x, x_starts, x_offset = arguments
         vector = context.get_value_type(signature.return_type.dtype)
-        left = load_all(context, builder, signature.args[1], y, y_starts, rows, y_offset, vector)
-        right = load_all(context, builder, signature.args[4], x, x_starts, columns, x_offset, vector)
+        y_data, x_data = (data_of(context, builder, signature.args[at], array) for at, array in ((1, y), (4, x)))
+        left = load_vectors(builder, y_data, y_starts, y_offset, vector)
+        right = load_vectors(builder, x_data, x_starts, x_offset, vector)
         return add_outer(builder, vector, tile, left, right)
 
     return signature, generate
@@ -94,15 +111,15 @@ def add_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, x_off
 def add_some_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, x_offset, n_lanes):
     """Do as `add_products` for the first `n_lanes` lanes; what stands in the others does not count, be it NaN."""
     signature = tile(tile, y, y_starts, y_offset, x, x_starts, x_offset, n_lanes)
-    rows, columns = y_starts.count, x_starts.count
 
     def generate(context, builder, signature, arguments):
         tile, y, y_starts, y_offset, x, x_starts, x_offset, n_lanes = arguments
         vector = context.get_value_type(signature.return_type.dtype)
+        y_data, x_data = (data_of(context, builder, signature.args[at], array) for at, array in ((1, y), (4, x)))
         lanes = ir.Constant(ir.VectorType(n_lanes.type, vector.count), list(range(vector.count)))
         wanted = builder.icmp_signed("<", lanes, broadcast(builder, n_lanes, lanes.type))
-        left = load_all(context, builder, signature.args[1], y, y_starts, rows, y_offset, vector, wanted)
-        right = load_all(context, builder, signature.args[4], x, x_starts, columns, x_offset, vector, wanted)
+        left = load_vectors(builder, y_data, y_starts, y_offset, vector, wanted)
+        right = load_vectors(builder, x_data, x_starts, x_offset, vector, wanted)
         return add_outer(builder, vector, tile, left, right)
 
     return signature, generate
@@ -190,11 +207,12 @@ def lane_sums(typing_context, tile):
 
 with_item = tuple_setitem
 
+as_tuple = to_fixed_tuple
+"""The values of a short array as a tuple of a constant length: a row of a table becomes a NamedTuple so."""
+
 if config.DISABLE_JIT:
     zeros, lanes_in, lane_sums = numpy_tiles.zeros, numpy_tiles.lanes_in, numpy_tiles.lane_sums
-    add_taps, add_products, add_some_products = (
-        numpy_tiles.add_taps,
-        numpy_tiles.add_products,
-        numpy_tiles.add_some_products,
-    )
+    load_cells, add_taps = numpy_tiles.load_cells, numpy_tiles.add_taps
+    add_products, add_some_products = numpy_tiles.add_products, numpy_tiles.add_some_products
     store, load, with_item = numpy_tiles.store, numpy_tiles.load, numpy_tiles.with_item
+    as_tuple = numpy_tiles.as_tuple

@@ -58,14 +58,10 @@ def _suffix(vector: Any) -> str:
     return f"v{vector.count}f{8 * itemsize_of(vector)}"
 
 
-def load_all(
-    context: Any, builder: Any, array_type: Any, array: Any, starts: Any, count: int, offset: Any, vector: Any,
-    mask: Any = None,
-) -> list[Any]:  # fmt: skip
-    """Return the vectors at `array[starts[k] + offset :]`, at any alignment; what is masked is not read and is 0."""
-    data = data_of(context, builder, array_type, array)
+def load_vectors(builder: Any, data: Any, starts: Any, offset: Any, vector: Any, mask: Any = None) -> list[Any]:
+    """Return the vectors at `data[starts[k] + offset :]`, at any alignment; what is masked is not read and is 0."""
     vectors = []
-    for k in range(count):
+    for k in range(starts.type.count):
         pointer = builder.gep(data, [builder.add(builder.extract_value(starts, k), offset)])
         pointer = builder.bitcast(pointer, vector.as_pointer())
         if mask is None:

@@ -25,8 +25,8 @@ _LINE_BYTES = 64
 
 
 @dataclass(frozen=True)
-class Axis:
-    """One axis of the problem: sizes, steps, and what stands in the padding."""
+class WindowAxis:
+    """How a window moves along one axis: sizes of x, y and window, steps, and what stands in the padding."""
 
     size: int
     out: int
@@ -42,42 +42,50 @@ class Axis:
         """How many inputs of one phase a window spans, less one."""
         return (self.window - 1) * self.dilation // self.stride
 
-    def used(self, n_outputs: int) -> int:
+    def count_read(self, n_outputs: int) -> int:
         """Return how many padded cells so many outputs read."""
         return (n_outputs - 1) * self.stride + (self.window - 1) * self.dilation + 1
 
+    @property
     def index(self) -> IntArray:
-        """Return, for every used padded cell, the cell of x that it shows or -1."""
-        return padded_index(self.size, self.before, self.after, self.mode)[: self.used(self.out)]
+        """For every padded cell that an output reads, the cell of x that it shows or -1."""
+        return padded_index(self.size, self.before, self.after, self.mode)[: self.count_read(self.out)]
 
+    @property
     def region(self) -> tuple[int, int]:
-        """Return the padded cells whose gradient is wanted: with zeros around x, those of x alone."""
-        used = self.used(self.out)
+        """The first and the end of the padded cells whose gradient is wanted: with zeros around x, those of x alone."""
+        n_read = self.count_read(self.out)
         if self.mode != "zeros":
-            return 0, used
-        return min(self.before, used), min(self.before + self.size, used)
+            return 0, n_read
+        return min(self.before, n_read), min(self.before + self.size, n_read)
 
-    def phase(self, phase: int) -> tuple[int, int]:
+    def find_phase(self, phase: int) -> tuple[int, int]:
         """Return the first `q` and the number of cells `q * stride + phase` in the region."""
-        low, high = self.region()
+        low, high = self.region
         first = max(0, -((phase - low) // self.stride))
         return first, max(0, -((phase - high) // self.stride) - first)
 
 
-def axes_of(problem: Problem) -> tuple[Axis, Axis, Axis]:
+WindowAxes = tuple[WindowAxis, WindowAxis, WindowAxis]
+"""Planes, rows and columns."""
+
+
+def describe_axes(problem: Problem) -> WindowAxes:
     """Return planes, rows and columns, the first ones of a single cell where the problem has fewer axes."""
     planes, rows, columns = (
-        Axis(size, out, window, stride, dilation, before, after, problem.padding_mode)
+        WindowAxis(
+            size=size, out=out, window=window, stride=stride, dilation=dilation, before=before, after=after,
+            mode=problem.padding_mode,
+        )
         for size, out, window, stride, dilation, (before, after) in zip(
             three(problem.spatial, 1), three(problem.out_spatial, 1), three(problem.window, 1),
-            three(problem.stride, 1), three(problem.dilation, 1),
-            padding_of_three(problem), strict=True,
+            three(problem.stride, 1), three(problem.dilation, 1), padding_of_three(problem), strict=True,
         )
     )  # fmt: skip
     return planes, rows, columns
 
 
-def whole_vectors(count: int, lanes: int) -> int:
+def fill_vectors(count: int, lanes: int) -> int:
     """Return a count filled up to whole vectors."""
     return -(-count // lanes) * lanes
 
@@ -100,12 +108,12 @@ class Buffer:
         """Return the packed copy, flat."""
         images = source.reshape(-1, *three(source.shape[2:], 1))
         shape = (len(images), len(self.planes), len(self.rows), len(self.columns))
-        packed = _aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)
+        packed = _allocate_aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)
         loops.pack(images, self.planes, self.rows, self.columns, packed)
         return packed.reshape(-1)
 
 
-def _aligned(count: int, dtype: np.dtype[np.generic]) -> FloatArray:
+def _allocate_aligned(count: int, dtype: np.dtype[np.generic]) -> FloatArray:
     """Return an uninitialised flat array that starts on a cache line, so that whole vectors of it do too."""
     spare = _LINE_BYTES // dtype.itemsize
     raw = np.empty(count + spare, dtype)
@@ -127,11 +135,12 @@ class Source:
     length: int
     """Places of a band."""
 
-    def buffer(self, band: int) -> Buffer:
+    def cut(self, band: int) -> Buffer:
         """Return the buffer of a band; beyond the tables it shows zeros."""
         table = self.tables[self.axis][:, band * self.step : band * self.step + self.length]
         short = self.length - table.shape[1]
         pieces = list(self.tables)
+        # all bands have the shape of the first one, so that one table of offsets serves them
         pieces[self.axis] = np.pad(table, ((0, 0), (0, short)), constant_values=-1) if short else table
         return Buffer(*(piece.ravel() for piece in pieces))
 
@@ -151,47 +160,52 @@ class Bands:
     nbytes: int
 
 
-def bands_of(problem: Problem) -> Bands:
+def find_bands(problem: Problem) -> Bands:
     """Return the largest bands that fit: whole samples where one of them does."""
-    axes, itemsize, axis = axes_of(problem), np.dtype(problem.dtype).itemsize, 3 - len(problem.spatial)
+    axes, itemsize, banded = describe_axes(problem), np.dtype(problem.dtype).itemsize, 3 - len(problem.spatial)
     beside = filling_of(problem.kernel).peak_bytes(n_kernels(problem))
-    room, (low, high), stride = room_of(problem, _PACKED_BYTES, beside), axes[axis].region(), axes[axis].stride
+    room, n_outputs = room_of(problem, _PACKED_BYTES, beside), axes[banded].out
+    (low, high), stride = axes[banded].region, axes[banded].stride
 
-    def bytes_of(outputs: int) -> int:
-        sizes = [own.out if index != axis else min(outputs, own.out) for index, own in enumerate(axes)]
-        return itemsize * max(_forward_values(problem, axes, sizes), _backward_values(problem, axes, axis, outputs))
+    def count_bytes(outputs: int) -> int:
+        sizes = [axis.out if index != banded else min(outputs, axis.out) for index, axis in enumerate(axes)]
+        forward = _count_forward_values(problem, axes, sizes)
+        return itemsize * max(forward, _count_backward_values(problem, axes, banded, outputs))
 
-    whole = max(axes[axis].out, -(-(high - low) // stride) + 1)
-    if bytes_of(whole) <= room:
-        samples = max(1, min(problem.batch, room // max(bytes_of(whole), 1)))
-        return Bands(samples, axis, axes[axis].out, whole * stride, samples * bytes_of(whole))
-    outputs = max(1, bisect.bisect_right(range(1, whole + 1), room, key=bytes_of))
-    return Bands(1, axis, min(outputs, axes[axis].out), outputs * stride, bytes_of(outputs))
+    # in strides of x's cells: a region that begins amid a stride touches one more than it fills
+    whole = max(n_outputs, -(-(high - low) // stride) + 1)
+    if count_bytes(whole) <= room:
+        samples = max(1, min(problem.batch, room // max(count_bytes(whole), 1)))
+        return Bands(samples, banded, n_outputs, whole * stride, samples * count_bytes(whole))
+    outputs = max(1, bisect.bisect_right(range(1, whole + 1), room, key=count_bytes))
+    return Bands(1, banded, min(outputs, n_outputs), outputs * stride, count_bytes(outputs))
 
 
-def _forward_values(problem: Problem, axes: tuple[Axis, Axis, Axis], counts: list[int]) -> int:
+def _count_forward_values(problem: Problem, axes: WindowAxes, counts: list[int]) -> int:
     """Return the values of x packed for so many outputs, and of y's gradient packed beside it."""
     lanes = count_lanes(problem.dtype)
-    planes, rows = axes[0].used(counts[0]), axes[1].used(counts[1]) + ROWS_OF_TILE * axes[1].stride
-    columns = axes[2].stride * (whole_vectors(counts[2], lanes) + axes[2].reach)
-    y_values = counts[0] * (counts[1] + 2 * ROWS_OF_TILE) * whole_vectors(counts[2], lanes)
+    planes, rows = axes[0].count_read(counts[0]), axes[1].count_read(counts[1]) + ROWS_OF_TILE * axes[1].stride
+    columns = axes[2].stride * (fill_vectors(counts[2], lanes) + axes[2].reach)
+    # the weights' gradient reads y's gradient beside x, with rows of zeros above and below
+    y_values = counts[0] * (counts[1] + 2 * ROWS_OF_TILE) * fill_vectors(counts[2], lanes)
     return problem.channels * planes * rows * columns + problem.filters * y_values
 
 
-def _backward_values(problem: Problem, axes: tuple[Axis, Axis, Axis], axis: int, outputs: int) -> int:
+def _count_backward_values(problem: Problem, axes: WindowAxes, banded: int, outputs: int) -> int:
     """Return the values of y's gradient packed for `outputs` strides of x's cells, and of copies of these cells."""
-    lanes = count_lanes(problem.dtype)
+    borders = (0, ROWS_OF_TILE, count_lanes(problem.dtype))
     packed, cells = problem.filters, problem.channels
-    for index, (own, more) in enumerate(zip(axes, (0, ROWS_OF_TILE, lanes), strict=True)):
-        most = outputs if index == axis else own.size + own.before + own.after
-        places = [(first, min(count, most)) for first, count in map(own.phase, range(own.stride))]
-        packed *= own.reach + more + max(first + count for first, count in places)
-        cells *= max(count for _, count in places) * own.stride
+    for index, (axis, border) in enumerate(zip(axes, borders, strict=True)):
+        most = outputs if index == banded else axis.size + axis.before + axis.after
+        places = [(first, min(count, most)) for first, count in map(axis.find_phase, range(axis.stride))]
+        packed *= axis.reach + border + max(first + count for first, count in places)
+        cells *= max(count for _, count in places) * axis.stride
+    # neighbours are written into the result itself; phases, and what is folded, wait in copies
     in_place = problem.padding_mode == "zeros" and max(problem.stride) == 1
     return packed + (0 if in_place else 3 * cells)
 
 
-def firsts_of(count: int, step: int) -> Iterator[tuple[int, int, int]]:
+def split_bands(count: int, step: int) -> Iterator[tuple[int, int, int]]:
     """Yield number, first and count of every band of `step` among `count`."""
     for number, first in enumerate(range(0, count, step)):
         yield number, first, min(step, count - first)

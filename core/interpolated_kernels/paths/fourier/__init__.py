@@ -24,10 +24,17 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost, traffic
-from interpolated_kernels.paths.fourier.gradients import DenseGradient, InputGradient, Task, add_block, n_sums
-from interpolated_kernels.paths.fourier.spectra import cells_of, spectra_of
-from interpolated_kernels.paths.fourier.state import Kernels, State, is_safe, kernels_of, size_of
-from interpolated_kernels.paths.fourier.tiles import Block, tiles_of
+from interpolated_kernels.paths.fourier.gradients import DenseGradient, InputGradient, Task, add_block, count_sums
+from interpolated_kernels.paths.fourier.spectra import (
+    KernelSpectra,
+    TiledProblem,
+    bound_spectrum,
+    is_safe,
+    transform,
+    transform_back,
+    transform_kernels,
+)
+from interpolated_kernels.paths.fourier.tiles import FilterBlock, find_tiles
 from interpolated_kernels.paths.path import Part, Prepared, PreparedEngine
 from interpolated_kernels.problem import Problem
 
@@ -54,13 +61,13 @@ def parts(problem: Problem) -> tuple[Problem, ...]:
     """Return the problems of one tile and of the whole, for what is not finite."""
     no_padding = ((0, 0),) * len(problem.spatial)
     exact = replace(problem, accuracy="componentwise", max_memory=None)
-    tile = replace(exact, batch=1, spatial=tiles_of(problem).shape, padding=no_padding, padding_mode="zeros")
+    tile = replace(exact, batch=1, spatial=find_tiles(problem).shape, padding=no_padding, padding_mode="zeros")
     return tile, exact
 
 
 def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
     """Predict the transforms, the products of spectra, and the kernels' spectra once."""
-    tiles = tiles_of(problem)
+    tiles = find_tiles(problem)
     itemsize = np.dtype(problem.dtype).itemsize
     seconds = machine.call_seconds + tiles.flops / (machine.fft_flops_per_second * 4 / itemsize)
     seconds += traffic(problem, machine)
@@ -68,7 +75,7 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     dense = (
         8 * max(block.n_filters for block in tiles.blocks) * problem.channels_per_group * int(np.prod(problem.window))
     )
-    extra = (spectra + dense) * (2 + n_sums(spectra)) + 4 * _BYTES_OF_TRANSFORMS
+    extra = (spectra + dense) * (2 + count_sums(spectra)) + 4 * _BYTES_OF_TRANSFORMS
     if problem.padding_mode != "zeros":  # what the gradient by x is folded from
         extra += 2 * itemsize * problem.batch * problem.channels * int(np.prod(problem.padded))
     return Cost(seconds, extra, f"normwise, {problem.dtype}")
@@ -77,34 +84,34 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
 def prepare(problem: Problem, parts: tuple[Part, ...] = ()) -> Prepared:
     """Cut the tiles."""
     tile_plan, whole_plan = parts
-    return PreparedFourier(State(problem, tiles_of(problem), tile_plan, whole_plan))
+    return PreparedFourier(TiledProblem(problem, find_tiles(problem), tile_plan, whole_plan))
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedFourier(PreparedEngine):
     """The tiles of a problem, and the plans for what is not finite."""
 
-    state: State
+    tiled: TiledProblem
 
     def forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
         """Write y."""
-        state, tiles = self.state, self.state.tiles
+        tiled, tiles = self.tiled, self.tiled.tiles
         if not np.isfinite(kernels).all():
-            state.whole_plan.run_forward(x, kernels, out)
+            tiled.whole_plan.run_forward(x, kernels, out)
             return
-        tasks = list(itertools.product(range(state.problem.batch), tiles.indices))
+        tasks = list(itertools.product(range(tiled.problem.batch), tiles.indices))
         for block in tiles.blocks:
-            spectra = kernels_of(state, kernels, block)
+            spectra = transform_kernels(tiled, kernels, block)
 
-            def run(task: Task, workers: int, block: Block = block, spectra: Kernels = spectra) -> None:
+            def run(task: Task, workers: int, block: FilterBlock = block, spectra: KernelSpectra = spectra) -> None:
                 sample, tile = task
-                outputs = tiles.outputs_of(out[sample], block.filters, tile)
+                outputs = tiles.view_outputs(out[sample], block.filters, tile)
                 cells = tiles.cut(x[sample, block.channels], tile)
-                if is_safe(state, state.problem.channels_per_group, size_of(cells, tiles.n_cells), spectra.size):
-                    _convolve(state, cells, block, spectra, outputs, workers)
+                if is_safe(tiled, tiled.problem.channels_per_group, bound_spectrum(cells, tiles.n_cells), spectra.size):
+                    _convolve(tiled, cells, block, spectra, outputs, workers)
                 else:
                     with np.errstate(invalid="ignore", over="ignore"):  # a thread's: the caller's does not reach it
-                        exact = state.tile_plan.run_forward(tiles.cut(x[sample], tile)[None], kernels)
+                        exact = tiled.tile_plan.run_forward(tiles.cut(x[sample], tile)[None], kernels)
                     outputs[...] = exact[0, block.filters][(slice(None), *map(slice, outputs.shape[1:]))]
 
             loops.run_in_threads(run, tasks)
@@ -115,7 +122,7 @@ class PreparedFourier(PreparedEngine):
 
     def grad_dense(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
         """Return the gradient by the dense kernels `(filters, channels_per_group, *window)`, in float64."""
-        by_dense = DenseGradient(self.state, grad_y, x)
+        by_dense = DenseGradient(self.tiled, grad_y, x)
         self._add_tiles(grad_y, None, by_dense)
         return by_dense.total
 
@@ -127,35 +134,40 @@ class PreparedFourier(PreparedEngine):
         Both from the same spectra of y's gradient.
         """
         by_x = None
-        by_dense = None if x is None else DenseGradient(self.state, grad_y, x)
+        by_dense = None if x is None else DenseGradient(self.tiled, grad_y, x)
         if kernels is not None and out is not None:
             if np.isfinite(kernels).all():
-                by_x = InputGradient(self.state, grad_y, kernels, out)
+                by_x = InputGradient(self.tiled, grad_y, kernels, out)
             else:
-                self.state.whole_plan.run_grad_x(grad_y, kernels, out)
+                self.tiled.whole_plan.run_grad_x(grad_y, kernels, out)
         self._add_tiles(grad_y, by_x, by_dense)
         return None if by_dense is None else by_dense.total
 
     def _add_tiles(self, grad_y: FloatArray, by_x: InputGradient | None, by_dense: DenseGradient | None) -> None:
         """Add every tile of y's gradient to the gradients that are wanted."""
         if by_x is not None or by_dense is not None:
-            for block in self.state.tiles.blocks:
-                add_block(self.state, block, grad_y, by_x, by_dense)
+            for block in self.tiled.tiles.blocks:
+                add_block(self.tiled, block, grad_y, by_x, by_dense)
         if by_x is not None:
             by_x.finish()
 
 
 def _convolve(
-    state: State, cells: FloatArray, block: Block, kernels: Kernels, outputs: FloatArray, workers: int
+    tiled: TiledProblem,
+    cells: FloatArray,
+    block: FilterBlock,
+    kernels: KernelSpectra,
+    outputs: FloatArray,
+    workers: int,
 ) -> None:
     """Write the outputs of one tile, some filters at a time."""
-    shape, strides = state.tiles.shape, state.problem.stride
+    shape, strides = tiled.tiles.shape, tiled.problem.stride
     keep = tuple((count - 1) * step + 1 for count, step in zip(outputs.shape[1:], strides, strict=True))
     chosen = (slice(None), *(slice(None, None, step) for step in strides))
-    spectra = spectra_of(cells, shape, workers)
+    spectra = transform(cells, shape, workers)
     at_once = workers * max(1, _BYTES_OF_TRANSFORMS // (spectra.itemsize * spectra.shape[1]))
     for first in range(0, block.n_filters, at_once):
         last = min(first + at_once, block.n_filters)
         mixed = np.empty((last - first, spectra.shape[1]), spectra.dtype)
         loops.correlate_spectra(spectra, kernels.spectra, first, block.filters_per_group, mixed)
-        outputs[first:last] = cells_of(mixed, shape, keep, workers)[chosen]
+        outputs[first:last] = transform_back(mixed, shape, keep, workers)[chosen]

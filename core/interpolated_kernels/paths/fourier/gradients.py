@@ -12,9 +12,17 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.padding import pad_transpose
-from interpolated_kernels.paths.fourier.spectra import cells_of, n_frequencies, spectra_of
-from interpolated_kernels.paths.fourier.state import Kernels, State, is_safe, kernels_of, size_of
-from interpolated_kernels.paths.fourier.tiles import Block
+from interpolated_kernels.paths.fourier.spectra import (
+    KernelSpectra,
+    TiledProblem,
+    bound_spectrum,
+    count_frequencies,
+    is_safe,
+    transform,
+    transform_back,
+    transform_kernels,
+)
+from interpolated_kernels.paths.fourier.tiles import FilterBlock
 from interpolated_kernels.problem import Problem
 
 BYTES_OF_SUMS = 24 * 2**20
@@ -24,7 +32,7 @@ _TILES_OF_SUM = 16
 Task = tuple[int, tuple[int, ...]]
 
 
-def n_sums(bytes_of_one: int) -> int:
+def count_sums(bytes_of_one: int) -> int:
     """Return how many sums of spectra are held at once: as many threads can work, and never by their number."""
     return max(1, min(_MOST_SUMS, BYTES_OF_SUMS // max(bytes_of_one, 1)))
 
@@ -32,33 +40,35 @@ def n_sums(bytes_of_one: int) -> int:
 class InputGradient:
     """The gradient by x: tiles are added to it where they overlap."""
 
-    def __init__(self, state: State, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
-        problem = state.problem
-        self.state, self.grad_y, self.dense, self.out = state, grad_y, dense, out
+    def __init__(self, tiled: TiledProblem, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
+        problem = tiled.problem
+        self.tiled, self.grad_y, self.dense, self.out = tiled, grad_y, dense, out
         self.folds = problem.padding_mode != "zeros"
         spatial = problem.padded if self.folds else problem.spatial
         self.origin = (0,) * len(spatial) if self.folds else tuple(before for before, _ in problem.padding)
         self.total = np.zeros((*out.shape[:2], *spatial), out.dtype) if self.folds else out
         self.total[...] = 0
 
-    def add(self, task: Task, block: Block, spectra: FloatArray | None, kernels: Kernels, workers: int) -> None:
+    def add(
+        self, task: Task, block: FilterBlock, spectra: FloatArray | None, kernels: KernelSpectra, workers: int
+    ) -> None:
         """Add a block's part of one tile; without spectra, by the plan for what is not finite."""
         sample, tile = task
-        keep = tuple(axis.reach for axis in self.state.tiles.axes)
+        keep = tuple(axis.reach for axis in self.tiled.tiles.axes)
         if spectra is None:
-            given = exact_grad_y(self.state, self.grad_y, task, block)
+            given = take_tile_of_y(self.tiled, self.grad_y, task, block)
             with np.errstate(invalid="ignore", over="ignore"):
-                cells = self.state.tile_plan.run_grad_x(given, self.dense)[0, block.channels]
+                cells = self.tiled.tile_plan.run_grad_x(given, self.dense)[0, block.channels]
                 self._add(sample, tile, block, cells[(slice(None), *map(slice, keep))])
             return
         mixed = np.empty((block.channels.stop - block.channels.start, spectra.shape[1]), spectra.dtype)
         loops.convolve_spectra(spectra, kernels.spectra, block.filters_per_group, mixed)
-        self._add(sample, tile, block, cells_of(mixed, self.state.tiles.shape, keep, workers))
+        self._add(sample, tile, block, transform_back(mixed, self.tiled.tiles.shape, keep, workers))
 
-    def _add(self, sample: int, tile: tuple[int, ...], block: Block, cells: FloatArray) -> None:
+    def _add(self, sample: int, tile: tuple[int, ...], block: FilterBlock, cells: FloatArray) -> None:
         target = self.total[sample, block.channels]
         into, of = [slice(None)], [slice(None)]
-        for axis, number, origin, size in zip(self.state.tiles.axes, tile, self.origin, target.shape[1:], strict=True):
+        for axis, number, origin, size in zip(self.tiled.tiles.axes, tile, self.origin, target.shape[1:], strict=True):
             start = number * axis.step - origin
             low, high = max(start, 0), min(start + axis.reach, size)
             into.append(slice(low, max(low, high)))
@@ -69,7 +79,7 @@ class InputGradient:
         """Fold the padded cells' gradients into `out`."""
         if self.folds:
             with np.errstate(invalid="ignore", over="ignore"):
-                self.out[...] = pad_transpose(self.total, self.state.problem)
+                self.out[...] = pad_transpose(self.total, self.tiled.problem)
 
 
 @dataclass(eq=False)
@@ -80,20 +90,20 @@ class _Sum:
     dense: FloatArray
     n_tiles: int = 0
 
-    def add(self, x: FloatArray, grad_y: FloatArray, block: Block, state: State, workers: int) -> None:
+    def add(self, x: FloatArray, grad_y: FloatArray, block: FilterBlock, tiled: TiledProblem, workers: int) -> None:
         """Add the correlations of one tile."""
         loops.add_correlations(x, grad_y, block.filters_per_group, self.spectra)
         self.n_tiles += 1
         if self.n_tiles == _TILES_OF_SUM:
-            self.flush(block, state, workers)
+            self.flush(block, tiled, workers)
 
-    def flush(self, block: Block, state: State, workers: int) -> None:
+    def flush(self, block: FilterBlock, tiled: TiledProblem, workers: int) -> None:
         """Add the window's cells of what is summed to the float64 sums, and begin anew."""
         if self.n_tiles == 0:
             return
-        problem = state.problem
+        problem = tiled.problem
         spectra = self.spectra.reshape(-1, self.spectra.shape[-1])
-        cells = cells_of(spectra, state.tiles.shape, problem.extent, workers)
+        cells = transform_back(spectra, tiled.tiles.shape, problem.extent, workers)
         cells = cells[(slice(None), *(slice(None, None, step) for step in problem.dilation))]
         self.dense += cells.reshape(self.dense.shape)
         self.spectra = np.zeros_like(self.spectra)
@@ -104,73 +114,80 @@ class _Sum:
 class DenseGradient:
     """The gradient by the dense kernels, from spectra; of tiles that are not finite, by the plan for these."""
 
-    state: State
+    tiled: TiledProblem
     grad_y: FloatArray
     x: FloatArray
     total: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
-        problem = self.state.problem
+        problem = self.tiled.problem
         self.total = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
 
-    def sums(self, block: Block) -> list[_Sum]:
+    def start_sums(self, block: FilterBlock) -> list[_Sum]:
         """Return sums for a block, all zero."""
-        shape = (block.n_filters, self.total.shape[1], n_frequencies(self.state.tiles.shape))
-        dtype = np.result_type(self.state.problem.dtype, np.complex64)
-        count = n_sums(int(np.prod(shape)) * dtype.itemsize)
+        shape = (block.n_filters, self.total.shape[1], count_frequencies(self.tiled.tiles.shape))
+        dtype = np.result_type(self.tiled.problem.dtype, np.complex64)
+        count = count_sums(int(np.prod(shape)) * dtype.itemsize)
         return [_Sum(np.zeros(shape, dtype), np.zeros_like(self.total[block.filters])) for _ in range(count)]
 
-    def add(self, task: Task, block: Block, spectra: FloatArray | None, size: float, sums: _Sum, workers: int) -> None:
+    def add(
+        self, task: Task, block: FilterBlock, spectra: FloatArray | None, size: float, sums: _Sum, workers: int
+    ) -> None:
         """Add one tile to `sums`; where values are not finite, by the plan for these."""
         sample, tile = task
-        tiles = self.state.tiles
+        tiles = self.tiled.tiles
         cells = tiles.cut(self.x[sample, block.channels], tile)
-        x_size = size_of(cells, tiles.n_cells)
-        if spectra is not None and is_safe(self.state, _TILES_OF_SUM, x_size, size):
-            sums.add(spectra_of(cells, tiles.shape, workers), spectra, block, self.state, workers)
+        x_size = bound_spectrum(cells, tiles.n_cells)
+        if spectra is not None and is_safe(self.tiled, _TILES_OF_SUM, x_size, size):
+            sums.add(transform(cells, tiles.shape, workers), spectra, block, self.tiled, workers)
             return
-        given = exact_grad_y(self.state, self.grad_y, task, block)
+        given = take_tile_of_y(self.tiled, self.grad_y, task, block)
         with np.errstate(invalid="ignore", over="ignore"):
-            sums.dense += self.state.tile_plan.run_grad_kernels(given, tiles.cut(self.x[sample], tile)[None])[
+            sums.dense += self.tiled.tile_plan.run_grad_kernels(given, tiles.cut(self.x[sample], tile)[None])[
                 block.filters
             ]
 
-    def take(self, block: Block, sums: list[_Sum]) -> None:
+    def take(self, block: FilterBlock, sums: list[_Sum]) -> None:
         """Take over a block's sums, in order."""
-        loops.run_in_threads(lambda one, workers: one.flush(block, self.state, workers), sums)
+        loops.run_in_threads(lambda one, workers: one.flush(block, self.tiled, workers), sums)
         with np.errstate(invalid="ignore", over="ignore"):
             self.total[block.filters] = functools.reduce(np.add, (one.dense for one in sums))
 
 
-def exact_grad_y(state: State, grad_y: FloatArray, task: Task, block: Block) -> FloatArray:
+def take_tile_of_y(tiled: TiledProblem, grad_y: FloatArray, task: Task, block: FilterBlock) -> FloatArray:
     """Return a tile of y's gradient as the plan of one tile takes it, with zeros for the filters of other blocks."""
     sample, tile = task
-    given = np.zeros(state.tile_plan.problem.y_shape, grad_y.dtype)
-    outputs = state.tiles.outputs_of(grad_y[sample], block.filters, tile)
+    given = np.zeros(tiled.tile_plan.problem.y_shape, grad_y.dtype)
+    outputs = tiled.tiles.view_outputs(grad_y[sample], block.filters, tile)
     given[0, block.filters][(slice(None), *map(slice, outputs.shape[1:]))] = outputs
     return given
 
 
 def add_block(
-    state: State, block: Block, grad_y: FloatArray, by_x: InputGradient | None, by_dense: DenseGradient | None
+    tiled: TiledProblem,
+    block: FilterBlock,
+    grad_y: FloatArray,
+    by_x: InputGradient | None,
+    by_dense: DenseGradient | None,
 ) -> None:
     """Add a block of filters to the gradients: each tile of y's gradient is transformed once."""
-    kernels = None if by_x is None else kernels_of(state, by_x.dense, block)
-    sums: list[Any] = [None] * _MOST_SUMS if by_dense is None else by_dense.sums(block)
+    kernels = None if by_x is None else transform_kernels(tiled, by_x.dense, block)
+    sums: list[Any] = [None] * _MOST_SUMS if by_dense is None else by_dense.start_sums(block)
     terms = float(block.filters_per_group)
 
     def run(part: tuple[Any, list[Task]], workers: int) -> None:
         for task in part[1]:
-            cells = _spread(state.tiles.outputs_of(grad_y[task[0]], block.filters, task[1]), state.problem)
-            size = size_of(cells, state.tiles.n_cells)
-            spectra = spectra_of(cells, state.tiles.shape, workers) if is_safe(state, 1.0, size, 1.0) else None
+            cells = _spread(tiled.tiles.view_outputs(grad_y[task[0]], block.filters, task[1]), tiled.problem)
+            size = bound_spectrum(cells, tiled.tiles.n_cells)
+            spectra = transform(cells, tiled.tiles.shape, workers) if is_safe(tiled, 1.0, size, 1.0) else None
             if by_x is not None and kernels is not None:
-                is_fine = is_safe(state, terms, size, kernels.size)
+                is_fine = is_safe(tiled, terms, size, kernels.size)
                 by_x.add(task, block, spectra if is_fine else None, kernels, workers)
             if by_dense is not None:
                 by_dense.add(task, block, spectra, size, part[0], workers)
 
-    for tiles in state.tiles.classes():  # the tiles of a class share no cell, so that threads may add them at once
+    # the tiles of a class share no cell, so that threads may add them at once
+    for tiles in tiled.tiles.split_into_classes():
         tasks = list(itertools.product(range(len(grad_y)), tiles))
         parts = [(one, tasks[index :: len(sums)]) for index, one in enumerate(sums)]
         loops.run_in_threads(run, [part for part in parts if part[1]])

@@ -27,7 +27,7 @@ _FLOPS_OF_CALL = 60_000.0
 
 
 @dataclass(frozen=True, eq=False)
-class Axis:
+class AxisTiles:
     """The tiles of one spatial axis."""
 
     cells: int
@@ -60,17 +60,17 @@ class Axis:
         """How many tiles apart two tiles share no cell."""
         return min(self.count, -(-self.reach // self.step))
 
-    def outputs_of(self, tile: int) -> slice:
+    def find_outputs(self, tile: int) -> slice:
         """Return the outputs of a tile."""
         return slice(tile * self.outputs, min((tile + 1) * self.outputs, self.n_outputs))
 
-    def cells_of(self, tile: int) -> IntArray:
+    def find_cells(self, tile: int) -> IntArray:
         """Return the cells of x that a tile shows, -1 where it is 0."""
         return self.index[tile * self.step : tile * self.step + self.cells]
 
 
 @dataclass(frozen=True)
-class Block:
+class FilterBlock:
     """Groups, or some filters of one group, whose kernels' spectra are held together."""
 
     channels: slice
@@ -84,11 +84,11 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class Tiles:
+class Tiling:
     """The tiles of a problem, the blocks of its filters, and the work of one sample in floating-point operations."""
 
-    axes: tuple[Axis, ...]
-    blocks: tuple[Block, ...]
+    axes: tuple[AxisTiles, ...]
+    blocks: tuple[FilterBlock, ...]
     flops: float
 
     @functools.cached_property
@@ -106,7 +106,7 @@ class Tiles:
         """Every tile, by its number on every axis."""
         return itertools.product(*(range(axis.count) for axis in self.axes))
 
-    def classes(self) -> list[list[tuple[int, ...]]]:
+    def split_into_classes(self) -> list[list[tuple[int, ...]]]:
         """Return the tiles in lists, such that no two tiles of a list share a cell."""
         found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
         for tile in self.indices:
@@ -114,16 +114,16 @@ class Tiles:
             found.setdefault(key, []).append(tile)
         return list(found.values())
 
-    def outputs_of(self, y: FloatArray, filters: slice, tile: tuple[int, ...]) -> FloatArray:
+    def view_outputs(self, y: FloatArray, filters: slice, tile: tuple[int, ...]) -> FloatArray:
         """Return the view of a tile's outputs in `y` `(filters, *out_spatial)`."""
-        outputs = (axis.outputs_of(number) for axis, number in zip(self.axes, tile, strict=True))
+        outputs = (axis.find_outputs(number) for axis, number in zip(self.axes, tile, strict=True))
         return y[(filters, *outputs)]
 
     def cut(self, x: FloatArray, tile: tuple[int, ...]) -> FloatArray:
         """Return the cells `(channels, *shape)` of a tile of `x` `(channels, *spatial)`: a view where it can be."""
         inside: list[slice] = [slice(None)]
         for position, (axis, number) in enumerate(zip(self.axes, tile, strict=True), start=1):
-            shown = axis.cells_of(number)
+            shown = axis.find_cells(number)
             x, run = _show(x, shown, position)
             inside.append(run)
         if x.shape[1:] == self.shape:
@@ -145,18 +145,18 @@ def _show(x: FloatArray, shown: IntArray, axis: int) -> tuple[FloatArray, slice]
     return np.take(x, cells, axis=axis), run
 
 
-def tiles_of(problem: Problem) -> Tiles:
+def find_tiles(problem: Problem) -> Tiling:
     """Return the tiles with the least work: a large tile wastes little on its overlap, a small one stays in cache."""
-    candidates = [sorted(_lengths(problem, axis)) for axis in range(len(problem.spatial))]
-    grid = np.meshgrid(*(np.array(own, np.float64) for own in candidates), indexing="ij")
-    flops = _flops(problem, grid)
+    candidates = [sorted(_find_lengths(problem, axis)) for axis in range(len(problem.spatial))]
+    grid = np.meshgrid(*(np.array(lengths, np.float64) for lengths in candidates), indexing="ij")
+    flops = _count_flops(problem, grid)
     best = int(np.argmin(flops))
-    lengths = tuple(int(own.flat[best]) for own in grid)
-    axes = tuple(_axis(problem, axis, cells) for axis, cells in enumerate(lengths))
-    return Tiles(axes, tuple(_blocks(problem, lengths)), float(flops.flat[best]))
+    lengths = tuple(int(choice.flat[best]) for choice in grid)
+    axes = tuple(_tile_axis(problem, axis, cells) for axis, cells in enumerate(lengths))
+    return Tiling(axes, tuple(_cut_filters(problem, lengths)), float(flops.flat[best]))
 
 
-def _lengths(problem: Problem, axis: int) -> set[int]:
+def _find_lengths(problem: Problem, axis: int) -> set[int]:
     """Return good transform lengths for one axis, from the whole axis down to little more than the window."""
     next_fast_len = load("scipy.fft").next_fast_len
     extent, stride, n_outputs = problem.extent[axis], problem.stride[axis], problem.out_spatial[axis]
@@ -172,11 +172,11 @@ def _lengths(problem: Problem, axis: int) -> set[int]:
     return lengths
 
 
-def _outputs(problem: Problem, axis: int, cells: int) -> int:
+def _count_outputs(problem: Problem, axis: int, cells: int) -> int:
     return min((cells - problem.extent[axis]) // problem.stride[axis] + 1, problem.out_spatial[axis])
 
 
-def _flops(problem: Problem, lengths: Sequence[FloatArray]) -> FloatArray:
+def _count_flops(problem: Problem, lengths: Sequence[FloatArray]) -> FloatArray:
     """Return the work of one sample's forward pass for arrays of transform lengths, one an axis."""
     cells = np.prod(np.stack(lengths), axis=0)
     n_tiles = np.ones_like(cells)
@@ -205,17 +205,21 @@ def _flops(problem: Problem, lengths: Sequence[FloatArray]) -> FloatArray:
     return np.asarray(n_tiles * each + pairs * transform * 0.6)
 
 
-def _axis(problem: Problem, axis: int, cells: int) -> Axis:
+def _tile_axis(problem: Problem, axis: int, cells: int) -> AxisTiles:
     shown = padded_index(problem.spatial[axis], *problem.padding[axis], problem.padding_mode)
-    found = Axis(
-        cells, _outputs(problem, axis, cells), problem.out_spatial[axis], problem.stride[axis], problem.extent[axis],
-        shown,
-    )  # fmt: skip
+    found = AxisTiles(
+        cells=cells,
+        outputs=_count_outputs(problem, axis, cells),
+        n_outputs=problem.out_spatial[axis],
+        stride=problem.stride[axis],
+        extent=problem.extent[axis],
+        index=shown,
+    )
     missing = (found.count - 1) * found.step + cells - len(shown)
     return replace(found, index=np.pad(shown, (0, max(missing, 0)), constant_values=-1))
 
 
-def _blocks(problem: Problem, lengths: tuple[int, ...]) -> list[Block]:
+def _cut_filters(problem: Problem, lengths: tuple[int, ...]) -> list[FilterBlock]:
     """Return blocks whose kernels' spectra take a few megabytes together."""
     pairs = max(1, int(_BYTES_OF_KERNELS // (np.prod(lengths) * np.dtype(problem.dtype).itemsize)))
     channels, filters = problem.channels_per_group, problem.filters_per_group
@@ -224,7 +228,7 @@ def _blocks(problem: Problem, lengths: tuple[int, ...]) -> list[Block]:
         firsts = range(0, problem.groups, groups_of_block)
         ranges = [(first, min(first + groups_of_block, problem.groups)) for first in firsts]
         return [
-            Block(slice(low * channels, high * channels), slice(low * filters, high * filters), filters)
+            FilterBlock(slice(low * channels, high * channels), slice(low * filters, high * filters), filters)
             for low, high in ranges
         ]
     filters_of_block = max(1, pairs // channels)
@@ -232,5 +236,6 @@ def _blocks(problem: Problem, lengths: tuple[int, ...]) -> list[Block]:
     for group in range(problem.groups):
         for first in range(group * filters, (group + 1) * filters, filters_of_block):
             last = min(first + filters_of_block, (group + 1) * filters)
-            blocks.append(Block(slice(group * channels, (group + 1) * channels), slice(first, last), last - first))
+            of_group = slice(group * channels, (group + 1) * channels)
+            blocks.append(FilterBlock(of_group, slice(first, last), last - first))
     return blocks
