@@ -130,6 +130,36 @@ def test_an_adapter_knows_its_own_framework(path):
     assert not (roots & FRAMEWORKS) - allowed
 
 
+ALL_FILES = [*CORE_FILES, *sorted(ADAPTERS.glob("interpolated_kernels_*/*.py"))]
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=lambda path: str(path.relative_to(CORE.parent.parent)))
+def test_files_functions_and_calls_are_small(path):
+    """A file has at most 330 lines, a function 45 beside its docstring, and a call eight positional arguments."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= 330
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            docstring = ast.get_docstring(node, clean=False) or ""
+            assert node.end_lineno - node.lineno + 1 - len(docstring.splitlines()) <= 45, node.name
+        elif isinstance(node, ast.Call):
+            assert len(node.args) <= 8, ast.unparse(node)
+
+
+def test_local_imports_are_few_and_have_a_reason():
+    """The core imports within functions ten times at most, and says why on the line or above it."""
+    found = []
+    for path in CORE_FILES:
+        lines = path.read_text().splitlines()
+        for function in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(function, ast.FunctionDef):
+                for node in ast.walk(function):
+                    if isinstance(node, (ast.Import, ast.ImportFrom)):
+                        found.append(f"{path.name}:{node.lineno}")
+                        assert "#" in lines[node.lineno - 1] + lines[node.lineno - 2], found[-1]
+    assert len(set(found)) <= 10, found
+
+
 def test_import_loads_numpy_alone():
     """`import interpolated_kernels` loads neither numba, scipy, matplotlib nor any framework."""
     code = f"import sys, interpolated_kernels; print(sorted({HEAVY!r} & set(sys.modules)))"

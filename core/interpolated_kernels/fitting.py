@@ -125,8 +125,7 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
     Returns
     -------
     Fit
-        `residual` is the root mean square error over a filter's cells. Of all weights that are as near, those of least
-        norm.
+        `residual` is the root mean square error over a filter's cells. Of all weights as near, those of least norm.
 
     Raises
     ------

@@ -51,7 +51,8 @@ def lattice_forward(x: Any, weights: Any, tables: Packed, work_size: int, n_task
     load_apart(x.dtype)
     is_worth_it = y.size * len(weights) > 2**21
     work = workspace(work_size, x.dtype)
-    launch(_forward_parallel, _forward_serial, is_worth_it, x, weights, *tables, n_tasks, work, y)
+    arguments = (x, weights, *tables, n_tasks, work, y)
+    launch(_forward_parallel, _forward_serial, is_worth_it, *arguments)
 
 
 @jit(inner=True)

@@ -51,7 +51,8 @@ def lattice_grad_bank(y: Any, x: Any, tables: Packed, work_size: int, work: Work
     """Add to `grads` `(parts, sums)`, float64: each part sums a run of the samples' blocks."""
     load_apart(x.dtype)
     is_worth_it = y.size * grads.shape[1] > 2**21
-    launch(_grad_parallel, _grad_serial, is_worth_it, y, x, *tables, *work, workspace(work_size, x.dtype), grads)
+    arguments = (y, x, *tables, *work, workspace(work_size, x.dtype), grads)
+    launch(_grad_parallel, _grad_serial, is_worth_it, *arguments)
 
 
 def _product_loop(width, columns):

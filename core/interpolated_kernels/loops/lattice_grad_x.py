@@ -56,7 +56,8 @@ def lattice_grad_x(y: Any, weights: Any, tables: Packed, work_size: int, n_tasks
     load_apart(y.dtype)
     is_worth_it = grad.size * len(weights) > 2**21
     work = workspace(work_size, y.dtype)
-    launch(_grad_x_parallel, _grad_x_serial, is_worth_it, y, weights, *tables, n_tasks, work, grad)
+    arguments = (y, weights, *tables, n_tasks, work, grad)
+    launch(_grad_x_parallel, _grad_x_serial, is_worth_it, *arguments)
 
 
 def _gather_loop(width, columns):
