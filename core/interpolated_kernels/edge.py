@@ -102,7 +102,7 @@ def hand_out(
     """
     shape, planned = shapes
     if out is None:
-        return compute(None).reshape(shape).astype(dtype, copy=False)
+        return _give(compute(None), shape, dtype)
     if out.dtype is compute_dtype(dtype) and out.flags.carray:
         compute(out.reshape(planned))
     else:
@@ -112,4 +112,9 @@ def hand_out(
 
 def hand_back(grad: FloatArray | None, operand: FloatArray) -> FloatArray | None:
     """Return a gradient in the shape and dtype of what it is the gradient by, and None for None."""
-    return None if grad is None else grad.reshape(operand.shape).astype(result_dtype(operand), copy=False)
+    return None if grad is None else _give(grad, operand.shape, result_dtype(operand))
+
+
+def _give(array: FloatArray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
+    array = array if array.shape == shape else array.reshape(shape)
+    return array if array.dtype is dtype else array.astype(dtype, copy=False)

@@ -45,9 +45,13 @@ class Options:
     max_memory: int | None = None
 
     def __post_init__(self) -> None:
-        written = vars(self)
-        if not _HASHABLE.issuperset(map(type, written.values())):  # most are written right: one step finds that out
-            written |= {name: _freeze(name, value) for name, value in written.items()}
+        written = (
+            self.stride, self.padding, self.padding_mode, self.dilation, self.groups, self.path, self.accuracy,
+            self.max_memory,
+        )  # fmt: skip
+        if not _HASHABLE.issuperset(map(type, written)):  # most are written right, and a small call is felt
+            for name, value in zip(self.__dataclass_fields__, written, strict=True):
+                object.__setattr__(self, name, _freeze(name, value))
 
 
 _HASHABLE = frozenset({int, str, type(None)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -68,6 +68,10 @@ class Plan:
     @functools.cached_property
     def _module(self) -> Path:
         return PATHS[self.path]
+
+    @functools.cached_property
+    def _dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.problem.dtype)
 
     @functools.cached_property
     def _key(self) -> object:
@@ -160,13 +164,13 @@ class Plan:
 
     def run_forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return y for what the path takes: a group's summed channels where tied, and dense kernels or the bank."""
-        y = np.empty(self.problem.y_shape, self.problem.dtype) if out is None else out
+        y = np.empty(self.problem.y_shape, self._dtype) if out is None else out
         self._run(lambda prepared: prepared.forward(x, kernels, y))
         return y
 
     def run_grad_x(self, grad_y: FloatArray, kernels: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return the gradient by x, of a group's summed channels where tied, for what the path takes."""
-        grad = np.empty(self.problem.summed.x_shape, self.problem.dtype) if out is None else out
+        grad = np.empty(self.problem.summed.x_shape, self._dtype) if out is None else out
         self._run(lambda prepared: prepared.grad_x(grad_y, kernels, grad))
         return grad
 
@@ -180,7 +184,7 @@ class Plan:
         return bank if path.TAKES == "bank" else self._filling.apply(bank, path.SUMS_IN or self.problem.dtype)
 
     def _as_bank(self, weights: FloatArray) -> FloatArray:
-        return weights.reshape(self.problem.filters, -1, self.problem.kernel.n_anchors)
+        return weights if weights.ndim == 3 else weights[:, None]
 
     @property
     def _filling(self) -> Filling:
@@ -193,13 +197,13 @@ class Plan:
         """Return the gradients by x, given weights, and by what the path takes, given x with its channels summed."""
         kernels, by_x = None, None
         if weights is not None:
-            kernels, by_x = self._make_kernels(weights), np.empty(self.problem.summed.x_shape, self.problem.dtype)
+            kernels, by_x = self._make_kernels(weights), np.empty(self.problem.summed.x_shape, self._dtype)
         return by_x, self._run(lambda prepared: prepared.gradients(grad_y, x, kernels, by_x))
 
     def _check_planned(self, name: str, array: FloatArray, shape: tuple[int, ...]) -> FloatArray:
         if array.shape != shape:
             raise ValueError(f"`{name}` must have the planned shape {shape}, got {array.shape}.")
-        return lay_out(array, np.dtype(self.problem.dtype), shape)
+        return lay_out(array, self._dtype, shape)
 
     def _sum_channels(self, x: FloatArray) -> FloatArray:
         """Return x with the channels of each group summed in order, where their weights are tied."""
