@@ -24,7 +24,7 @@ def forward_by_bands(plan: Plan, x: FloatArray, weights: FloatArray, out: FloatA
     problem = plan.problem
     row_bytes = np.dtype(problem.dtype).itemsize * problem.filters * int(np.prod(problem.out_spatial[1:]))
     rows = min(max(1, _BYTES_OF_BAND // max(row_bytes, 1)), problem.out_spatial[0])
-    for sample, target in _samples(out, problem.y_shape[1:]):
+    for sample, target in _walk_samples(out, problem.y_shape[1:]):
         for first in range(0, problem.out_spatial[0], rows):
             last = min(first + rows, problem.out_spatial[0])
             band, cells = _cut(problem, x[sample : sample + 1], first, last)
@@ -35,11 +35,11 @@ def forward_by_bands(plan: Plan, x: FloatArray, weights: FloatArray, out: FloatA
 def transpose_by_bands(plan: Plan, y: FloatArray, weights: FloatArray, out: FloatArray) -> None:
     """Write the transpose of `forward` into such an `out`, sample by sample."""
     one = plan_problem(replace(plan.problem, batch=1), plan.path)
-    for sample, target in _samples(out, plan.problem.x_shape[1:]):
+    for sample, target in _walk_samples(out, plan.problem.x_shape[1:]):
         target[...] = one.transpose(y[sample : sample + 1], weights)[0]
 
 
-def _samples(out: FloatArray, shape: tuple[int, ...]) -> Iterator[tuple[int, FloatArray]]:
+def _walk_samples(out: FloatArray, shape: tuple[int, ...]) -> Iterator[tuple[int, FloatArray]]:
     """Yield the number of every sample and its view in `out`, `(channels, *spatial)`.
 
     `out` has any leading axes where weights are plain, and may lack the batch axis where they are not. A single channel

@@ -103,8 +103,8 @@ def fit(
     sets = [(kernel, range(problem.filters))] if kernel.shares_positions else list(_kernels_of_filters(kernel))
     weights = np.empty((problem.filters, *problem.weights_shape[1:]))
     errors, residual = np.empty_like(weights), np.empty(problem.filters)
-    for own, filters in sets:
-        part = _Part(problem, own, filters)
+    for at_positions, filters in sets:
+        part = _Part(problem, at_positions, filters)
         found = _solve_groups(part, images, targets, ridge)
         for into, values in zip((weights, residual, errors), found, strict=True):
             into[list(filters)] = values
@@ -156,13 +156,14 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
     cells = np.moveaxis(nearest, 1, -1)[:, None] if kernel.interpolates_channels else nearest
     lead = cells.shape[:2]
     by_set = cells.reshape(len(kernel.matrices), -1, kernel.matrices.shape[1])
-    solved = [_solve_matrix(matrix, own) for matrix, own in zip(kernel.matrices, by_set, strict=True)]
-    weights: FloatArray = np.stack([own.weights for own in solved]).reshape(*lead, -1)
+    solved = [_solve_matrix(matrix, right) for matrix, right in zip(kernel.matrices, by_set, strict=True)]
+    weights: FloatArray = np.stack([solution.weights for solution in solved]).reshape(*lead, -1)
     left = filling_of(kernel).apply(weights) - bank
     squares = np.square(left).reshape(len(left), -1).sum(axis=1)
     n_cells, n_weights = left[0].size, weights[0].size
-    spread = np.stack([np.broadcast_to(own.spread, own.weights.shape) for own in solved]).reshape(weights.shape)
-    errors = spread * np.sqrt(_variance(squares, n_cells, n_weights))[:, None, None]
+    spreads = [np.broadcast_to(solution.spread, solution.weights.shape) for solution in solved]
+    spread = np.stack(spreads).reshape(weights.shape)
+    errors = spread * np.sqrt(_estimate_variance(squares, n_cells, n_weights))[:, None, None]
     residual = np.sqrt(squares / n_cells)
     if is_plain:
         return Fit(weights.reshape(-1), float(residual[0]), errors.reshape(-1))
@@ -246,12 +247,14 @@ def _solve_groups(
         squares, count = _squares_left(part, own_x, own_y, bank)
         weights.append(bank)
         residuals.append(np.sqrt(squares / count))
-        variance = _variance(squares, count, solved.rank)
+        variance = _estimate_variance(squares, count, solved.rank)
         errors.append((solved.spread * np.sqrt(variance)[:, None]).reshape(bank.shape))
     return np.concatenate(weights), np.concatenate(residuals), np.concatenate(errors)
 
 
-def _bands(part: _Part, images: FloatArray, targets: FloatArray, maps: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+def _cut_bands(
+    part: _Part, images: FloatArray, targets: FloatArray, maps: int
+) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Yield x and y band by band: samples, and rows of the first spatial axis, whose `maps` outputs fit into memory."""
     problem = part.problem
     row_bytes = 8 * maps * int(np.prod(problem.out_spatial[1:], dtype=np.int64))
@@ -264,10 +267,6 @@ def _bands(part: _Part, images: FloatArray, targets: FloatArray, maps: int) -> I
             yield images[sample : sample + 1, :, cells], targets[sample : sample + 1, :, first:last]
 
 
-def _options(part: _Part) -> dict[str, Any]:
-    return {"stride": part.problem.stride, "dilation": part.problem.dilation}
-
-
 def _normal_equations(part: _Part, images: FloatArray, targets: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the Gram matrix of all (channel, anchor) pairs, and the right-hand side of every filter."""
     n = int(np.prod(part.row_shape))
@@ -275,10 +274,11 @@ def _normal_equations(part: _Part, images: FloatArray, targets: FloatArray) -> t
     unit = np.eye(n).reshape(n, *part.row_shape)
     basis, filters = part.bank_kernel(n), part.bank_kernel(targets.shape[1])
     nothing = np.zeros((targets.shape[1], *part.row_shape))
-    for x, y in _bands(part, images, targets, n):
-        maps = conv(x, unit, basis, **_options(part))
+    stride, dilation = part.problem.stride, part.problem.dilation
+    for x, y in _cut_bands(part, images, targets, n):
+        maps = conv(x, unit, basis, stride=stride, dilation=dilation)
         for total, values, weights, kernel in ((gram, maps, unit, basis), (right, y, nothing, filters)):
-            grads = conv_backward(values, x, weights, kernel, wrt=("weights",), **_options(part))
+            grads = conv_backward(values, x, weights, kernel, stride=stride, dilation=dilation, wrt=("weights",))
             total += np.asarray(grads.weights).reshape(-1, n)
     return (gram + gram.T) / 2, right
 
@@ -286,8 +286,8 @@ def _normal_equations(part: _Part, images: FloatArray, targets: FloatArray) -> t
 def _squares_left(part: _Part, images: FloatArray, targets: FloatArray, bank: FloatArray) -> tuple[FloatArray, int]:
     """Return every filter's sum of squared residuals, and of how many outputs."""
     squares, kernel = np.zeros(len(bank)), part.bank_kernel(len(bank))
-    for x, y in _bands(part, images, targets, 2 * len(bank)):
-        left = conv(x, bank, kernel, **_options(part)) - y
+    for x, y in _cut_bands(part, images, targets, 2 * len(bank)):
+        left = conv(x, bank, kernel, stride=part.problem.stride, dilation=part.problem.dilation) - y
         squares += np.square(left).sum(axis=(0, *range(2, left.ndim)))
     return squares, targets[:, 0].size
 
@@ -325,6 +325,6 @@ def _solve_matrix(matrix: FloatArray, cells: FloatArray) -> _Solution:
     return _Solution(cells @ left[:, known] @ shares, spread, int(known.sum()))
 
 
-def _variance(squares: FloatArray, count: int, unknowns: int) -> FloatArray:
+def _estimate_variance(squares: FloatArray, count: int, unknowns: int) -> FloatArray:
     """Return the residual's variance; NaN where there are no more equations than unknowns."""
     return squares / (count - unknowns) if count > unknowns else np.full(squares.shape, np.nan)

@@ -50,12 +50,12 @@ def fold_axis(grad: FloatArray, axis: int, size: int, before: int, after: int, m
     shape[axis] = size
     folded = np.zeros(shape, grad.dtype)
     index = padded_index(size, before, after, mode)[: grad.shape[axis]]
-    for first, last, step in _runs(index):
-        part = grad[_along(axis, slice(first, last))]
+    for first, last, step in _find_runs(index):
+        part = grad[_cut(axis, slice(first, last))]
         if step == 0:
-            folded[_along(axis, slice(index[first], index[first] + 1))] += part.sum(axis=axis, keepdims=True)
+            folded[_cut(axis, slice(index[first], index[first] + 1))] += part.sum(axis=axis, keepdims=True)
         else:
-            folded[_along(axis, _shown(index, first, last, step))] += part
+            folded[_cut(axis, _slice_shown(index, first, last, step))] += part
     return folded
 
 
@@ -64,15 +64,15 @@ def add_folded(out: FloatArray, grad: FloatArray, axis: int, index: IntArray) ->
 
     So bits do not depend on where a band begins.
     """
-    for first, last, step in _runs(index):
+    for first, last, step in _find_runs(index):
         if step == 0:
             for cell in range(first, last):
-                out[_along(axis, slice(index[first], index[first] + 1))] += grad[_along(axis, slice(cell, cell + 1))]
+                out[_cut(axis, slice(index[first], index[first] + 1))] += grad[_cut(axis, slice(cell, cell + 1))]
         else:
-            out[_along(axis, _shown(index, first, last, step))] += grad[_along(axis, slice(first, last))]
+            out[_cut(axis, _slice_shown(index, first, last, step))] += grad[_cut(axis, slice(first, last))]
 
 
-def _runs(index: IntArray) -> Iterator[tuple[int, int, int]]:
+def _find_runs(index: IntArray) -> Iterator[tuple[int, int, int]]:
     """Yield first, end and step of runs of neighbours that show cells one step apart: forward, backward or one cell."""
     steps, first = np.diff(index), 0
     while first < len(index):
@@ -86,11 +86,11 @@ def _runs(index: IntArray) -> Iterator[tuple[int, int, int]]:
         first = last
 
 
-def _shown(index: IntArray, first: int, last: int, step: int) -> slice:
+def _slice_shown(index: IntArray, first: int, last: int, step: int) -> slice:
     """Return the cells that a run shows; backward, down to the first cell of all."""
     end = int(index[last - 1]) + step
     return slice(int(index[first]), None if end < 0 else end, step)
 
 
-def _along(axis: int, cells: slice) -> tuple[slice, ...]:
+def _cut(axis: int, cells: slice) -> tuple[slice, ...]:
     return (*(slice(None),) * axis, cells)

@@ -21,25 +21,25 @@ class Cost:
     error: str
 
 
-def three(values: Sequence[int], fill: int) -> tuple[int, int, int]:
+def extend_axes(values: Sequence[int], fill: int) -> tuple[int, int, int]:
     """Return one entry each for planes, rows and columns, with `fill` for axes that are not there."""
     planes, rows, columns = (fill,) * (3 - len(values)) + tuple(values)
     return planes, rows, columns
 
 
-def padding_of_three(problem: Problem) -> Pairs:
+def extend_padding(problem: Problem) -> Pairs:
     """Return the padding of planes, rows and columns, none on axes that are not there."""
     return ((0, 0),) * (3 - len(problem.padding)) + problem.padding
 
 
-def tap_rate(problem: Problem, machine: Machine, shares_inputs: bool = True) -> float:
+def predict_tap_rate(problem: Problem, machine: Machine, shares_inputs: bool = True) -> float:
     """Return the multiply-adds of taps a second: tiles of four filters load least for what they multiply."""
     outs = problem.filters_per_group
     share = 0.8 if outs >= 4 else (0.65 if outs > 1 or shares_inputs else 0.42)
     return share * machine.multiply_adds_per_second * 4 / np.dtype(problem.dtype).itemsize
 
 
-def traffic(problem: Problem, machine: Machine) -> float:
+def predict_traffic(problem: Problem, machine: Machine) -> float:
     """Return the seconds that writing y takes, on memory that the system has to clear first."""
     outputs = problem.filters * float(np.prod(problem.out_spatial, dtype=np.float64))
     return 2 * outputs * np.dtype(problem.dtype).itemsize / machine.bytes_per_second
@@ -62,6 +62,6 @@ def n_taps(problem: Problem) -> int:
     return int(per_output * float(np.prod(problem.out_spatial, dtype=np.float64)))
 
 
-def room_of(problem: Problem, default: int, taken: int) -> int:
+def limit_room(problem: Problem, default: int, taken: int) -> int:
     """Return the bytes that a path may use: the default, or what `max_memory` leaves beside what is taken already."""
     return default if problem.max_memory is None else min(default, max(0, problem.max_memory - taken))

@@ -16,7 +16,7 @@ from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.filling import filling_of
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.padding import padded_index
-from interpolated_kernels.paths.common import n_kernels, padding_of_three, room_of, three
+from interpolated_kernels.paths.common import extend_axes, extend_padding, limit_room, n_kernels
 from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import ROWS_OF_TILE, count_lanes
 
@@ -78,8 +78,8 @@ def describe_axes(problem: Problem) -> WindowAxes:
             mode=problem.padding_mode,
         )
         for size, out, window, stride, dilation, (before, after) in zip(
-            three(problem.spatial, 1), three(problem.out_spatial, 1), three(problem.window, 1),
-            three(problem.stride, 1), three(problem.dilation, 1), padding_of_three(problem), strict=True,
+            extend_axes(problem.spatial, 1), extend_axes(problem.out_spatial, 1), extend_axes(problem.window, 1),
+            extend_axes(problem.stride, 1), extend_axes(problem.dilation, 1), extend_padding(problem), strict=True,
         )
     )  # fmt: skip
     return planes, rows, columns
@@ -106,7 +106,7 @@ class Buffer:
 
     def pack(self, source: FloatArray) -> FloatArray:
         """Return the packed copy, flat."""
-        images = source.reshape(-1, *three(source.shape[2:], 1))
+        images = source.reshape(-1, *extend_axes(source.shape[2:], 1))
         shape = (len(images), len(self.planes), len(self.rows), len(self.columns))
         packed = _allocate_aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)
         loops.pack(images, self.planes, self.rows, self.columns, packed)
@@ -164,7 +164,7 @@ def find_bands(problem: Problem) -> Bands:
     """Return the largest bands that fit: whole samples where one of them does."""
     axes, itemsize, banded = describe_axes(problem), np.dtype(problem.dtype).itemsize, 3 - len(problem.spatial)
     beside = filling_of(problem.kernel).peak_bytes(n_kernels(problem))
-    room, n_outputs = room_of(problem, _PACKED_BYTES, beside), axes[banded].out
+    room, n_outputs = limit_room(problem, _PACKED_BYTES, beside), axes[banded].out
     (low, high), stride = axes[banded].region, axes[banded].stride
 
     def count_bytes(outputs: int) -> int:

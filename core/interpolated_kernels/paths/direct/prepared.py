@@ -11,7 +11,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.padding import add_folded, fold_axis, padded_index
-from interpolated_kernels.paths.common import padding_of_three, three
+from interpolated_kernels.paths.common import extend_axes, extend_padding
 from interpolated_kernels.paths.direct.bands import (
     Bands,
     Buffer,
@@ -206,7 +206,7 @@ def _write_phase(
 
 def _fold_band(cells: FloatArray, problem: Problem, out: FloatArray, axis: int, first: int) -> None:
     """Add a band of padded cells to the cells that they show; used cells may end before the padding does."""
-    pairs, sizes = padding_of_three(problem), three(problem.spatial, 1)
+    pairs, sizes = extend_padding(problem), extend_axes(problem.spatial, 1)
     for other in range(axis + 1, 3):
         cells = fold_axis(cells, other + 2, sizes[other], *pairs[other], problem.padding_mode)
     index = padded_index(sizes[axis], *pairs[axis], problem.padding_mode)[first : first + cells.shape[axis + 2]]

@@ -23,7 +23,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.paths.common import Cost, traffic
+from interpolated_kernels.paths.common import Cost, predict_traffic
 from interpolated_kernels.paths.fourier.gradients import DenseGradient, InputGradient, Task, add_block, count_sums
 from interpolated_kernels.paths.fourier.spectra import (
     KernelSpectra,
@@ -70,7 +70,7 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     tiles = find_tiles(problem)
     itemsize = np.dtype(problem.dtype).itemsize
     seconds = machine.call_seconds + tiles.flops / (machine.fft_flops_per_second * 4 / itemsize)
-    seconds += traffic(problem, machine)
+    seconds += predict_traffic(problem, machine)
     spectra = tiles.n_cells * itemsize * max(block.n_filters for block in tiles.blocks) * problem.channels_per_group
     dense = (
         8 * max(block.n_filters for block in tiles.blocks) * problem.channels_per_group * int(np.prod(problem.window))

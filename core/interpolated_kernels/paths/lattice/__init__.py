@@ -75,7 +75,7 @@ from collections.abc import Callable
 import numpy as np
 
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.paths.common import Cost, no_parts, tap_rate, traffic
+from interpolated_kernels.paths.common import Cost, no_parts, predict_tap_rate, predict_traffic
 from interpolated_kernels.paths.lattice.folding import choose_folding
 from interpolated_kernels.paths.lattice.forward import find_active_nodes
 from interpolated_kernels.paths.lattice.nodes import count_transform_work
@@ -113,11 +113,13 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     outputs, columns = float(np.prod(problem.out_spatial, dtype=np.float64)), max(problem.out_spatial[-1], 1)
     tile = (3 if problem.filters_per_group >= 4 else 8) * 32 // itemsize  # of one filter a short row fills no tile
     taps = outputs * problem.filters * problem.channels_per_group * float(np.prod(count_grid(problem)))
-    seconds = machine.call_seconds + taps * max(1.0, tile / columns) / tap_rate(problem, machine, shares_inputs=False)
+    seconds = machine.call_seconds + taps * max(1.0, tile / columns) / predict_tap_rate(
+        problem, machine, shares_inputs=False
+    )
     blocks = problem.channels * outputs / float(np.prod(block.counts))
     seconds += blocks * block.smoothing / (0.25 * machine.multiply_adds_per_second * 4 / itemsize)
     seconds += count_transform_work(problem) / machine.mixed_per_second
-    seconds += blocks * (1.5 + 0.03 * block.lines) * machine.task_seconds + traffic(problem, machine)
+    seconds += blocks * (1.5 + 0.03 * block.lines) * machine.task_seconds + predict_traffic(problem, machine)
     workspaces = count_workspace_bytes(problem, axes, block)
     extra = workspaces + choose_folding(problem, workspaces).nbytes
     return Cost(seconds, extra, f"componentwise, {problem.dtype}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interpolated_kernels.paths.common import room_of
+from interpolated_kernels.paths.common import limit_room
 from interpolated_kernels.problem import Problem
 
 _BYTES_OF_FOLD = 16 * 2**20
@@ -28,6 +28,6 @@ def choose_folding(problem: Problem, workspace_bytes: int) -> Folding:
     if problem.padding_mode == "zeros":
         return Folding(problem.batch, max(length, 1), 1, 0)
     line = 2 * np.dtype(problem.dtype).itemsize * problem.channels * int(np.prod(problem.padded[1:]))
-    room = room_of(problem, _BYTES_OF_FOLD, workspace_bytes) // 2
+    room = limit_room(problem, _BYTES_OF_FOLD, workspace_bytes) // 2
     samples, cells = max(1, min(problem.batch, room // (line * length))), min(length, max(1, room // line))
     return Folding(samples, cells, -(-length // cells), samples * cells * line)

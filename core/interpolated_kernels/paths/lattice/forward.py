@@ -10,7 +10,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import IntArray
 from interpolated_kernels.lazy import loops
-from interpolated_kernels.paths.common import three
+from interpolated_kernels.paths.common import extend_axes
 from interpolated_kernels.paths.lattice import sizes
 from interpolated_kernels.paths.lattice.axes import Axis, Lines
 from interpolated_kernels.paths.lattice.stages import (
@@ -67,7 +67,7 @@ def lay_out_forward(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntA
     )
     planes, rows, columns = (make_padded_axis(problem, index, axis, lines[index]) for index, axis in enumerate(axes))
     tables = loops.ForwardTables(
-        arrays=make_arrays(problem, axes, len(nodes), three(problem.spatial, 1)),
+        arrays=make_arrays(problem, axes, len(nodes), extend_axes(problem.spatial, 1)),
         workspace=workspace,
         plane_blocks=plane_blocks, row_blocks=row_blocks, column_blocks=column_blocks,
         planes=planes, rows=rows, columns=columns,

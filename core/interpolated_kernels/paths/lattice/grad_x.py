@@ -15,7 +15,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import IntArray
 from interpolated_kernels.lazy import loops
-from interpolated_kernels.paths.common import padding_of_three, three
+from interpolated_kernels.paths.common import extend_axes, extend_padding
 from interpolated_kernels.paths.lattice import sizes
 from interpolated_kernels.paths.lattice.axes import Axis, Lines
 from interpolated_kernels.paths.lattice.sizes import (
@@ -259,5 +259,5 @@ def find_regions(problem: Problem) -> list[tuple[int, int]]:
     """Return the padded cells whose gradient is wanted on every axis: with zeros around x, those of x alone."""
     return [
         (before, before + cells) if problem.padding_mode == "zeros" else (0, before + cells + after)
-        for (before, after), cells in zip(padding_of_three(problem), three(problem.spatial, 1), strict=True)
+        for (before, after), cells in zip(extend_padding(problem), extend_axes(problem.spatial, 1), strict=True)
     ]

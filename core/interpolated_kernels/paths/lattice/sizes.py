@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
-from interpolated_kernels.paths.common import three
+from interpolated_kernels.paths.common import extend_axes
 from interpolated_kernels.paths.lattice.axes import Axis, Growth, find_growth
 from interpolated_kernels.paths.lattice.nodes import count_nodes
 from interpolated_kernels.problem import Problem
@@ -67,7 +67,7 @@ def choose_output_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
 def choose_cell_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
     """Return the block of x's cells whose gradient costs least, the gathering of the maps' edges included."""
     growth = [find_growth(axis.maps, axis.stride, True) for axis in axes]
-    cells = three(problem.spatial if problem.padding_mode == "zeros" else problem.padded, 1)
+    cells = extend_axes(problem.spatial if problem.padding_mode == "zeros" else problem.padded, 1)
     counts = _list_counts(
         [-(-size // (axis.cell_step * axis.stride)) + 1 for size, axis in zip(cells, axes, strict=True)], _TRANSPOSED
     )

@@ -11,7 +11,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.padding import padded_index
-from interpolated_kernels.paths.common import padding_of_three, three
+from interpolated_kernels.paths.common import extend_axes, extend_padding
 from interpolated_kernels.paths.lattice.axes import Axis, Lines, make_absent_axis, make_axis
 from interpolated_kernels.paths.lattice.nodes import choose_nodes, count_nodes
 from interpolated_kernels.problem import Problem
@@ -50,7 +50,7 @@ def make_axes(problem: Problem) -> tuple[Axis, Axis, Axis]:
 
 def count_grid(problem: Problem) -> tuple[int, int, int]:
     """Return the nodes along planes, rows and columns."""
-    return three(count_nodes(problem), 1)
+    return extend_axes(count_nodes(problem), 1)
 
 
 def find_runs(offsets: IntArray, step: int) -> Iterator[tuple[int, int, int]]:
@@ -95,8 +95,8 @@ def make_padded_axis(problem: Problem, index: int, axis: Axis, lines: Lines) -> 
     """Return the cell of every input line of an axis, and what padded cells show; of a row only where phases begin."""
     at = np.arange(lines.n_of_phase) if index < 2 else np.zeros(1, np.int64)
     cells = [axis.cell_step * (axis.stride * (lines.low + at) + phase) for phase in lines.phases]
-    before, after = padding_of_three(problem)[index]
-    size = three(problem.spatial, 1)[index]
+    before, after = extend_padding(problem)[index]
+    size = extend_axes(problem.spatial, 1)[index]
     shown = padded_index(size, before, after, problem.padding_mode)
     return loops.PaddedAxis(
         n_lines=len(cells) * len(at), lines=np.concatenate(cells), n_cells=len(shown), shown=shown, low=before,
@@ -106,7 +106,7 @@ def make_padded_axis(problem: Problem, index: int, axis: Axis, lines: Lines) -> 
 
 def make_arrays(problem: Problem, axes: Sequence[Axis], n_nodes: int, x_shape: tuple[int, int, int]) -> Arrays:
     """Return where the arrays lie; `x_shape` is the spatial shape of x, or of the padded x that is written."""
-    y_planes, y_rows, y_columns = three(problem.out_spatial, 1)
+    y_planes, y_rows, y_columns = extend_axes(problem.out_spatial, 1)
     return loops.Arrays(
         groups=problem.groups, ins=problem.channels_per_group, outs=problem.filters_per_group, n_nodes=n_nodes,
         x_channel=int(np.prod(x_shape)), x_plane=x_shape[1] * x_shape[2], x_row=x_shape[2],
