@@ -17,7 +17,9 @@ from interpolated_kernels.edge import as_floats as as_floats  # for adapters tha
 from interpolated_kernels.edge import check_floating
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import Options, per_axis
+from interpolated_kernels.options import check_choice as check_choice  # for adapters too
 from interpolated_kernels.planning import plan_problem
+from interpolated_kernels.problem import check_kernel as check_type
 from interpolated_kernels.problem import describe
 
 ENGINES = ("auto", "native", "numba")
@@ -187,16 +189,9 @@ def check_kernel(kernel: Any, n_dims: int | None = None, owner: str = "") -> Non
     TypeError, ValueError
         If not.
     """
-    if not isinstance(kernel, InterpolatedKernel):
-        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
+    check_type(kernel)
     if n_dims is not None and n_dims != kernel.n_dims:
         raise ValueError(f"`kernel` must have {n_dims} spatial axes for {owner}, got {kernel!r}.")
-
-
-def check_choice(name: str, value: Any, allowed: Sequence[str]) -> None:
-    """Raise `ValueError` unless an option is one of those allowed."""
-    if value not in allowed:
-        raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}.")
 
 
 def check_engine(engine: Any, path: str = "auto") -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.lazy import load
-from interpolated_kernels.padding import padded_index
+from interpolated_kernels.padding import index_axis
 from interpolated_kernels.problem import Problem
 
 _BYTES_OF_KERNELS = 8 * 2**20
@@ -206,7 +206,7 @@ def _count_flops(problem: Problem, lengths: Sequence[FloatArray]) -> FloatArray:
 
 
 def _tile_axis(problem: Problem, axis: int, cells: int) -> AxisTiles:
-    shown = padded_index(problem.spatial[axis], *problem.padding[axis], problem.padding_mode)
+    shown = index_axis(problem, axis)
     found = AxisTiles(
         cells=cells,
         outputs=_count_outputs(problem, axis, cells),

@@ -9,7 +9,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.lazy import loops
-from interpolated_kernels.padding import add_folded, fold_axis, padded_index
+from interpolated_kernels.padding import add_folded, fold_axis, index_axis
 from interpolated_kernels.paths.lattice.axes import Axis
 from interpolated_kernels.paths.lattice.folding import Folding, choose_folding
 from interpolated_kernels.paths.lattice.forward import ForwardLayout, lay_out_forward
@@ -113,7 +113,7 @@ class PreparedLattice(PreparedBankPath):
         problem, folding = self.problem, self.folding
         first = band * folding.cells
         cells = (min(folding.cells, problem.padded[0] - first), *problem.padded[1:])
-        index = padded_index(problem.spatial[0], *problem.padding[0], problem.padding_mode)[first : first + cells[0]]
+        index = index_axis(problem, 0)[first : first + cells[0]]
         for sample in range(0, problem.batch, folding.samples):
             chunk = slice(sample, sample + folding.samples)
             grad = np.zeros((len(out[chunk]), problem.channels, *cells), problem.dtype)
@@ -179,7 +179,7 @@ def _find_reached(problem: Problem, axis: int) -> BoolArray:
     """Return which cells of x some tap of some output meets, along one axis."""
     taps = np.flatnonzero(problem.kernel.factors().axes[axis].reached) * problem.dilation[axis]
     outputs = np.arange(problem.out_spatial[axis]) * problem.stride[axis]
-    shown = padded_index(problem.spatial[axis], *problem.padding[axis], problem.padding_mode)
+    shown = index_axis(problem, axis)
     cells = shown[np.unique(outputs[:, None] + taps)]
     reached = np.zeros(problem.spatial[axis], bool)
     reached[cells[cells >= 0]] = True
