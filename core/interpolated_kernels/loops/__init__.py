@@ -40,12 +40,13 @@ from interpolated_kernels.loops.lattice_tables import (
     Tiles,
     Workspace,
 )
-from interpolated_kernels.loops.tiles.lines import PaddedAxis, RunTable, Stage
+from interpolated_kernels.loops.tiles.lines import AxisLines, PaddedAxis, RunTable, Stage
 
 __all__ = [
     "SPLATS",
     "SPLINES",
     "Arrays",
+    "AxisLines",
     "CellBlocks",
     "ColumnMaps",
     "DirectLayout",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from interpolated_kernels.loops.compile.tables import Numbers, Offsets
-from interpolated_kernels.loops.tiles.lines import PaddedAxis, RunTable, Stage
+from interpolated_kernels.loops.tiles.lines import AxisLines, PaddedAxis, RunTable, Stage
 
 
 class Arrays(NamedTuple):
@@ -171,9 +171,9 @@ class GradXTables(NamedTuple):
     plane_blocks: CellBlocks
     row_blocks: CellBlocks
     column_blocks: CellBlocks
-    planes: PaddedAxis
-    rows: PaddedAxis
-    columns: PaddedAxis
+    planes: AxisLines
+    rows: AxisLines
+    columns: AxisLines
     by_columns: Stage
     by_rows: Stage
     by_planes: Stage

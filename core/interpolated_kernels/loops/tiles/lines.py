@@ -87,6 +87,13 @@ class Stage(NamedTuple):
     runs: RunTable
 
 
+class AxisLines(NamedTuple):
+    """The cells of a block's lines along one axis, counted from its first."""
+
+    n_lines: int
+    lines: Numbers
+
+
 class PaddedAxis(NamedTuple):
     """One axis of a padded array: the cells of a block's lines, counted from its first, and what each cell shows.
 

@@ -28,7 +28,7 @@ from interpolated_kernels.paths.lattice.stages import (
     TapSum,
     count_grid,
     make_arrays,
-    make_padded_axis,
+    make_axis_lines,
     make_stage,
 )
 from interpolated_kernels.problem import Problem
@@ -120,9 +120,7 @@ def lay_out_grad_x(
         _make_blocks(axis.cut_cells(n, region), region[0])
         for axis, n, region in zip(axes, block.counts, regions, strict=True)
     )
-    planes, rows, columns = (
-        make_padded_axis(problem, index, axis, block.lines[index]) for index, axis in enumerate(axes)
-    )
+    planes, rows, columns = (make_axis_lines(index, axis, block.lines[index]) for index, axis in enumerate(axes))
     starts = [workspace.at_maps + channel * block.maps_size for channel in range(channels)]
     gathered = _make_rows(block, count_grid(problem)[1], starts)
     offsets, column_maps = _make_column_maps(block, gathering.filters)

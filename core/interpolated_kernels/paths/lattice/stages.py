@@ -18,7 +18,7 @@ from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import ROWS_OF_TILE
 
 if TYPE_CHECKING:  # planning reads this module and must not load the loops
-    from interpolated_kernels.loops import Arrays, PaddedAxis, RunTable, Stage
+    from interpolated_kernels.loops import Arrays, AxisLines, PaddedAxis, RunTable, Stage
 
 SLACK = 256
 """Values behind a workspace that whole vectors may read beyond a line's end."""
@@ -91,17 +91,25 @@ def make_stage(sums: Sequence[TapSum], step: int) -> Stage:
     )
 
 
-def make_padded_axis(problem: Problem, index: int, axis: Axis, lines: Lines) -> PaddedAxis:
-    """Return the cell of every input line of an axis, and what padded cells show; of a row only where phases begin."""
+def make_axis_lines(index: int, axis: Axis, lines: Lines) -> AxisLines:
+    """Return the cell of every input line of an axis; of a row only where phases begin."""
     at = np.arange(lines.n_of_phase) if index < 2 else np.zeros(1, np.int64)
-    cells = [axis.cell_step * (axis.stride * (lines.low + at) + phase) for phase in lines.phases]
+    cells = np.concatenate([axis.cell_step * (axis.stride * (lines.low + at) + phase) for phase in lines.phases])
+    return loops.AxisLines(n_lines=len(cells), lines=cells)
+
+
+def make_padded_axis(problem: Problem, index: int, axis: Axis, lines: Lines) -> PaddedAxis:
+    """Return the cell of every input line of an axis, and what padded cells show."""
     before, after = extend_padding(problem)[index]
     size = extend_axes(problem.spatial, 1)[index]
     shown = padded_index(size, before, after, problem.padding_mode)
     return loops.PaddedAxis(
-        n_lines=len(cells) * len(at), lines=np.concatenate(cells), n_cells=len(shown), shown=shown, low=before,
+        **make_axis_lines(index, axis, lines)._asdict(),
+        n_cells=len(shown),
+        shown=shown,
+        low=before,
         high=before + size,
-    )  # fmt: skip
+    )
 
 
 def make_arrays(problem: Problem, axes: Sequence[Axis], n_nodes: int, x_shape: tuple[int, int, int]) -> Arrays:
