@@ -13,11 +13,11 @@ import numpy as np
 
 from interpolated_kernels.anchors import grid_positions
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.filling import filling_of
+from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine, keep_machine, processor
-from interpolated_kernels.paths.common import n_kernels
+from interpolated_kernels.paths.common import count_kernels
 from interpolated_kernels.plan import Plan
 from interpolated_kernels.planning import plan, predict_cost
 
@@ -126,7 +126,7 @@ def _mixed_per_second(machine: Machine) -> float:
     kernel = InterpolatedKernel(grid_positions((31, 31), 5), (31, 31), "linear")
     problem = plan((1, 1, 64, 64), (64, 1, 49), kernel, path="direct").problem
     bank: FloatArray = np.ones(problem.weights_shape)
-    filling, count = filling_of(kernel), n_kernels(problem)
+    filling, count = find_filling(kernel), count_kernels(problem)
     seconds = _best_seconds(lambda: filling.apply(bank))
     return _solve(
         machine, "mixed_per_second", lambda candidate: filling.seconds(count, problem.dtype, candidate), seconds

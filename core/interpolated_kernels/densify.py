@@ -10,7 +10,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, compute_dtype, result_dtype
 from interpolated_kernels.edge import as_floats, hand_back
-from interpolated_kernels.filling import filling_of
+from interpolated_kernels.filling import find_filling
 from interpolated_kernels.gradients import Gradients, check_wrt, pull_back
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.problem import as_bank_shape
@@ -53,7 +53,7 @@ def densify(weights: Any, kernel: InterpolatedKernel) -> FloatArray:
     weights = as_floats("weights", weights)
     bank = weights.reshape(as_bank_shape(weights.shape, kernel))
     dtype = result_dtype(weights)
-    dense = filling_of(kernel).apply(bank, compute_dtype(dtype))
+    dense = find_filling(kernel).apply(bank, compute_dtype(dtype))
     return dense.reshape(kernel.window if weights.ndim == 1 else dense.shape).astype(dtype, copy=False)
 
 
@@ -93,5 +93,5 @@ def densify_backward(
     if grad_dense.shape != expected:
         raise ValueError(f"`grad_dense` must have the dense kernel's shape {expected}, got {grad_dense.shape}.")
     dtype = compute_dtype(result_dtype(weights, grad_dense))
-    found = pull_back(filling_of(kernel), grad_dense.reshape(bank_shape).astype(np.float64), bank, dtype, wrt)
+    found = pull_back(find_filling(kernel), grad_dense.reshape(bank_shape).astype(np.float64), bank, dtype, wrt)
     return replace(found, weights=hand_back(found.weights, weights))

@@ -111,7 +111,7 @@ def load(path: str | os.PathLike[str]) -> Saved:
     """
     path = Path(path)
     if path.suffix == ".json":
-        return Saved(_kernel_of(path, path.read_text()))
+        return Saved(_read_kernel(path, path.read_text()))
     if not path.is_file():
         raise FileNotFoundError(f"`path` must be a file, there is none at {path}.")
     try:
@@ -121,7 +121,7 @@ def load(path: str | os.PathLike[str]) -> Saved:
         raise ValueError(f"`path` must be an npz that `save` wrote, {path} cannot be read: {error}") from error
     if "document" not in entries:
         raise ValueError(f"`path` must be an npz that `save` wrote, {path} has no kernel's document in it.")
-    kernel = _kernel_of(path, entries.pop("document").tobytes().decode(errors="replace"))
+    kernel = _read_kernel(path, entries.pop("document").tobytes().decode(errors="replace"))
     weights = entries.pop("weights", None)
     return Saved(kernel, weights, {name.removeprefix("arrays/"): value for name, value in entries.items()})
 
@@ -214,7 +214,7 @@ def from_checkpoint(arrays: Mapping[str, Any] | str | os.PathLike[str], kernel: 
     return fits
 
 
-def _kernel_of(path: Path, text: str) -> InterpolatedKernel:
+def _read_kernel(path: Path, text: str) -> InterpolatedKernel:
     """Return the kernel of a document."""
     try:
         document = json.loads(text)

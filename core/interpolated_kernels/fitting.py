@@ -11,7 +11,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.edge import as_floats
-from interpolated_kernels.filling import filling_of
+from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import load
 from interpolated_kernels.options import Cells, Options, Padding, as_int
@@ -158,7 +158,7 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
     by_set = cells.reshape(len(kernel.matrices), -1, kernel.matrices.shape[1])
     solved = [_solve_matrix(matrix, right) for matrix, right in zip(kernel.matrices, by_set, strict=True)]
     weights: FloatArray = np.stack([solution.weights for solution in solved]).reshape(*lead, -1)
-    left = filling_of(kernel).apply(weights) - bank
+    left = find_filling(kernel).apply(weights) - bank
     squares = np.square(left).reshape(len(left), -1).sum(axis=1)
     n_cells, n_weights = left[0].size, weights[0].size
     spreads = [np.broadcast_to(solution.spread, solution.weights.shape) for solution in solved]
@@ -239,12 +239,12 @@ def _solve_groups(
     weights, residuals, errors = [], [], []
     for group, filters in part.groups:
         channels = part.problem.channels_per_group
-        own_x = np.ascontiguousarray(images[:, group * channels : (group + 1) * channels])
+        xs_of_group = np.ascontiguousarray(images[:, group * channels : (group + 1) * channels])
         own_y = np.ascontiguousarray(targets[:, filters])
-        gram, right = _normal_equations(part, own_x, own_y)
+        gram, right = _normal_equations(part, xs_of_group, own_y)
         solved = _solve(gram, right, ridge)
         bank = solved.weights.reshape(len(filters), *part.row_shape)
-        squares, count = _squares_left(part, own_x, own_y, bank)
+        squares, count = _squares_left(part, xs_of_group, own_y, bank)
         weights.append(bank)
         residuals.append(np.sqrt(squares / count))
         variance = _estimate_variance(squares, count, solved.rank)

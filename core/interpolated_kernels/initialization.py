@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.filling import filling_of
+from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
 
 
@@ -40,7 +40,7 @@ def initial_weights(kernel: InterpolatedKernel, filters: int, channels: int, rng
         raise ValueError(f"`filters` and `channels` must be at least 1, got {filters} and {channels}.")
     cells = int(np.prod(kernel.spatial_window))
     target = 1.0 / (3.0 * channels * cells)
-    gain = filling_of(kernel).gain()
+    gain = find_filling(kernel).gain()
     bound = np.sqrt(3.0 * target / gain)
     shape = (filters, channels, kernel.n_anchors) if kernel.channel_mode == "separate" else (filters, kernel.n_anchors)
     return rng.uniform(-bound, bound, shape)

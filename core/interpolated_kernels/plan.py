@@ -11,11 +11,11 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, lay_out
 from interpolated_kernels.caching import Cache, bytes_held
-from interpolated_kernels.filling import Filling, filling_for
+from interpolated_kernels.filling import Filling, find_filling
 from interpolated_kernels.gradients import Gradients, check_wrt, pull_back
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths import PATHS, Cost, Path, Prepared
-from interpolated_kernels.paths.common import n_kernels
+from interpolated_kernels.paths.common import count_kernels
 from interpolated_kernels.problem import Problem
 
 Result = TypeVar("Result")
@@ -189,7 +189,7 @@ class Plan:
     @property
     def _filling(self) -> Filling:
         """What makes the dense kernels; a plan that held it would hold its tables beyond their cache."""
-        return filling_for(self.problem.kernel, self.path)
+        return find_filling(self.problem.kernel, self.path)
 
     def _pull_back(
         self, grad_y: FloatArray, x: FloatArray | None, weights: FloatArray | None
@@ -230,7 +230,7 @@ class Plan:
         return "\n".join([*self._describe_filling(), *map(self._describe_candidate, self.candidates)])
 
     def _describe_filling(self) -> tuple[str, str, str]:
-        filling, count = self._filling, n_kernels(self.problem)
+        filling, count = self._filling, count_kernels(self.problem)
         seconds = _format_seconds(filling.seconds(count, self.problem.dtype, self.machine))
         return (
             repr(self.problem),

@@ -9,12 +9,12 @@ import numpy as np
 
 from interpolated_kernels.arrays import name_compute_dtype
 from interpolated_kernels.caching import Cache
-from interpolated_kernels.filling import filling_for
+from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine, current_machine
 from interpolated_kernels.options import Cells, Options, Padding
 from interpolated_kernels.paths import ENGINES, PATHS, Cost
-from interpolated_kernels.paths.common import n_kernels
+from interpolated_kernels.paths.common import count_kernels
 from interpolated_kernels.plan import Candidate, Plan, Planner
 from interpolated_kernels.problem import Problem, check_kernel, describe
 
@@ -96,7 +96,7 @@ def predict_cost(path: str, problem: Problem, machine: Machine) -> Cost:
     cost = module.cost(summed, machine, lambda: tuple(plan_engine(part).cost for part in module.parts(summed)))
     if module.TAKES == "bank":
         return cost
-    filling, count = filling_for(problem.kernel, path), n_kernels(problem)
+    filling, count = find_filling(problem.kernel, path), count_kernels(problem)
     seconds = cost.seconds + filling.seconds(count, problem.dtype, machine)
     return Cost(seconds, cost.extra_bytes + filling.peak_bytes(count), cost.error)
 

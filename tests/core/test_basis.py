@@ -62,7 +62,7 @@ def test_chunks_of_samples(name, monkeypatch):
         case = CASES[name]()
         case = case.replace(x=np.repeat(case.x, 3, axis=0)[:3], grad_y=np.repeat(case.grad_y, 3, axis=0)[:3])
         problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, **case.options).problem.summed
-        one_map = PATHS["basis"]._map_bytes(problem)
+        one_map = PATHS["basis"]._count_map_bytes(problem)
         monkeypatch.setattr("interpolated_kernels.paths.basis._BYTES_OF_MAPS", n_samples * one_map)
         ik.clear_caches()
         assert PATHS["basis"].parts(problem)[0].batch == n_samples

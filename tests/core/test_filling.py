@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
-from interpolated_kernels.filling import KINDS, Definition, choose_kind, filling_of, matrix, solved
+from interpolated_kernels.filling import KINDS, Definition, choose_kind, find_filling, matrix, solved
 from interpolated_kernels.paths import ENGINES
 from interpolated_kernels.testing.strategies import cases, kernels
 
@@ -64,7 +64,7 @@ def test_apply_and_transpose_are_the_matrix(forced, kernel, seed):
     bank = rng.standard_normal((filters, channels, kernel.n_anchors))
     definition = Definition(kernel)
     with force(limits):
-        filling = filling_of(kernel)
+        filling = find_filling(kernel)
         dense = filling.apply(bank)
         grad = rng.standard_normal(dense.shape)
         found = filling.transpose(grad)
@@ -80,7 +80,7 @@ def test_apply_and_transpose_are_the_matrix(forced, kernel, seed):
 def test_gain_is_the_mean_square_of_the_matrix(kernel):
     """`gain` is the mean over cells of the sum over anchors of `A^2`, however it is had."""
     expected = np.square(kernel.matrix).sum(axis=-1).mean()
-    assert filling_of(kernel).gain() == pytest.approx(expected, rel=1e-9)
+    assert find_filling(kernel).gain() == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
-from interpolated_kernels.filling import filling_of
+from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.padding import pad, padded_index
 from interpolated_kernels.paths import PATHS
 from interpolated_kernels.testing import reference, reference_backward
 from interpolated_kernels.testing.bounds import UNITS
-from interpolated_kernels.testing.oracle import problem_of
+from interpolated_kernels.testing.oracle import describe_problem
 from interpolated_kernels.testing.strategies import Case, cases
 
 DTYPE = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -41,7 +41,7 @@ def _shows(problem):
 
 def _bounds(case):
     """C3 for y, and its like for both gradients; each term that can underflow adds the smallest subnormal."""
-    problem = problem_of(case.x, case.weights, case.kernel, **case.options)
+    problem = describe_problem(case.x, case.weights, case.kernel, **case.options)
     rest = tuple(range(2, 2 + len(problem.spatial)))
     x = pad(case.x.reshape(problem.x_shape).astype(np.float64), problem)
     grad_y = case.grad_y.reshape(problem.y_shape)
@@ -100,7 +100,7 @@ def _expected(case):
 def assert_within_norms(case, results):
     """Raise unless every result is within C3 of the reference; return the worst ratio."""
     expected, bounds, worst = _expected(case), _bounds(case), 0.0
-    problem = problem_of(case.x, case.weights, case.kernel, **case.options)
+    problem = describe_problem(case.x, case.weights, case.kernel, **case.options)
     shapes = {"y": problem.y_shape, "grad_x": problem.x_shape, "grad_weights": problem.weights_shape}
     for quantity, actual in results.items():
         assert actual.shape == expected[quantity].shape
@@ -181,7 +181,7 @@ def test_small_blocks(name, monkeypatch, small_tiles):
     if problem.channels != x.shape[1]:
         x = x.reshape(len(x), problem.channels, -1, *x.shape[2:]).sum(axis=2)
     bank = case.weights.reshape(problem.filters, -1, case.kernel.n_anchors)
-    filling = filling_of(case.kernel)
+    filling = find_filling(case.kernel)
     dense, y, grad_x = (
         filling.apply(bank, problem.dtype),
         np.empty(problem.y_shape, x.dtype),
@@ -217,7 +217,7 @@ def _assert_same_finite(case, results):
 
 
 def _spoiled(case):
-    problem = problem_of(case.x, case.weights, case.kernel, **case.options)
+    problem = describe_problem(case.x, case.weights, case.kernel, **case.options)
     axes = (0, *range(2, 2 + len(problem.spatial)))
     by_filter = ~np.isfinite(case.grad_y.reshape(problem.y_shape)).all(axis=axes)
     by_channel = ~np.isfinite(case.x.reshape(problem.x_shape)).all(axis=axes)

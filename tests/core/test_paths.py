@@ -4,7 +4,9 @@ import pytest
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
+from interpolated_kernels.options import Options
 from interpolated_kernels.paths import PATHS
+from interpolated_kernels.problem import describe
 from interpolated_kernels.testing import absolute, assert_matches_reference, error_bound, reference, reference_backward
 from interpolated_kernels.testing.strategies import Case, cases
 
@@ -16,7 +18,7 @@ DTYPE = pytest.mark.parametrize("dtype", ["float32", "float64"])
 def _serves(path, case, refuse=hypothesis.reject):
     """Return the option that forces a path, or give the case up where the path says that it cannot serve it."""
     dtype = "float64" if case.x.dtype == np.float64 else "float32"
-    problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, dtype=dtype, **case.options).problem
+    problem = describe(case.x.shape, case.weights.shape, case.kernel, Options(**case.options), dtype)
     if PATHS[path].supports(problem.summed) is not None:
         refuse()
     return {"path": path}

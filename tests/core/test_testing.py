@@ -7,7 +7,7 @@ import pytest
 
 import interpolated_kernels as ik
 from interpolated_kernels.testing import absolute, assert_matches_reference, error_bound, reference, reference_backward
-from interpolated_kernels.testing.oracle import problem_of
+from interpolated_kernels.testing.oracle import describe_problem
 from interpolated_kernels.testing.strategies import cases
 
 KERNEL = ik.InterpolatedKernel(ik.grid_positions((3, 3), 2), (3, 3), "linear")
@@ -33,7 +33,7 @@ def _cell(index, size, mode):
 
 def _products(case):
     """Every product of a convolution as plain indices: (y index, x index, dense index)."""
-    problem = problem_of(case.x, case.weights, case.kernel, **case.options)
+    problem = describe_problem(case.x, case.weights, case.kernel, **case.options)
     per_group = problem.filters // problem.groups
     for b, f, c in itertools.product(range(problem.batch), range(problem.filters), range(problem.channels_per_group)):
         channel = f // per_group * problem.channels_per_group + c
@@ -53,7 +53,7 @@ def _products(case):
 @hypothesis.given(cases(dyadic=True, dtypes=["float64"]))
 def test_the_reference_is_the_definition(case):
     """y and both gradients are the sums of the definition, product by product, on data where every sum is exact."""
-    problem = problem_of(case.x, case.weights, case.kernel, **case.options)
+    problem = describe_problem(case.x, case.weights, case.kernel, **case.options)
     hypothesis.assume(np.prod(problem.y_shape) * np.prod(problem.window) * problem.channels_per_group < 20_000)
     weights = case.weights if case.weights.ndim > 1 else case.weights[None, None]
     dense = ik.densify(weights, case.kernel)

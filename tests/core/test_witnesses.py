@@ -5,7 +5,7 @@ import pytest
 import interpolated_kernels as ik
 from interpolated_kernels.padding import padded_index
 from interpolated_kernels.testing import assert_matches_reference
-from interpolated_kernels.testing.oracle import problem_of, y_shape_of
+from interpolated_kernels.testing.oracle import describe_problem, infer_y_shape
 from interpolated_kernels.testing.strategies import cases
 
 
@@ -33,14 +33,14 @@ def _dense(case, problem):
 def test_torch_agrees(case):
     """torch's own convolution of the dense kernel, and its gradients, are within the bound of the reference."""
     torch = pytest.importorskip("torch")
-    problem = problem_of(case.x, case.weights, case.kernel, **case.options)
+    problem = describe_problem(case.x, case.weights, case.kernel, **case.options)
     x = torch.tensor(_padded(case, problem), requires_grad=True)
     dense = torch.tensor(np.ascontiguousarray(_dense(case, problem)), requires_grad=True)
     convolve = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d, 3: torch.nn.functional.conv3d}[
         problem.kernel.n_dims
     ]
     y = convolve(x, dense, stride=problem.stride, dilation=problem.dilation, groups=problem.groups)
-    case.assert_matches("y", y.detach().numpy().reshape(y_shape_of(case.x, case.weights, problem)))
+    case.assert_matches("y", y.detach().numpy().reshape(infer_y_shape(case.x, case.weights, problem)))
     y.backward(torch.tensor(case.grad_y.reshape(problem.y_shape)))
     grad_x = x.grad.numpy()
     for axis, ((before, after), size) in enumerate(zip(problem.padding, problem.spatial, strict=True), start=2):

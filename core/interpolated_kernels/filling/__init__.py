@@ -21,7 +21,7 @@ from interpolated_kernels.filling.splats import SplatFilling
 from interpolated_kernels.filling.tensor import TensorFilling
 from interpolated_kernels.kernel import InterpolatedKernel
 
-__all__ = ["KINDS", "Definition", "Filling", "choose_kind", "filling_for", "filling_of"]
+__all__ = ["KINDS", "Definition", "Filling", "choose_kind", "find_filling"]
 
 KINDS: dict[str, type[Filling]] = {
     "tensor": TensorFilling,
@@ -38,15 +38,15 @@ def choose_kind(kernel: InterpolatedKernel) -> str:
     return next(name for name, kind in KINDS.items() if kind.serves(kernel))
 
 
-def filling_of(kernel: InterpolatedKernel) -> Filling:
-    """Return the filling of a kernel; equal kernels meet the same one while it is kept."""
+def find_filling(kernel: InterpolatedKernel, path: str = "auto") -> Filling:
+    """Return the filling of a path's kernels: the definition for the reference, else the one kind that serves.
+
+    Equal kernels meet the same one while it is kept.
+    """
+    if path == "reference":
+        return Definition(kernel)
     _ = kernel.structure  # what is wrong with a user's interpolator shows here, before its kernel is looked up
     return _FILLINGS.get(kernel, lambda: KINDS[choose_kind(kernel)](kernel))
-
-
-def filling_for(kernel: InterpolatedKernel, path: str) -> Filling:
-    """Return the filling that a path's kernels are made with: the definition itself for the reference."""
-    return Definition(kernel) if path == "reference" else filling_of(kernel)
 
 
 _FILLINGS: Cache[InterpolatedKernel, Filling] = Cache(

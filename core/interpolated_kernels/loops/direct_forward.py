@@ -108,7 +108,7 @@ def pack(source: Any, planes: Any, rows: Any, columns: Any, packed: Any) -> None
 def direct_forward(x: Any, weights: Any, taps: DirectTaps, layout: DirectLayout, y: Any) -> None:
     """Write every output: the sum over its block's taps of weight times input."""
     is_worth_it = weights.size * layout.n_outputs > 2**21
-    launch(_gather_parallel, _gather_serial, is_worth_it, x, weights, taps, layout, y)
+    launch(_forward_parallel, _forward_serial, is_worth_it, x, weights, taps, layout, y)
 
 
 @jit(inner=True)
@@ -258,7 +258,7 @@ _tile_rows = _row_tile(3)
 
 
 @jit(inner=True)
-def _gather_task(x, weights, taps, layout, n_parts, y, task):
+def _forward_task(x, weights, taps, layout, n_parts, y, task):
     offsets, sample = taps.offsets, task // (n_parts * len(taps.blocks))
     block = take_block(taps.blocks, task % len(taps.blocks))
     first = task // len(taps.blocks) % n_parts * VECTORS_OF_TASK
@@ -296,14 +296,14 @@ def _count_parts(blocks, layout):
 
 
 @jit
-def _gather_serial(x, weights, taps, layout, y):
+def _forward_serial(x, weights, taps, layout, y):
     n_parts = _count_parts(taps.blocks, layout)
     for task in range(layout.samples * n_parts * len(taps.blocks)):
-        _gather_task(x, weights, taps, layout, n_parts, y, task)
+        _forward_task(x, weights, taps, layout, n_parts, y, task)
 
 
 @jit(parallel=True)
-def _gather_parallel(x, weights, taps, layout, y):
+def _forward_parallel(x, weights, taps, layout, y):
     n_parts = _count_parts(taps.blocks, layout)
     for task in prange(layout.samples * n_parts * len(taps.blocks)):
-        _gather_task(x, weights, taps, layout, n_parts, y, np.int64(task))
+        _forward_task(x, weights, taps, layout, n_parts, y, np.int64(task))

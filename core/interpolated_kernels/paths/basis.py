@@ -19,7 +19,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorWarning
-from interpolated_kernels.filling import filling_of
+from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost
@@ -64,7 +64,7 @@ def parts(problem: Problem) -> tuple[Problem, ...]:
     """Return both stages for the samples of a chunk: a map for every channel and anchor, and their mixing."""
     d, n = len(problem.spatial), problem.kernel.n_anchors
     maps = replace(
-        problem, kernel=_separate(problem.kernel), batch=_samples_of_chunk(problem), filters=problem.channels * n,
+        problem, kernel=_as_separate(problem.kernel), batch=_count_samples(problem), filters=problem.channels * n,
         groups=problem.channels, accuracy="componentwise", max_memory=None,
     )  # fmt: skip
     one_cell = InterpolatedKernel([[0] * d], (1,) * d, "dilated")
@@ -77,16 +77,16 @@ def parts(problem: Problem) -> tuple[Problem, ...]:
 
 def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
     """Predict both stages, and the maps' way through memory."""
-    sample_bytes = _map_bytes(problem)
+    sample_bytes = _count_map_bytes(problem)
     y_bytes = sample_bytes // (problem.channels * problem.kernel.n_anchors) * problem.filters
     costs = parts()
-    n, filling = problem.kernel.n_anchors, filling_of(_separate(problem.kernel))
+    n, filling = problem.kernel.n_anchors, find_filling(_as_separate(problem.kernel))
     seconds = (
         sum(part.seconds for part in costs)
         + filling.seconds(n, problem.dtype, machine)
         + 2 * (sample_bytes + y_bytes) / machine.bytes_per_second
     )
-    extra = sample_bytes * _samples_of_chunk(problem) * 2 + sum(part.extra_bytes for part in costs)
+    extra = sample_bytes * _count_samples(problem) * 2 + sum(part.extra_bytes for part in costs)
     extra += filling.peak_bytes(n)
     return Cost(seconds, extra, costs[0].error)
 
@@ -121,7 +121,7 @@ class PreparedBasis(PreparedBankPath):
         # As in the dense kernel, one NaN reaches the whole support.
         columns, weights = self._columns(), self._as_kernels(np.where(finite, kernels, np.nan))
         for chunk in self._chunks():
-            grad_maps = self.mixing.run_grad_x(_whole(grad_y[chunk], self.mixing.problem.batch), weights)
+            grad_maps = self.mixing.run_grad_x(_fill_up(grad_y[chunk], self.mixing.problem.batch), weights)
             out[chunk] = self.maps.run_grad_x(grad_maps, columns)[: len(out[chunk])]
 
     def grad_bank(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
@@ -129,7 +129,7 @@ class PreparedBasis(PreparedBankPath):
         problem, columns = self.problem, self._columns()
         total = np.zeros((problem.filters, problem.channels_per_group, problem.kernel.n_anchors))
         for chunk in self._chunks():
-            given = _whole(grad_y[chunk], self.mixing.problem.batch)
+            given = _fill_up(grad_y[chunk], self.mixing.problem.batch)
             grad = self.mixing.run_grad_kernels(given, self._convolve_columns(x[chunk], columns)).reshape(total.shape)
             # The dense kernel's gradient meets 0 * NaN in the columns of the other anchors.
             total += np.where(np.isfinite(grad).all(axis=-1, keepdims=True), grad, np.nan)
@@ -137,13 +137,13 @@ class PreparedBasis(PreparedBankPath):
 
     def _convolve_columns(self, x: FloatArray, columns: FloatArray) -> FloatArray:
         """Return x convolved with every anchor's basis function, `(samples of a chunk, channels * n, *out_spatial)`."""
-        return self.maps.run_forward(_whole(x, self.maps.problem.batch), columns)
+        return self.maps.run_forward(_fill_up(x, self.maps.problem.batch), columns)
 
     def _columns(self) -> FloatArray:
         """Return the dense kernels of the first stage: in every channel, filter a is the column of anchor a."""
         problem = self.maps.problem
         n = problem.kernel.n_anchors
-        columns = filling_of(problem.kernel).apply(np.eye(n).reshape(n, 1, n), problem.dtype)
+        columns = find_filling(problem.kernel).apply(np.eye(n).reshape(n, 1, n), problem.dtype)
         return np.concatenate([columns] * problem.channels)
 
     def _as_kernels(self, bank: FloatArray) -> FloatArray:
@@ -158,7 +158,7 @@ class PreparedBasis(PreparedBankPath):
             yield slice(first, min(first + count, self.problem.batch))
 
 
-def _whole(samples: FloatArray, count: int) -> FloatArray:
+def _fill_up(samples: FloatArray, count: int) -> FloatArray:
     """Return `count` samples: those given, and zeros where the last chunk has fewer."""
     if len(samples) == count:
         return samples
@@ -167,20 +167,20 @@ def _whole(samples: FloatArray, count: int) -> FloatArray:
     return whole
 
 
-def _map_bytes(problem: Problem) -> int:
+def _count_map_bytes(problem: Problem) -> int:
     """Return the bytes of one sample's maps."""
     cells = int(np.prod(problem.out_spatial))
     return np.dtype(problem.dtype).itemsize * problem.channels * problem.kernel.n_anchors * cells
 
 
-def _samples_of_chunk(problem: Problem) -> int:
+def _count_samples(problem: Problem) -> int:
     """Return how many samples' maps are held at once: a few megabytes, in chunks as equal as can be."""
-    most = max(1, _BYTES_OF_MAPS // max(1, _map_bytes(problem)))
+    most = max(1, _BYTES_OF_MAPS // max(1, _count_map_bytes(problem)))
     n_chunks = -(-problem.batch // most)
     return -(-problem.batch // n_chunks) if n_chunks else 1
 
 
-def _separate(kernel: InterpolatedKernel) -> InterpolatedKernel:
+def _as_separate(kernel: InterpolatedKernel) -> InterpolatedKernel:
     """Return the kernel with its shared positions listed once, and weights for every channel."""
     if kernel.positions.ndim == 2 and kernel.channel_mode == "separate":
         return kernel

@@ -45,7 +45,7 @@ def predict_traffic(problem: Problem, machine: Machine) -> float:
     return 2 * outputs * np.dtype(problem.dtype).itemsize / machine.bytes_per_second
 
 
-def n_kernels(problem: Problem) -> int:
+def count_kernels(problem: Problem) -> int:
     """Return how many kernels the bank has: one a filter, and a channel where these have weights of their own."""
     return problem.filters * (problem.channels_per_group if problem.kernel.channel_mode == "separate" else 1)
 
@@ -55,7 +55,7 @@ def no_parts(problem: Problem) -> tuple[Problem, ...]:
     return ()
 
 
-def n_taps(problem: Problem) -> int:
+def count_taps(problem: Problem) -> int:
     """Return the multiply-adds of one sample's forward pass, every cell of the support being a tap."""
     per_output = float(problem.support.sum()) * problem.filters / len(problem.support)
     per_output *= problem.channels_per_group / problem.support.shape[1]

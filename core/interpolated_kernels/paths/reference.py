@@ -15,7 +15,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.padding import pad, pad_transpose
-from interpolated_kernels.paths.common import Cost, n_taps, no_parts, predict_traffic
+from interpolated_kernels.paths.common import Cost, count_taps, no_parts, predict_traffic
 from interpolated_kernels.paths.path import Part, Prepared, PreparedEngine
 from interpolated_kernels.problem import Problem
 
@@ -37,7 +37,7 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     extra = 8 * problem.batch * int(2 * np.prod((problem.channels, *problem.padded)) + 2 * np.prod(problem.y_shape[1:]))
     taps = int(problem.support.any(axis=(0, 1)).sum())
     seconds = machine.call_seconds * (_CALLS_BESIDE_TAPS + taps)
-    seconds += n_taps(problem) / machine.numpy_multiply_adds_per_second
+    seconds += count_taps(problem) / machine.numpy_multiply_adds_per_second
     return Cost(seconds + predict_traffic(problem, machine), extra, "float64, then cast")
 
 

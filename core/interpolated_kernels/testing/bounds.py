@@ -19,7 +19,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.problem import Problem
-from interpolated_kernels.testing.oracle import absolute, evaluate, problem_of
+from interpolated_kernels.testing.oracle import absolute, describe_problem, evaluate
 
 QUANTITIES = ("y", "grad_x", "grad_weights")
 _PRODUCTS_OF_BLOCK = 4096
@@ -90,16 +90,16 @@ def error_bound(
         raise ValueError(f"`quantity` must be one of {', '.join(QUANTITIES)}, got {quantity!r}.")
     if quantity != "y" and grad_y is None:
         raise ValueError(f"`grad_y` is needed for the bound of {quantity}.")
-    problem = problem_of(x, weights, kernel, **options)
+    problem = describe_problem(x, weights, kernel, **options)
     unit, tiniest = UNITS[arithmetic], _TINIEST[arithmetic]
-    n = n_products(problem, quantity)
+    n = count_products(problem, quantity)
     given = {"x": x, "weights": weights} | ({} if grad_y is None else {"grad_y": grad_y})
     sizes = {name: np.abs(np.asarray(value).astype(np.float64)) for name, value in given.items()}
     with np.errstate(invalid="ignore"):
         scale = evaluate(quantity, sizes, absolute(kernel), np.float64, options)
     finite = {name: np.where(np.isfinite(value), value, 0.0) for name, value in sizes.items()}
     bound = gamma(n + kernel.n_anchors + 4 * kernel.n_dims, unit) * scale
-    bound = bound + tiniest * (n + 1) * (1.0 + _underflow(quantity, finite, kernel, problem, options))
+    bound = bound + tiniest * (n + 1) * (1.0 + _sum_underflow(quantity, finite, kernel, problem, options))
     if out_dtype is not None and UNITS[out_dtype] > unit:
         value = evaluate(quantity, given, kernel, np.float64, options)
         bound = bound + UNITS[out_dtype] * (np.abs(value) + bound) + _TINIEST[out_dtype]
@@ -111,7 +111,7 @@ def gamma(k: int, unit: float) -> float:
     return k * unit / (1.0 - k * unit) if k * unit < 1 else float("inf")
 
 
-def n_products(problem: Problem, quantity: str) -> int:
+def count_products(problem: Problem, quantity: str) -> int:
     """Return n: window cells x channels of a group for y, x its filters for grad_x, at most 4096 for grad_weights."""
     cells = int(np.prod(problem.window))
     if quantity == "y":
@@ -122,7 +122,7 @@ def n_products(problem: Problem, quantity: str) -> int:
     return min(_PRODUCTS_OF_BLOCK, problem.batch * int(np.prod(problem.out_spatial)) * channels)
 
 
-def _underflow(
+def _sum_underflow(
     quantity: str, sizes: dict[str, FloatArray], kernel: InterpolatedKernel, problem: Problem, options: dict[str, Any]
 ) -> FloatArray | float:
     """Return what multiplies the smallest subnormal: for y `conv(abs(x), 1) + sum abs(w)`, and its like for gradients.

@@ -13,7 +13,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray, compute_dtype
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.testing.bounds import error_bound
-from interpolated_kernels.testing.oracle import evaluate, problem_of
+from interpolated_kernels.testing.oracle import describe_problem, evaluate
 
 _MOST_BYTES_IN_CODE = 4096
 
@@ -127,10 +127,10 @@ class _Context:
         with np.errstate(invalid="ignore"):
             return evaluate(self.quantity, self.arrays, self.kernel, precise, self.options)
 
-    def spoiled_filters(self) -> FloatArray:
+    def find_spoiled_filters(self) -> FloatArray:
         """Return which weights' gradients a non-finite product of their filter may spoil, in the weights' shape."""
         x, weights, grad_y = (self.arrays[name] for name in ("x", "weights", "grad_y"))
-        problem = problem_of(x, weights, self.kernel, **self.options)
+        problem = describe_problem(x, weights, self.kernel, **self.options)
         by_filter = ~np.isfinite(grad_y.reshape(problem.y_shape)).all(
             axis=(0, *range(2, grad_y.reshape(problem.y_shape).ndim))
         )
@@ -149,7 +149,7 @@ class _Context:
             lines.append(f"kernel = ik.InterpolatedKernel.from_dict({self.kernel.to_dict()!r})")
         except ValueError:  # an interpolator that was never registered
             lines.append(f"kernel = {self.kernel!r}  # not registered: build it by hand")
-        lines += [f"{name} = {_array_code(name, array)}" for name, array in self.arrays.items()]
+        lines += [f"{name} = {_write_array(name, array)}" for name, array in self.arrays.items()]
         if self.quantity == "y":
             lines.append(f"actual = ik.conv(x, weights, kernel{arguments})")
             lines.append(f"ik.testing.assert_matches_reference(actual, x, weights, kernel{arguments})")
@@ -164,7 +164,7 @@ class _Context:
         return "To see it again:\n\n" + "\n".join(lines)
 
 
-def _array_code(name: str, array: FloatArray) -> str:
+def _write_array(name: str, array: FloatArray) -> str:
     if array.nbytes > _MOST_BYTES_IN_CODE:
         with tempfile.NamedTemporaryFile(prefix=f"{name}-{os.getpid()}-", suffix=".npy", delete=False) as file:
             np.save(file, array)
@@ -178,7 +178,7 @@ def _check_finite(actual: FloatArray, expected: FloatArray, context: _Context) -
     """Raise unless the same entries are non-finite; in weights' gradients a filter may be spoiled whole."""
     wrong = np.isfinite(actual) != np.isfinite(expected)
     if context.quantity == "grad_weights":
-        wrong &= np.isfinite(actual) | ~context.spoiled_filters()
+        wrong &= np.isfinite(actual) | ~context.find_spoiled_filters()
     if wrong.any():
         index = tuple(map(int, np.argwhere(wrong)[0]))
         raise AssertionError(

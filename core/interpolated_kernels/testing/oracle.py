@@ -40,10 +40,10 @@ def reference(
         In the shape that `conv` gives, in `dtype`.
     """
     x, weights = np.asarray(x), np.asarray(weights)
-    problem = problem_of(x, weights, kernel, **options)
+    problem = describe_problem(x, weights, kernel, **options)
     dense = Definition(kernel).apply(_as_bank(weights, problem, dtype), dtype)
     y = definition.convolve(problem.summed, _as_summed(x, problem, dtype), dense, dtype)
-    return y.reshape(y_shape_of(x, weights, problem))
+    return y.reshape(infer_y_shape(x, weights, problem))
 
 
 def reference_backward(
@@ -68,7 +68,7 @@ def reference_backward(
         Of "x" and "weights".
     """
     grad_y, x, weights = np.asarray(grad_y), np.asarray(x), np.asarray(weights)
-    problem = problem_of(x, weights, kernel, **options)
+    problem = describe_problem(x, weights, kernel, **options)
     grad_y = grad_y.astype(dtype).reshape(problem.y_shape)
     grads: dict[str, FloatArray] = {}
     if "x" in wrt:
@@ -94,13 +94,13 @@ def evaluate(
     return np.asarray(getattr(grads, name))
 
 
-def problem_of(x: Any, weights: Any, kernel: InterpolatedKernel, **options: Any) -> Problem:
+def describe_problem(x: Any, weights: Any, kernel: InterpolatedKernel, **options: Any) -> Problem:
     """Return the problem of these arrays and options, without what only chooses a path."""
     geometry = {name: value for name, value in options.items() if name not in _NOT_GEOMETRY}
     return describe(np.shape(x), np.shape(weights), kernel, Options(**geometry), "float64")
 
 
-def y_shape_of(x: Any, weights: Any, problem: Problem) -> tuple[int, ...]:
+def infer_y_shape(x: Any, weights: Any, problem: Problem) -> tuple[int, ...]:
     """Return the shape of `conv`'s result for x and weights."""
     lead = np.shape(x)[: np.ndim(x) - problem.kernel.n_dims]
     if np.ndim(weights) > 1:

@@ -24,7 +24,7 @@ from interpolated_kernels.interpolation import (
 from interpolated_kernels.kernel import CHANNEL_MODES, InterpolatedKernel
 from interpolated_kernels.options import PADDING_MODES
 from interpolated_kernels.testing.comparison import assert_matches_reference
-from interpolated_kernels.testing.oracle import problem_of, y_shape_of
+from interpolated_kernels.testing.oracle import describe_problem, infer_y_shape
 
 DYADIC = ("dilated", "linear", "nearest")
 """Interpolators whose matrices can hold dyadic fractions alone."""
@@ -227,13 +227,13 @@ def cases(
         weights_shape = (groups * per_group, *((channels,) if mode == "separate" else ()), kernel.n_anchors)
     x_shape = (*lead, *spatial)
     x, weights = np.zeros(x_shape), np.zeros(weights_shape)
-    problem = problem_of(x, weights, kernel, **options)
+    problem = describe_problem(x, weights, kernel, **options)
     if float(np.prod(problem.y_shape)) * float(np.prod(problem.window)) * channels > _MOST_PRODUCTS:
         reject()
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     make = data or (_integers if dyadic else draw(st.sampled_from(_DATA)))
     dtype = draw(st.sampled_from(list(dtypes)))
-    shapes = (x_shape, weights_shape, y_shape_of(x, weights, problem))
+    shapes = (x_shape, weights_shape, infer_y_shape(x, weights, problem))
     x, weights, grad_y = (make(rng, shape).astype(dtype) for shape in shapes)
     return Case(x, weights, grad_y, kernel, options)
 

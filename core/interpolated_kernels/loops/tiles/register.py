@@ -23,7 +23,7 @@ from interpolated_kernels.loops.tiles.vectors import (
     add_outer,
     add_weighted,
     broadcast,
-    data_of,
+    load_data,
     load_vectors,
     masked_load,
     masked_store,
@@ -61,11 +61,11 @@ def load_cells(typing_context, x, starts, offsets, tap):
     def generate(context, builder, signature, arguments):
         x, starts, offsets, tap = arguments
         x_type, _, offsets_type, _ = signature.args
-        offset = builder.load(builder.gep(data_of(context, builder, offsets_type, offsets), [tap]))
+        offset = builder.load(builder.gep(load_data(context, builder, offsets_type, offsets), [tap]))
         whole = starts.type.element
         offset = builder.sext(offset, whole) if offset.type.width < whole.width else offset
         vector = context.get_value_type(signature.return_type.dtype)
-        cells = load_vectors(builder, data_of(context, builder, x_type, x), starts, offset, vector)
+        cells = load_vectors(builder, load_data(context, builder, x_type, x), starts, offset, vector)
         return cgutils.pack_array(builder, cells)
 
     return signature, generate
@@ -84,7 +84,7 @@ def add_taps(typing_context, tile, low, high, weights, start, step, cells):
     def generate(context, builder, signature, arguments):
         tile, _, _, weights, start, step, cells = arguments
         vector = context.get_value_type(signature.return_type.dtype)
-        weight_data = data_of(context, builder, signature.args[3], weights)
+        weight_data = load_data(context, builder, signature.args[3], weights)
         vectors = [builder.extract_value(cells, j) for j in range(columns)]
         return add_weighted(builder, vector, tile, wanted, (weight_data, start, step), vectors)
 
@@ -99,7 +99,7 @@ def add_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, x_off
     def generate(context, builder, signature, arguments):
         tile, y, y_starts, y_offset, x, x_starts, x_offset = arguments
         vector = context.get_value_type(signature.return_type.dtype)
-        y_data, x_data = (data_of(context, builder, signature.args[at], array) for at, array in ((1, y), (4, x)))
+        y_data, x_data = (load_data(context, builder, signature.args[at], array) for at, array in ((1, y), (4, x)))
         left = load_vectors(builder, y_data, y_starts, y_offset, vector)
         right = load_vectors(builder, x_data, x_starts, x_offset, vector)
         return add_outer(builder, vector, tile, left, right)
@@ -115,7 +115,7 @@ def add_some_products(typing_context, tile, y, y_starts, y_offset, x, x_starts, 
     def generate(context, builder, signature, arguments):
         tile, y, y_starts, y_offset, x, x_starts, x_offset, n_lanes = arguments
         vector = context.get_value_type(signature.return_type.dtype)
-        y_data, x_data = (data_of(context, builder, signature.args[at], array) for at, array in ((1, y), (4, x)))
+        y_data, x_data = (load_data(context, builder, signature.args[at], array) for at, array in ((1, y), (4, x)))
         lanes = ir.Constant(ir.VectorType(n_lanes.type, vector.count), list(range(vector.count)))
         wanted = builder.icmp_signed("<", lanes, broadcast(builder, n_lanes, lanes.type))
         left = load_vectors(builder, y_data, y_starts, y_offset, vector, wanted)
@@ -130,7 +130,7 @@ def _places(
 ) -> Any:
     """Yield every vector's index, pointer and mask in `y`: the first `n_lanes[j]` lanes, where `i < n_rows[j]`."""
     row_step, starts, n_rows, n_lanes = arguments
-    data = data_of(context, builder, array_type, y)
+    data = load_data(context, builder, array_type, y)
     lanes = ir.Constant(ir.VectorType(row_step.type, vector.count), list(range(vector.count)))
     bits = ir.VectorType(ir.IntType(1), vector.count)
     for j in range(shape[1]):

@@ -16,8 +16,8 @@ from interpolated_kernels.loops.tiles import numpy_tiles
 from interpolated_kernels.loops.tiles.vectors import (
     add_weighted,
     broadcast,
-    data_of,
-    itemsize_of,
+    count_bytes,
+    load_data,
     masked_load,
     masked_store,
 )
@@ -36,7 +36,7 @@ def add_run(typing_context, tile, rows, weights, at, x, start, offsets, tap):
 
     def generate(context, builder, signature, arguments):
         tile, _, weights, at, x, start, offsets, tap = arguments
-        offset = builder.load(builder.gep(data_of(context, builder, signature.args[6], offsets), [tap]))
+        offset = builder.load(builder.gep(load_data(context, builder, signature.args[6], offsets), [tap]))
         offset = builder.sext(offset, start.type) if offset.type.width < start.type.width else offset
         operands = (weights, at, at.type(1), x, builder.add(start, offset))
         return _add_rows(context, builder, signature, tile, n_rows, range(n_rows), operands, (2, 4))
@@ -69,15 +69,15 @@ def _add_rows(
     weights, at, step, x, start = operands
     vector = context.get_value_type(signature.return_type.dtype)
     columns = signature.return_type.count // n_rows
-    weight_data = data_of(context, builder, signature.args[places[0]], weights)
+    weight_data = load_data(context, builder, signature.args[places[0]], weights)
     pointers = _run(context, builder, signature.args[places[1]], x, start, columns, vector)
-    cells = [builder.load(pointer, align=itemsize_of(vector)) for pointer in pointers]
+    cells = [builder.load(pointer, align=count_bytes(vector)) for pointer in pointers]
     return add_weighted(builder, vector, tile, wanted, (weight_data, at, step), cells)
 
 
 def _run(context: Any, builder: Any, array_type: Any, array: Any, start: Any, columns: int, vector: Any) -> list[Any]:
     """Return pointers to the neighbouring vectors from `array[start]` on."""
-    first = builder.bitcast(builder.gep(data_of(context, builder, array_type, array), [start]), vector.as_pointer())
+    first = builder.bitcast(builder.gep(load_data(context, builder, array_type, array), [start]), vector.as_pointer())
     return [builder.gep(first, [ir.IntType(64)(j)]) for j in range(columns)]
 
 
@@ -124,7 +124,7 @@ def store_run(typing_context, tile, rows, y, start, row_step):
         for i in range(n_rows):
             for j, pointer in enumerate(_run(context, builder, signature.args[2], y, start, columns, vector)):
                 value = builder.extract_value(tile, i * columns + j)
-                builder.store(value, pointer, align=itemsize_of(vector))
+                builder.store(value, pointer, align=count_bytes(vector))
             start = builder.add(start, row_step)
         return context.get_dummy_value()
 
@@ -178,9 +178,9 @@ def add_to_rows(typing_context, tile, y, starts, start):
         for i in range(n_rows):
             at = builder.add(builder.extract_value(starts, i), start)
             for j, pointer in enumerate(_run(context, builder, signature.args[1], y, at, columns, vector)):
-                held = builder.load(pointer, align=itemsize_of(vector))
+                held = builder.load(pointer, align=count_bytes(vector))
                 value = builder.fadd(held, builder.extract_value(tile, i * columns + j))
-                builder.store(value, pointer, align=itemsize_of(vector))
+                builder.store(value, pointer, align=count_bytes(vector))
         return context.get_dummy_value()
 
     return signature, generate
@@ -193,8 +193,8 @@ def copy_values(typing_context, target, target_start, source, source_start, coun
 
     def generate(context, builder, signature, arguments):
         target, target_start, source, source_start, count = arguments
-        to = builder.gep(data_of(context, builder, signature.args[0], target), [target_start])
-        of = builder.gep(data_of(context, builder, signature.args[2], source), [source_start])
+        to = builder.gep(load_data(context, builder, signature.args[0], target), [target_start])
+        of = builder.gep(load_data(context, builder, signature.args[2], source), [source_start])
         cgutils.raw_memcpy(
             builder, to, of, count, context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)
         )
@@ -210,7 +210,7 @@ def clear_values(typing_context, target, start, count):
 
     def generate(context, builder, signature, arguments):
         target, start, count = arguments
-        first = builder.gep(data_of(context, builder, signature.args[0], target), [start])
+        first = builder.gep(load_data(context, builder, signature.args[0], target), [start])
         size = builder.mul(count, count.type(signature.args[0].dtype.bitwidth // 8))
         cgutils.memset(builder, first, size, 0)
         return context.get_dummy_value()
@@ -226,7 +226,7 @@ def prefetch(typing_context, array, start, count):
     def generate(context, builder, signature, arguments):
         array, start, count = arguments
         byte, narrow = ir.IntType(8).as_pointer(), ir.IntType(32)
-        first = builder.gep(data_of(context, builder, signature.args[0], array), [start])
+        first = builder.gep(load_data(context, builder, signature.args[0], array), [start])
         step = count.type(_LINE_BYTES // (signature.args[0].dtype.bitwidth // 8))
         kind = ir.FunctionType(ir.VoidType(), [byte, narrow, narrow, narrow])
         fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")

@@ -42,20 +42,20 @@ def power_of_two(typing_context, shifted):
     return types.float64(shifted), generate
 
 
-def data_of(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+def load_data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
     """Return the pointer to an array's values; a pointer is one already."""
     if isinstance(array_type, types.CPointer):
         return array
     return context.make_array(array_type)(context, builder, array).data
 
 
-def itemsize_of(vector: Any) -> int:
+def count_bytes(vector: Any) -> int:
     """Return the bytes of one value of a vector's type, its alignment."""
     return VECTOR_BYTES // int(vector.count)
 
 
 def _suffix(vector: Any) -> str:
-    return f"v{vector.count}f{8 * itemsize_of(vector)}"
+    return f"v{vector.count}f{8 * count_bytes(vector)}"
 
 
 def load_vectors(builder: Any, data: Any, starts: Any, offset: Any, vector: Any, mask: Any = None) -> list[Any]:
@@ -65,7 +65,7 @@ def load_vectors(builder: Any, data: Any, starts: Any, offset: Any, vector: Any,
         pointer = builder.gep(data, [builder.add(builder.extract_value(starts, k), offset)])
         pointer = builder.bitcast(pointer, vector.as_pointer())
         if mask is None:
-            vectors.append(builder.load(pointer, align=itemsize_of(vector)))
+            vectors.append(builder.load(pointer, align=count_bytes(vector)))
         else:
             vectors.append(masked_load(builder, pointer, mask, vector))
     return vectors
@@ -76,7 +76,7 @@ def masked_load(builder: Any, pointer: Any, mask: Any, vector: Any) -> Any:
     kind = ir.FunctionType(vector, [pointer.type, ir.IntType(32), mask.type, vector])
     masked_load = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{_suffix(vector)}.p0")
     nothing = ir.Constant(vector, [0.0] * vector.count)
-    return builder.call(masked_load, [pointer, ir.IntType(32)(itemsize_of(vector)), mask, nothing])
+    return builder.call(masked_load, [pointer, ir.IntType(32)(count_bytes(vector)), mask, nothing])
 
 
 def masked_store(builder: Any, value: Any, pointer: Any, mask: Any) -> None:
@@ -84,7 +84,7 @@ def masked_store(builder: Any, value: Any, pointer: Any, mask: Any) -> None:
     kind = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, ir.IntType(32), mask.type])
     name = f"llvm.masked.store.{_suffix(value.type)}.p0"
     masked_store = cgutils.get_or_insert_function(builder.module, kind, name)
-    builder.call(masked_store, [value, pointer, ir.IntType(32)(itemsize_of(value.type)), mask])
+    builder.call(masked_store, [value, pointer, ir.IntType(32)(count_bytes(value.type)), mask])
 
 
 def broadcast(builder: Any, scalar: Any, vector: Any) -> Any:

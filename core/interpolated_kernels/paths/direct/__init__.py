@@ -32,7 +32,7 @@ from collections.abc import Callable
 import numpy as np
 
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.paths.common import Cost, n_taps, no_parts, predict_tap_rate, predict_traffic
+from interpolated_kernels.paths.common import Cost, count_taps, no_parts, predict_tap_rate, predict_traffic
 from interpolated_kernels.paths.direct.bands import find_bands
 from interpolated_kernels.paths.direct.prepared import prepare_direct
 from interpolated_kernels.paths.path import Part, Prepared
@@ -61,7 +61,7 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     vectors = problem.filters * float(np.prod(problem.out_spatial, dtype=np.float64)) * whole / lanes
     shares = len(problem.window) > 1 and problem.window[-2] >= 8 and bool(problem.support.all())
     seconds = 4 * machine.call_seconds + 8 * sample_bytes / itemsize / machine.bytes_per_second
-    seconds += 1.25 * n_taps(problem) * whole / predict_tap_rate(problem, machine, shares)
+    seconds += 1.25 * count_taps(problem) * whole / predict_tap_rate(problem, machine, shares)
     seconds += machine.task_seconds * (problem.groups + 0.04 * vectors / min(4, problem.filters_per_group))
     return Cost(
         seconds + predict_traffic(problem, machine), find_bands(problem).nbytes, f"componentwise, {problem.dtype}"

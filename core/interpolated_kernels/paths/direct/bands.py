@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
-from interpolated_kernels.filling import filling_of
+from interpolated_kernels.filling import find_filling
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.padding import padded_index
-from interpolated_kernels.paths.common import extend_axes, extend_padding, limit_room, n_kernels
+from interpolated_kernels.paths.common import count_kernels, extend_axes, extend_padding, limit_room
 from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import ROWS_OF_TILE, count_lanes
 
@@ -163,7 +163,7 @@ class Bands:
 def find_bands(problem: Problem) -> Bands:
     """Return the largest bands that fit: whole samples where one of them does."""
     axes, itemsize, banded = describe_axes(problem), np.dtype(problem.dtype).itemsize, 3 - len(problem.spatial)
-    beside = filling_of(problem.kernel).peak_bytes(n_kernels(problem))
+    beside = find_filling(problem.kernel).peak_bytes(count_kernels(problem))
     room, n_outputs = limit_room(problem, _PACKED_BYTES, beside), axes[banded].out
     (low, high), stride = axes[banded].region, axes[banded].stride
 

@@ -17,7 +17,7 @@ from interpolated_kernels.tile_sizes import ROWS_OF_TILE, count_lanes
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """One run of the gather loop over a band: the taps, and where its outputs lie."""
+    """One run of the forward loop over a band: the taps, and where its outputs lie."""
 
     taps: loops.DirectTaps
     counts: tuple[int, int, int]

@@ -50,7 +50,7 @@ class PreparedDirect(PreparedEngine):
             origin[axis] = first
             part = self.forward_pass.cut(axis, first, count)
             target = _find_target(out[chunk], counts, origin)
-            _gather(part, buffer.pack(x[chunk]), buffer.steps[0] * self.problem.channels, weights, target)
+            _run_forward(part, buffer.pack(x[chunk]), buffer.steps[0] * self.problem.channels, weights, target)
 
     def grad_x(self, grad_y: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
         """Write the gradient by x."""
@@ -179,7 +179,7 @@ def _lay_out(part: Pass, samples: int, x_sample: int, target: _Target) -> loops.
     )  # fmt: skip
 
 
-def _gather(part: Pass, packed: FloatArray, x_sample: int, weights: FloatArray, target: _Target) -> None:
+def _run_forward(part: Pass, packed: FloatArray, x_sample: int, weights: FloatArray, target: _Target) -> None:
     """Write the outputs of a pass over packed inputs, whose samples lie `x_sample` values apart."""
     layout = _lay_out(part, len(packed) // x_sample, x_sample, target)
     loops.direct_forward(packed, weights, part.taps, layout, target.values)
@@ -193,10 +193,10 @@ def _write_phase(
         return
     firsts = [start + first for start, first in zip(origin, part.first, strict=True)]
     if part.steps == (1, 1, 1):
-        _gather(part, packed, x_sample, weights, _find_target(cells, cells.shape[2:], firsts))
+        _run_forward(part, packed, x_sample, weights, _find_target(cells, cells.shape[2:], firsts))
         return
     written = np.empty((*cells.shape[:2], *part.counts), cells.dtype)
-    _gather(part, packed, x_sample, weights, _find_target(written, part.counts, (0, 0, 0)))
+    _run_forward(part, packed, x_sample, weights, _find_target(written, part.counts, (0, 0, 0)))
     where = (
         slice(first, first + (n - 1) * step + 1, step)
         for first, n, step in zip(firsts, part.counts, part.steps, strict=True)
