@@ -33,7 +33,7 @@ def _normal(rng, shape):
 
 
 @PATH
-@hypothesis.settings(max_examples=100)
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(case=cases())
 def test_within_the_bound(path, case):
     """C1: y and both gradients are within the rigorous bound of the reference, on any problem and data."""
@@ -155,7 +155,7 @@ def _expected(case):
 
 
 @PATH
-@hypothesis.settings(max_examples=80, suppress_health_check=list(hypothesis.HealthCheck))  # `threads` is reset once
+@hypothesis.settings(max_examples=50, suppress_health_check=list(hypothesis.HealthCheck))  # `threads` is reset once
 @hypothesis.given(case=cases(dyadic=True))
 def test_exact_on_dyadic_data(path, case, threads):
     """C0: dyadic matrices and integer data give the reference bit for bit, on one thread and on two."""
@@ -208,7 +208,7 @@ def test_linear_in_x_and_in_weights(path, case, seed):
 
 
 @PATH
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(case=cases(data=_normal), where=st.sampled_from(["x", "weights", "grad_y"]), seed=st.integers(0, 999))
 def test_non_finite_entries(path, case, where, seed):
     """C7: NaN and infinity in x, weights or grad_y reach what the reference's reach, and no more; the rest keeps C1."""

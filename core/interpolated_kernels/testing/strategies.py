@@ -238,7 +238,7 @@ def cases(
     return Case(x, weights, grad_y, kernel, options)
 
 
-_BANKS = [(1, 1, 1), (1, 1, 5), (1, 3, 2), (2, 1, 1), (2, 2, 3), (3, 1, 2), (1, 2, 4), (2, 3, 1)]
+_BANKS = [(1, 1, 1), (1, 1, 9), (1, 3, 2), (2, 1, 1), (2, 2, 3), (3, 1, 2), (1, 2, 7), (2, 3, 1), (1, 2, 12), (2, 1, 8)]
 """Groups, channels and filters of a group."""
 
 
