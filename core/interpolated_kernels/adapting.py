@@ -55,7 +55,7 @@ class Settled:
     dilation: tuple[int, ...]
     extent: tuple[int, ...]
     padding: tuple[tuple[int, int] | None, ...]
-    padding_mode: str
+    padding_modes: tuple[str, ...]
     weights_shape: tuple[int, ...]
     y_shape: Shape
 
@@ -119,7 +119,7 @@ def settle(
         dilation=problem.dilation,
         extent=problem.extent,
         padding=tuple(None if size is None and is_same and step > 1 else pair for size, step, pair in pairs),
-        padding_mode=problem.padding_mode,
+        padding_modes=problem.padding_modes,
         weights_shape=weights_shape,
         y_shape=(*lead[: len(lead) - len(filters)], *filters, *out),
     )

@@ -11,7 +11,7 @@ from interpolated_kernels.bands import forward_by_bands
 from interpolated_kernels.edge import as_floats, check_out, hand_back, hand_out, infer_shape
 from interpolated_kernels.gradients import Gradients, check_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.options import Cells, Options, Padding
+from interpolated_kernels.options import Cells, Options, Padding, PaddingMode
 from interpolated_kernels.planning import plan_call
 
 
@@ -22,7 +22,7 @@ def conv(
     *,
     stride: Cells = 1,
     padding: Padding = "valid",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     dilation: Cells = 1,
     groups: int = 1,
     path: str = "auto",
@@ -116,7 +116,7 @@ def conv_backward(
     *,
     stride: Cells = 1,
     padding: Padding = "valid",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     dilation: Cells = 1,
     groups: int = 1,
     path: str = "auto",

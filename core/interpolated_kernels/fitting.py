@@ -14,7 +14,7 @@ from interpolated_kernels.edge import as_floats
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import load
-from interpolated_kernels.options import Cells, Options, Padding, as_int
+from interpolated_kernels.options import Cells, Options, Padding, PaddingMode, as_int
 from interpolated_kernels.padding import pad
 from interpolated_kernels.problem import Problem, check_kernel, describe
 
@@ -50,7 +50,7 @@ def fit(
     ridge: float = 0.0,
     stride: Cells = 1,
     padding: Padding = "valid",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     dilation: Cells = 1,
     groups: int = 1,
 ) -> Fit:

@@ -12,6 +12,7 @@ Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
 Cells: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = str | int | Sequence[int | Sequence[int]]
+PaddingMode: TypeAlias = str | Sequence[str]
 
 PADDING_MODES = ("circular", "reflect", "replicate", "symmetric", "zeros")
 ACCURACIES = ("componentwise", "normwise")
@@ -37,7 +38,7 @@ class Options:
 
     stride: Cells = 1
     padding: Padding = "valid"
-    padding_mode: str = "zeros"
+    padding_mode: PaddingMode = "zeros"
     dilation: Cells = 1
     groups: int = 1
     path: str = "auto"
@@ -63,7 +64,7 @@ def _freeze(name: str, value: Any) -> Any:
         return value
     if np.iterable(value):
         return tuple(_freeze(name, entry) for entry in value)
-    return as_int(name, value)
+    return value if name == "padding_mode" else as_int(name, value)
 
 
 def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
@@ -89,10 +90,29 @@ def per_axis(name: str, value: Any, d: int, minimum: int) -> tuple[int, ...]:
     TypeError, ValueError
         For what is not an int or below the minimum, or another number of entries.
     """
+    return tuple(as_int(name, entry, minimum) for entry in _repeat(name, value, d, "an int"))
+
+
+def modes_per_axis(value: PaddingMode, d: int) -> tuple[str, ...]:
+    """Return `padding_mode` as one word a spatial axis; a word stands for all.
+
+    Raises
+    ------
+    ValueError
+        For an unknown word, or another number of them.
+    """
+    modes = _repeat("padding_mode", value, d, "one mode")
+    for mode in modes:
+        check_choice("padding_mode", mode, PADDING_MODES)
+    return tuple(map(str, modes))
+
+
+def _repeat(name: str, value: Any, d: int, one: str) -> tuple[Any, ...]:
+    """Return an option's entries, one a spatial axis; what is no sequence stands for all."""
     entries = tuple(value) if np.iterable(value) and not isinstance(value, str) else (value,) * d
     if len(entries) != d:
-        raise ValueError(f"`{name}` must be an int or have {d} entries, one a spatial axis, got {value!r}.")
-    return tuple(as_int(name, entry, minimum) for entry in entries)
+        raise ValueError(f"`{name}` must be {one} or have {d} entries, one a spatial axis, got {value!r}.")
+    return entries
 
 
 def as_padding(
@@ -132,13 +152,10 @@ def as_padding(
     return tuple((entry, entry) for entry in per_axis("padding", padding, d, 0))
 
 
-def check_padding(spatial: tuple[int, ...], padding: Pairs, mode: str) -> None:
-    """Raise `ValueError` where padding shows cells that its mode does not reach."""
-    for axis, (size, pair) in enumerate(zip(spatial, padding, strict=True)):
-        widest = max(pair)
-        limit = {"reflect": size - 1, "circular": size, "symmetric": size}.get(mode, widest)
-        if widest > limit or (size == 0 and mode != "zeros"):
+def check_shown(spatial: tuple[int, ...], modes: tuple[str, ...]) -> None:
+    """Raise `ValueError` where padding has no cell to show: on an empty axis, unless it is of zeros."""
+    for axis, (size, mode) in enumerate(zip(spatial, modes, strict=True)):
+        if size == 0 and mode != "zeros":
             raise ValueError(
-                f"`padding` must be at most {max(limit, 0)} on spatial axis {axis} of size {size} with "
-                f"padding_mode={mode!r}, got {widest}."
+                f"`padding_mode`={mode!r} needs a cell to show on spatial axis {axis}, which is empty: use 'zeros'."
             )

@@ -1,28 +1,53 @@
-"""Padding as a table, the cell of x that every padded cell shows, and what is made by it: padded arrays, transposes."""
+"""Padding as a table, the cell of x that every padded cell shows, and what is made by it: padded arrays, transposes.
+
+Padding may be wider than the array: it goes on wrapping or mirroring, as `numpy.pad`. Five cells around three::
+
+                    before       x       after
+    zeros         . . . . . |  0 1 2  | . . . . .
+    replicate     0 0 0 0 0 |  0 1 2  | 2 2 2 2 2
+    circular      1 2 0 1 2 |  0 1 2  | 0 1 2 0 1
+    reflect       1 0 1 2 1 |  0 1 2  | 1 0 1 2 1
+    symmetric     1 2 2 1 0 |  0 1 2  | 2 1 0 0 1
+
+Each spatial axis has a mode of its own, and axes follow one another: a corner shows what both tables say.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import bisect
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.problem import Problem
 
-_NUMPY_PAD_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap", "symmetric": "symmetric"}
+_SHOWN: dict[str, Callable[[Any, Any], Any]] = {
+    "replicate": lambda place, size: (abs(place) - abs(place - size + 1) + size - 1) // 2,
+    "circular": lambda place, size: place % size,
+    # 1 // size: a single cell, which mirrors itself, has the period 1
+    "reflect": lambda place, size: size - 1 - abs(place % (2 * size - 2 + 1 // size) - size + 1),
+    "symmetric": lambda place, size: (2 * size - 1 - abs(place % (2 * size) * 2 - 2 * size + 1)) // 2,
+}
 
 
-def padded_index(size: int, before: int, after: int, mode: str) -> IntArray:
-    """Return, for every cell of a padded axis, the cell of x that it shows; -1 where it is a padding zero."""
-    index = np.arange(-before, size + after)
-    if mode == "zeros":
-        return np.where((index < 0) | (index >= size), -1, index)
-    return np.pad(np.arange(size), (before, after), mode=_NUMPY_PAD_MODES[mode])  # type: ignore[call-overload]
+def show_cells(places: Any, size: Any, mode: str) -> Any:
+    """Return the cells of an axis of `size` that padded places show, by operators alone: for any framework's integers.
+
+    Place 0 is the axis' first cell. `mode` is any but zeros, whose padding shows no cell.
+    """
+    return _SHOWN[mode](places, size)
 
 
 def index_axis(problem: Problem, axis: int) -> IntArray:
-    """Return `padded_index` of a problem's spatial axis."""
-    return padded_index(problem.spatial[axis], *problem.padding[axis], problem.padding_mode)
+    """Return, for every padded cell of a spatial axis, the cell of x that it shows; -1 where it is a padding zero."""
+    size, (before, after) = problem.spatial[axis], problem.padding[axis]
+    places = np.arange(-before, size + after)
+    if problem.folds[axis]:
+        shown: IntArray = show_cells(places, size, problem.padding_modes[axis])
+        return shown
+    return np.where((places < 0) | (places >= size), -1, places)
 
 
 def pad(x: FloatArray, problem: Problem) -> FloatArray:
@@ -37,19 +62,23 @@ def pad(x: FloatArray, problem: Problem) -> FloatArray:
 
 def pad_transpose(grad: FloatArray, problem: Problem) -> FloatArray:
     """Return the transpose of `pad`: every padded cell's gradient, added in order to the cell that it showed."""
-    for axis, (pair, size) in enumerate(zip(problem.padding, problem.spatial, strict=True)):
-        grad = fold_axis(grad, axis + 2, size, *pair, problem.padding_mode)
+    return fold_regions(grad[(slice(None), slice(None), *(slice(*region) for region in problem.regions))], problem)
+
+
+def fold_regions(grad: FloatArray, problem: Problem) -> FloatArray:
+    """Return `pad_transpose` of the gradients by the padded cells of `problem.regions`, which are all that it reads."""
+    for axis, (size, region) in enumerate(zip(problem.spatial, problem.regions, strict=True)):
+        grad = fold_axis(grad, axis + 2, index_axis(problem, axis)[slice(*region)], size)
     return grad
 
 
-def fold_axis(grad: FloatArray, axis: int, size: int, before: int, after: int, mode: str) -> FloatArray:
-    """Return the transpose of padding along one axis; padded cells that are not there have no gradient."""
-    if not (before or after) and grad.shape[axis] == size:
+def fold_axis(grad: FloatArray, axis: int, index: IntArray, size: int) -> FloatArray:
+    """Return an axis of `size` cells, each the sum of the padded cells that show it, by `index`; -1 shows none."""
+    if np.array_equal(index, np.arange(size)):
         return grad
     shape = list(grad.shape)
     shape[axis] = size
     folded = np.zeros(shape, grad.dtype)
-    index = padded_index(size, before, after, mode)[: grad.shape[axis]]
     for first, last, step in _find_runs(index):
         part = grad[_cut(axis, slice(first, last))]
         if step == 0:
@@ -75,11 +104,12 @@ def add_folded(out: FloatArray, grad: FloatArray, axis: int, index: IntArray) ->
 def _find_runs(index: IntArray) -> Iterator[tuple[int, int, int]]:
     """Yield first, end and step of runs of neighbours that show cells one step apart: forward, backward or one cell."""
     steps, first = np.diff(index), 0
+    ends = [*(np.flatnonzero(np.diff(steps)) + 2).tolist(), len(index)]  # a run ends where the step changes
     while first < len(index):
         step = int(steps[first]) if first < len(steps) else 1
-        alike = np.flatnonzero(steps[first:] != step)
-        last = first + 1 + (int(alike[0]) if alike.size else len(steps) - first)
-        if index[first] < 0 or index[last - 1] < 0 or step not in (-1, 0, 1):
+        last = ends[bisect.bisect_right(ends, first + 1)] if first + 1 < len(index) else len(index)
+        shows_none = index[first] < 0 or index[last - 1] < 0
+        if step not in (-1, 0, 1) or (shows_none and step != 0):
             last, step = first + 1, 1
         if index[first] >= 0:
             yield first, last, step

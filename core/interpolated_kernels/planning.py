@@ -12,7 +12,7 @@ from interpolated_kernels.caching import Cache
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine, current_machine
-from interpolated_kernels.options import Cells, Options, Padding
+from interpolated_kernels.options import Cells, Options, Padding, PaddingMode
 from interpolated_kernels.paths import ENGINES, PATHS, Cost
 from interpolated_kernels.paths.common import count_kernels
 from interpolated_kernels.plan import Candidate, Plan, Planner
@@ -134,7 +134,7 @@ def plan(
     device: str = "cpu",
     stride: Cells = 1,
     padding: Padding = "valid",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     dilation: Cells = 1,
     groups: int = 1,
     path: str = "auto",

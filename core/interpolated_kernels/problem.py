@@ -12,13 +12,13 @@ from interpolated_kernels.arrays import BoolArray
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import (
     ACCURACIES,
-    PADDING_MODES,
     Options,
     Pairs,
     as_int,
     as_padding,
     check_choice,
-    check_padding,
+    check_shown,
+    modes_per_axis,
     per_axis,
 )
 
@@ -36,7 +36,7 @@ class Problem:
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
     padding: Pairs
-    padding_mode: str
+    padding_modes: tuple[str, ...]
     dtype: str
     device: str = "cpu"
     accuracy: str = "componentwise"
@@ -58,6 +58,17 @@ class Problem:
     def padded(self) -> tuple[int, ...]:
         """The spatial shape of x with its padding."""
         return tuple(size + before + after for size, (before, after) in zip(self.spatial, self.padding, strict=True))
+
+    @functools.cached_property
+    def folds(self) -> tuple[bool, ...]:
+        """Whether an axis has padded cells that show cells of x: their gradients are folded back into these."""
+        return tuple(any(pair) and mode != "zeros" for pair, mode in zip(self.padding, self.padding_modes, strict=True))
+
+    @functools.cached_property
+    def regions(self) -> Pairs:
+        """The first and the end of the padded cells that show x on every axis: all of them; among zeros, x's own."""
+        axes = zip(self.spatial, self.padded, self.padding, self.folds, strict=True)
+        return tuple((0, padded) if folds else (before, before + size) for size, padded, (before, _), folds in axes)
 
     @functools.cached_property
     def out_spatial(self) -> tuple[int, ...]:
@@ -115,9 +126,10 @@ class Problem:
 
     def __repr__(self) -> str:
         """Return one line: shapes and options."""
+        modes = " ".join(self.padding_modes if len(set(self.padding_modes)) > 1 else self.padding_modes[:1])
         return (
             f"Problem(x {self.x_shape}, y {self.y_shape}, {self.kernel!r}, groups {self.groups}, stride {self.stride}, "
-            f"padding {self.padding} {self.padding_mode}, dilation {self.dilation}, {self.dtype} on {self.device})"
+            f"padding {self.padding} {modes}, dilation {self.dilation}, {self.dtype} on {self.device})"
         )
 
 
@@ -146,13 +158,12 @@ def describe(
     filters, _, _ = as_bank_shape(weights_shape, kernel, channels // groups)
     stride = per_axis("stride", options.stride, d, minimum=1)
     dilation = per_axis("dilation", options.dilation, d, minimum=1)
-    check_choice("padding_mode", options.padding_mode, PADDING_MODES)
     check_choice("accuracy", options.accuracy, ACCURACIES)
     max_memory = None if options.max_memory is None else as_int("max_memory", options.max_memory, minimum=0)
     problem = Problem(
         kernel=kernel, batch=batch, channels=channels, filters=filters, groups=groups, spatial=spatial, stride=stride,
         dilation=dilation, padding=as_padding(options.padding, spatial, kernel.spatial_window, stride, dilation),
-        padding_mode=options.padding_mode, dtype=dtype, device=device, accuracy=options.accuracy,
+        padding_modes=modes_per_axis(options.padding_mode, d), dtype=dtype, device=device, accuracy=options.accuracy,
         max_memory=max_memory,
     )  # fmt: skip
     _check_sizes(problem)
@@ -252,7 +263,7 @@ def _check_sizes(problem: Problem) -> None:
                 f"and the input has {padded}. "
                 "Use padding='same', or a smaller window or dilation."
             )
-    check_padding(problem.spatial, problem.padding, problem.padding_mode)
+    check_shown(problem.spatial, problem.padding_modes)
     products = float(np.prod([float(entry) for entry in (problem.batch, problem.channels, *problem.padded)]))
     outputs = float(np.prod([float(entry) for entry in problem.y_shape]))
     if max(products, outputs) >= 2**62:

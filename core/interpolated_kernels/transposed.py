@@ -13,7 +13,7 @@ from interpolated_kernels.bands import transpose_by_bands
 from interpolated_kernels.edge import as_floats, check_out, hand_back, hand_out, infer_shape
 from interpolated_kernels.gradients import Gradients, check_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.options import Cells, Options, Padding, as_int, as_padding, per_axis
+from interpolated_kernels.options import Cells, Options, Padding, PaddingMode, as_int, as_padding, per_axis
 from interpolated_kernels.plan import Plan
 from interpolated_kernels.planning import plan_call
 from interpolated_kernels.problem import Problem, check_kernel
@@ -26,7 +26,7 @@ def conv_transpose(
     *,
     stride: Cells = 1,
     padding: Padding = "valid",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     dilation: Cells = 1,
     groups: int = 1,
     output_padding: Cells = 0,
@@ -102,7 +102,7 @@ def conv_transpose_backward(
     *,
     stride: Cells = 1,
     padding: Padding = "valid",
-    padding_mode: str = "zeros",
+    padding_mode: PaddingMode = "zeros",
     dilation: Cells = 1,
     groups: int = 1,
     output_padding: Cells = 0,

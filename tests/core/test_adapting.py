@@ -25,7 +25,7 @@ def test_known_sizes_are_settled_as_conv_reads_them(case):
     settled = adapting.settle(case.x.shape, case.weights.shape, case.kernel, **case.options)
     assert settled.y_shape == ik.conv(case.x, case.weights, case.kernel, path="reference", **case.options).shape
     problem = ik.plan(case.x.shape, case.weights.shape, case.kernel, **case.options).problem
-    for name in ("kernel", "channels", "filters", "groups", "stride", "dilation", "extent", "padding", "padding_mode"):
+    for name in ("kernel", "channels", "filters", "groups", "stride", "dilation", "extent", "padding", "padding_modes"):
         assert getattr(settled, name) == getattr(problem, name)
 
 
@@ -40,7 +40,7 @@ def test_open_sizes_change_nothing_that_is_given(case):
     for name in ("padding", "y_shape"):
         pairs = zip(getattr(settled, name), getattr(known, name), strict=True)
         assert all(entry is None or entry == value for entry, value in pairs)
-    names = ("channels", "filters", "groups", "stride", "dilation", "extent", "padding_mode", "weights_shape")
+    names = ("channels", "filters", "groups", "stride", "dilation", "extent", "padding_modes", "weights_shape")
     assert [getattr(settled, name) for name in names] == [getattr(known, name) for name in names]
 
 

@@ -5,7 +5,7 @@ import pytest
 import interpolated_kernels as ik
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.padding import pad, padded_index
+from interpolated_kernels.padding import index_axis, pad
 from interpolated_kernels.paths import PATHS
 from interpolated_kernels.testing import reference, reference_backward
 from interpolated_kernels.testing.bounds import UNITS
@@ -32,8 +32,8 @@ def _norm(values, axes):
 def _shows(problem):
     """Return how many padded cells show every cell of x."""
     counts = np.ones((1, 1, *problem.spatial))
-    for axis, (size, (before, after)) in enumerate(zip(problem.spatial, problem.padding, strict=True)):
-        index = padded_index(size, before, after, problem.padding_mode)
+    for axis, size in enumerate(problem.spatial):
+        index = index_axis(problem, axis)
         count = np.bincount(index[index >= 0], minlength=size)
         counts = counts * count.reshape((-1,) + (1,) * (len(problem.spatial) - 1 - axis))
     return counts
@@ -59,7 +59,7 @@ def _bounds(case):
     by_bank = _norm(grad_y, (0, *rest)).reshape(-1, *(1,) * (len(problem.weights_shape) - 1))
     if columns.ndim == 2 and len(problem.weights_shape) == 3:
         columns = columns[:, None]
-    shown = _shows(problem) if problem.padding_mode != "zeros" else 1.0
+    shown = _shows(problem)
     bounds = {
         "y": unit * _norm(x, (1, *rest)) * by_filter,
         "grad_x": unit * _norm(grad_y, (1, *rest)) * by_channel * shown,

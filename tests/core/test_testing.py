@@ -26,7 +26,7 @@ def _cell(index, size, mode):
         return min(max(index, 0), size - 1)
     if mode == "circular":
         return index % size
-    period = 2 * size if mode == "symmetric" else 2 * size - 2
+    period = 2 * size if mode == "symmetric" else max(2 * size - 2, 1)
     index %= period
     return index if index < size else (period - 1 - index if mode == "symmetric" else period - index)
 
@@ -35,15 +35,14 @@ def _products(case):
     """Every product of a convolution as plain indices: (y index, x index, dense index)."""
     problem = describe_problem(case.x, case.weights, case.kernel, **case.options)
     per_group = problem.filters // problem.groups
+    axes = problem.stride, problem.dilation, problem.padding, problem.spatial, problem.padding_modes
     for b, f, c in itertools.product(range(problem.batch), range(problem.filters), range(problem.channels_per_group)):
         channel = f // per_group * problem.channels_per_group + c
         for out in np.ndindex(*problem.out_spatial):
             for tap in np.ndindex(*problem.window):
                 at = tuple(
-                    _cell(o * stride + t * dilation - pair[0], size, problem.padding_mode)
-                    for o, t, stride, dilation, pair, size in zip(
-                        out, tap, problem.stride, problem.dilation, problem.padding, problem.spatial, strict=True
-                    )
+                    _cell(o * stride + t * dilation - before, size, mode)
+                    for o, t, stride, dilation, (before, _), size, mode in zip(out, tap, *axes, strict=True)
                 )
                 if None not in at:
                     yield (b, f, *out), (b, channel, *at), (f, c, *tap)
@@ -226,6 +225,10 @@ def test_bad_questions():
         error_bound(X, W, KERNEL, quantity="grad_x")
 
 
+def _name_modes(mode):
+    return mode if isinstance(mode, str) else "modes"
+
+
 def test_strategies_reach_every_kind():
     """Over some hundred draws every interpolator, channel mode, padding, mode and dimension occurs."""
     seen = set()
@@ -237,7 +240,7 @@ def test_strategies_reach_every_kind():
         padding = options["padding"]
         seen.update(
             {
-                type(case.kernel.interpolator).__name__, case.kernel.channel_mode, options["padding_mode"],
+                type(case.kernel.interpolator).__name__, case.kernel.channel_mode, _name_modes(options["padding_mode"]),
                 padding if isinstance(padding, str) else f"{np.ndim(padding)} entries",
                 f"{case.kernel.n_dims}-D",
                 f"{case.kernel.positions.ndim} axes of positions", "plain" if case.weights.ndim == 1 else "bank",
@@ -249,7 +252,7 @@ def test_strategies_reach_every_kind():
     draw()
     expected = [
         "BSpline Bilinear Cone Cubic Delaunay Dilated Gaussian InverseDistance Keys Linear Nearest Polyharmonic RBF",
-        "Triangle Voronoi separate tied interpolated zeros reflect replicate circular symmetric",
+        "Triangle Voronoi separate tied interpolated zeros reflect replicate circular symmetric modes",
         "valid same causal 1-D 2-D 3-D plain bank float32 float64",
     ]
     counted = [f"{n} entries" for n in range(3)] + [f"{n} axes of positions" for n in (2, 3, 4)]

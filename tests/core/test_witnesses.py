@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
-from interpolated_kernels.padding import padded_index
+from interpolated_kernels.padding import index_axis
 from interpolated_kernels.testing import assert_matches_reference
 from interpolated_kernels.testing.oracle import describe_problem, infer_y_shape
 from interpolated_kernels.testing.strategies import cases
@@ -19,7 +19,9 @@ def _padded(case, problem):
         "symmetric": "symmetric",
     }
     x = case.x.reshape(problem.x_shape)
-    return np.pad(x, ((0, 0), (0, 0), *problem.padding), mode=modes[problem.padding_mode])
+    for axis, (pair, mode) in enumerate(zip(problem.padding, problem.padding_modes, strict=True), start=2):
+        x = np.pad(x, [pair if own == axis else (0, 0) for own in range(x.ndim)], mode=modes[mode])
+    return x
 
 
 def _dense(case, problem):
@@ -43,8 +45,8 @@ def test_torch_agrees(case):
     case.assert_matches("y", y.detach().numpy().reshape(infer_y_shape(case.x, case.weights, problem)))
     y.backward(torch.tensor(case.grad_y.reshape(problem.y_shape)))
     grad_x = x.grad.numpy()
-    for axis, ((before, after), size) in enumerate(zip(problem.padding, problem.spatial, strict=True), start=2):
-        index = padded_index(size, before, after, problem.padding_mode)
+    for axis, size in enumerate(problem.spatial, start=2):
+        index = index_axis(problem, axis - 2)
         folded = np.zeros((*grad_x.shape[:axis], size, *grad_x.shape[axis + 1 :]))
         np.add.at(
             folded, (slice(None),) * axis + (index[index >= 0],), np.take(grad_x, np.flatnonzero(index >= 0), axis)

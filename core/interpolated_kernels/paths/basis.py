@@ -70,7 +70,7 @@ def parts(problem: Problem) -> tuple[Problem, ...]:
     one_cell = InterpolatedKernel([[0] * d], (1,) * d, "dilated")
     mixing = replace(
         maps, kernel=one_cell, channels=problem.channels * n, filters=problem.filters, groups=problem.groups,
-        spatial=problem.out_spatial, stride=(1,) * d, dilation=(1,) * d, padding=((0, 0),) * d, padding_mode="zeros",
+        spatial=problem.out_spatial, stride=(1,) * d, dilation=(1,) * d, padding=((0, 0),) * d,
     )  # fmt: skip
     return maps, mixing
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+from interpolated_kernels.arrays import IntArray
 from interpolated_kernels.machine import Machine
-from interpolated_kernels.options import Pairs
+from interpolated_kernels.padding import index_axis
 from interpolated_kernels.problem import Problem
+
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
@@ -21,15 +25,15 @@ class Cost:
     error: str
 
 
-def extend_axes(values: Sequence[int], fill: int) -> tuple[int, int, int]:
+def extend_axes(values: Sequence[Entry], fill: Entry) -> tuple[Entry, Entry, Entry]:
     """Return one entry each for planes, rows and columns, with `fill` for axes that are not there."""
     planes, rows, columns = (fill,) * (3 - len(values)) + tuple(values)
     return planes, rows, columns
 
 
-def extend_padding(problem: Problem) -> Pairs:
-    """Return the padding of planes, rows and columns, none on axes that are not there."""
-    return ((0, 0),) * (3 - len(problem.padding)) + problem.padding
+def index_axes(problem: Problem) -> tuple[IntArray, IntArray, IntArray]:
+    """Return `padding.index_axis` of planes, rows and columns; an axis that is not there shows its one cell."""
+    return extend_axes([index_axis(problem, axis) for axis in range(len(problem.spatial))], np.zeros(1, np.int64))
 
 
 def predict_tap_rate(problem: Problem, machine: Machine, shares_inputs: bool = True) -> float:

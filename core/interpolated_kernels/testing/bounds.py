@@ -18,6 +18,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.padding import index_axis
 from interpolated_kernels.problem import Problem
 from interpolated_kernels.testing.oracle import absolute, describe_problem, evaluate
 
@@ -112,12 +113,17 @@ def gamma(k: int, unit: float) -> float:
 
 
 def count_products(problem: Problem, quantity: str) -> int:
-    """Return n: window cells x channels of a group for y, x its filters for grad_x, at most 4096 for grad_weights."""
+    """Return n: window cells x channels of a group for y, x its filters for grad_x, at most 4096 for grad_weights.
+
+    For grad_x the additions count too that fold padded cells into the one that they show.
+    """
     cells = int(np.prod(problem.window))
     if quantity == "y":
         return cells * problem.channels_per_group
     if quantity == "grad_x":
-        return cells * problem.filters_per_group
+        return cells * problem.filters_per_group + sum(
+            int(np.bincount(index_axis(problem, axis)).max()) - 1 for axis, folds in enumerate(problem.folds) if folds
+        )
     channels = problem.channels_per_group if problem.sums_channels else 1
     return min(_PRODUCTS_OF_BLOCK, problem.batch * int(np.prod(problem.out_spatial)) * channels)
 

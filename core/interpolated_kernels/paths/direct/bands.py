@@ -15,8 +15,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.lazy import loops
-from interpolated_kernels.padding import padded_index
-from interpolated_kernels.paths.common import count_kernels, extend_axes, extend_padding, limit_room
+from interpolated_kernels.paths.common import count_kernels, extend_axes, limit_room
 from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import ROWS_OF_TILE, count_lanes
 
@@ -26,16 +25,16 @@ _LINE_BYTES = 64
 
 @dataclass(frozen=True)
 class WindowAxis:
-    """How a window moves along one axis: sizes of x, y and window, steps, and what stands in the padding."""
+    """How a window moves along one axis: sizes of x, padded x, y and window, steps, and which padded cells show x."""
 
     size: int
+    padded: int
     out: int
     window: int
     stride: int
     dilation: int
-    before: int
-    after: int
-    mode: str
+    shown: tuple[int, int]
+    """The axis' part of `Problem.regions`."""
 
     @property
     def reach(self) -> int:
@@ -47,17 +46,10 @@ class WindowAxis:
         return (n_outputs - 1) * self.stride + (self.window - 1) * self.dilation + 1
 
     @property
-    def index(self) -> IntArray:
-        """For every padded cell that an output reads, the cell of x that it shows or -1."""
-        return padded_index(self.size, self.before, self.after, self.mode)[: self.count_read(self.out)]
-
-    @property
     def region(self) -> tuple[int, int]:
-        """The first and the end of the padded cells whose gradient is wanted: with zeros around x, those of x alone."""
-        n_read = self.count_read(self.out)
-        if self.mode != "zeros":
-            return 0, n_read
-        return min(self.before, n_read), min(self.before + self.size, n_read)
+        """The first and the end of the padded cells whose gradient is wanted: they show x, and outputs read them."""
+        n_read, (low, high) = self.count_read(self.out), self.shown
+        return min(low, n_read), min(high, n_read)
 
     def find_phase(self, phase: int) -> tuple[int, int]:
         """Return the first `q` and the number of cells `q * stride + phase` in the region."""
@@ -74,12 +66,12 @@ def describe_axes(problem: Problem) -> WindowAxes:
     """Return planes, rows and columns, the first ones of a single cell where the problem has fewer axes."""
     planes, rows, columns = (
         WindowAxis(
-            size=size, out=out, window=window, stride=stride, dilation=dilation, before=before, after=after,
-            mode=problem.padding_mode,
+            size=size, padded=padded, out=out, window=window, stride=stride, dilation=dilation, shown=shown
         )
-        for size, out, window, stride, dilation, (before, after) in zip(
-            extend_axes(problem.spatial, 1), extend_axes(problem.out_spatial, 1), extend_axes(problem.window, 1),
-            extend_axes(problem.stride, 1), extend_axes(problem.dilation, 1), extend_padding(problem), strict=True,
+        for size, padded, out, window, stride, dilation, shown in zip(
+            extend_axes(problem.spatial, 1), extend_axes(problem.padded, 1), extend_axes(problem.out_spatial, 1),
+            extend_axes(problem.window, 1), extend_axes(problem.stride, 1), extend_axes(problem.dilation, 1),
+            extend_axes(problem.regions, (0, 1)), strict=True,
         )
     )  # fmt: skip
     return planes, rows, columns
@@ -196,12 +188,12 @@ def _count_backward_values(problem: Problem, axes: WindowAxes, banded: int, outp
     borders = (0, ROWS_OF_TILE, count_lanes(problem.dtype))
     packed, cells = problem.filters, problem.channels
     for index, (axis, border) in enumerate(zip(axes, borders, strict=True)):
-        most = outputs if index == banded else axis.size + axis.before + axis.after
+        most = outputs if index == banded else axis.padded
         places = [(first, min(count, most)) for first, count in map(axis.find_phase, range(axis.stride))]
         packed *= axis.reach + border + max(first + count for first, count in places)
         cells *= max(count for _, count in places) * axis.stride
     # neighbours are written into the result itself; phases, and what is folded, wait in copies
-    in_place = problem.padding_mode == "zeros" and max(problem.stride) == 1
+    in_place = not any(problem.folds) and max(problem.stride) == 1
     return packed + (0 if in_place else 3 * cells)
 
 

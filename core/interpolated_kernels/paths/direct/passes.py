@@ -9,6 +9,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, IntArray
 from interpolated_kernels.lazy import loops
+from interpolated_kernels.paths.common import index_axes
 from interpolated_kernels.paths.direct.bands import Bands, Source, WindowAxes, WindowAxis, fill_vectors
 from interpolated_kernels.paths.direct.tap_blocks import AxisTaps, Operands, find_blocks
 from interpolated_kernels.problem import Problem
@@ -72,16 +73,18 @@ def prepare_forward(problem: Problem, axes: WindowAxes, bands: Bands) -> tuple[S
 
 def _pack_x(problem: Problem, axes: WindowAxes, bands: Bands) -> Source:
     """Return x padded, its columns by their phase, with a border of rows and columns that tiles read in vain."""
-    planes, rows, columns = axes
+    _, rows, columns = axes
     n_columns = bands.outputs if bands.axis == 2 else columns.out
     per_phase = fill_vectors(n_columns, count_lanes(problem.dtype)) + columns.reach
     n_places = per_phase + columns.out - n_columns
     cells = np.arange(n_places)[None, :] * columns.stride + np.arange(columns.stride)[:, None]
-    shown = columns.index
+    by_plane, by_row, shown = (
+        index[: axis.count_read(axis.out)] for index, axis in zip(index_axes(problem), axes, strict=True)
+    )
     column_table = np.where(cells < len(shown), shown[np.minimum(cells, len(shown) - 1)], -1)
     # the last tile of rows reads a whole tile's inputs, and masks what it writes
     border = np.full(ROWS_OF_TILE * rows.stride, -1)
-    tables = (planes.index[None], np.concatenate([rows.index, border])[None], column_table)
+    tables = (by_plane[None], np.concatenate([by_row, border])[None], column_table)
     banded = axes[bands.axis]
     lengths = (banded.count_read(bands.outputs), banded.count_read(bands.outputs) + len(border), per_phase)
     step = bands.outputs * (1 if bands.axis == 2 else banded.stride)

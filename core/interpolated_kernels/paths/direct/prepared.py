@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.lazy import loops
-from interpolated_kernels.padding import add_folded, fold_axis, padded_index
-from interpolated_kernels.paths.common import extend_axes, extend_padding
+from interpolated_kernels.padding import add_folded, fold_axis
+from interpolated_kernels.paths.common import index_axes
 from interpolated_kernels.paths.direct.bands import (
     Bands,
     Buffer,
@@ -102,7 +102,8 @@ class PreparedDirect(PreparedEngine):
         """Write the gradient by x band by band: into `out` itself, or a copy of the band that is folded into it."""
         problem, axes, axis, step = self.problem, self.axes, self.bands.axis, self.y_source.step
         regions = [each.region for each in axes]
-        folds = problem.padding_mode != "zeros"
+        shown = [index[low:high] for index, (low, high) in zip(index_axes(problem), regions, strict=True)]
+        folds = any(problem.folds)
         out[...] = 0
         cells_of_out = out.reshape(*out.shape[:2], *(each.size for each in axes))
         weights = [_pack_weights(each.taps, kernels) for each in self.grad_x_passes]
@@ -116,14 +117,14 @@ class PreparedDirect(PreparedEngine):
                 cells, origin = np.zeros((*out[chunk].shape[:2], *shape), out.dtype), [0, 0, 0]
             else:
                 cells = cells_of_out[chunk]
-                origin = [low - each.before for (low, _), each in zip(regions, axes, strict=True)]
+                origin = [low - each.shown[0] for (low, _), each in zip(regions, axes, strict=True)]
                 origin[axis] += first
             for each, pass_weights in zip(self.grad_x_passes, weights, strict=True):
                 part = each.cut(axis, band * step, step)
                 _write_phase(part, packed, buffer.steps[0] * problem.filters, pass_weights, cells, origin)
             del packed  # before the next band's is made
             if folds:
-                _fold_band(cells, problem, cells_of_out[chunk], axis, first)
+                _fold_band(cells, shown, cells_of_out[chunk], axis, first)
 
 
 def prepare_direct(problem: Problem) -> PreparedDirect:
@@ -204,10 +205,8 @@ def _write_phase(
     cells[(slice(None), slice(None), *where)] = written
 
 
-def _fold_band(cells: FloatArray, problem: Problem, out: FloatArray, axis: int, first: int) -> None:
-    """Add a band of padded cells to the cells that they show; used cells may end before the padding does."""
-    pairs, sizes = extend_padding(problem), extend_axes(problem.spatial, 1)
+def _fold_band(cells: FloatArray, shown: Sequence[IntArray], out: FloatArray, axis: int, first: int) -> None:
+    """Add a band of padded cells, which begins at `first`, to the cells that they show."""
     for other in range(axis + 1, 3):
-        cells = fold_axis(cells, other + 2, sizes[other], *pairs[other], problem.padding_mode)
-    index = padded_index(sizes[axis], *pairs[axis], problem.padding_mode)[first : first + cells.shape[axis + 2]]
-    add_folded(out, cells, axis + 2, index)
+        cells = fold_axis(cells, other + 2, shown[other], out.shape[other + 2])
+    add_folded(out, cells, axis + 2, shown[axis][first : first + cells.shape[axis + 2]])

@@ -61,7 +61,7 @@ def parts(problem: Problem) -> tuple[Problem, ...]:
     """Return the problems of one tile and of the whole, for what is not finite."""
     no_padding = ((0, 0),) * len(problem.spatial)
     exact = replace(problem, accuracy="componentwise", max_memory=None)
-    tile = replace(exact, batch=1, spatial=find_tiles(problem).shape, padding=no_padding, padding_mode="zeros")
+    tile = replace(exact, batch=1, spatial=find_tiles(problem).shape, padding=no_padding)
     return tile, exact
 
 
@@ -76,8 +76,9 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
         8 * max(block.n_filters for block in tiles.blocks) * problem.channels_per_group * int(np.prod(problem.window))
     )
     extra = (spectra + dense) * (2 + count_sums(spectra)) + 4 * _BYTES_OF_TRANSFORMS
-    if problem.padding_mode != "zeros":  # what the gradient by x is folded from
-        extra += 2 * itemsize * problem.batch * problem.channels * int(np.prod(problem.padded))
+    if any(problem.folds):  # what the gradient by x is folded from
+        folded = int(np.prod([high - low for low, high in problem.regions]))
+        extra += 2 * itemsize * problem.batch * problem.channels * folded
     return Cost(seconds, extra, f"normwise, {problem.dtype}")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.lazy import loops
-from interpolated_kernels.padding import pad_transpose
+from interpolated_kernels.padding import fold_regions
 from interpolated_kernels.paths.fourier.spectra import (
     KernelSpectra,
     TiledProblem,
@@ -43,9 +43,9 @@ class InputGradient:
     def __init__(self, tiled: TiledProblem, grad_y: FloatArray, dense: FloatArray, out: FloatArray) -> None:
         problem = tiled.problem
         self.tiled, self.grad_y, self.dense, self.out = tiled, grad_y, dense, out
-        self.folds = problem.padding_mode != "zeros"
-        spatial = problem.padded if self.folds else problem.spatial
-        self.origin = (0,) * len(spatial) if self.folds else tuple(before for before, _ in problem.padding)
+        self.folds = any(problem.folds)
+        self.origin = tuple(low for low, _ in problem.regions)
+        spatial = tuple(high - low for low, high in problem.regions)
         self.total = np.zeros((*out.shape[:2], *spatial), out.dtype) if self.folds else out
         self.total[...] = 0
 
@@ -79,7 +79,7 @@ class InputGradient:
         """Fold the padded cells' gradients into `out`."""
         if self.folds:
             with np.errstate(invalid="ignore", over="ignore"):
-                self.out[...] = pad_transpose(self.total, self.tiled.problem)
+                self.out[...] = fold_regions(self.total, self.tiled.problem)
 
 
 @dataclass(eq=False)

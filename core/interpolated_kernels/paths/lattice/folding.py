@@ -24,10 +24,10 @@ class Folding:
 
 def choose_folding(problem: Problem, workspace_bytes: int) -> Folding:
     """Return the largest bands that fit beside the workspaces; with zeros around x nothing is folded, in one band."""
-    length = problem.padded[0]
-    if problem.padding_mode == "zeros":
+    length, *others = (high - low for low, high in problem.regions)
+    if not any(problem.folds):
         return Folding(problem.batch, max(length, 1), 1, 0)
-    line = 2 * np.dtype(problem.dtype).itemsize * problem.channels * int(np.prod(problem.padded[1:]))
+    line = 2 * np.dtype(problem.dtype).itemsize * problem.channels * int(np.prod(others))
     room = limit_room(problem, _BYTES_OF_FOLD, workspace_bytes) // 2
     samples, cells = max(1, min(problem.batch, room // (line * length))), min(length, max(1, room // line))
     return Folding(samples, cells, -(-length // cells), samples * cells * line)

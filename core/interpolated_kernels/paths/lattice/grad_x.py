@@ -15,7 +15,6 @@ import numpy as np
 
 from interpolated_kernels.arrays import IntArray
 from interpolated_kernels.lazy import loops
-from interpolated_kernels.paths.common import extend_axes, extend_padding
 from interpolated_kernels.paths.lattice import sizes
 from interpolated_kernels.paths.lattice.axes import Axis, Lines
 from interpolated_kernels.paths.lattice.sizes import (
@@ -251,11 +250,3 @@ def _make_blocks(blocks: IntArray, low: int) -> CellBlocks:
     return loops.CellBlocks(
         n=len(counts), firsts=firsts, cells=cells - low, counts=counts, problems=problems, outputs=outputs
     )
-
-
-def find_regions(problem: Problem) -> list[tuple[int, int]]:
-    """Return the padded cells whose gradient is wanted on every axis: with zeros around x, those of x alone."""
-    return [
-        (before, before + cells) if problem.padding_mode == "zeros" else (0, before + cells + after)
-        for (before, after), cells in zip(extend_padding(problem), extend_axes(problem.spatial, 1), strict=True)
-    ]

@@ -10,10 +10,11 @@ import numpy as np
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.padding import add_folded, fold_axis, index_axis
+from interpolated_kernels.paths.common import extend_axes
 from interpolated_kernels.paths.lattice.axes import Axis
 from interpolated_kernels.paths.lattice.folding import Folding, choose_folding
 from interpolated_kernels.paths.lattice.forward import ForwardLayout, lay_out_forward
-from interpolated_kernels.paths.lattice.grad_x import GradXLayout, find_regions, lay_out_grad_x
+from interpolated_kernels.paths.lattice.grad_x import GradXLayout, lay_out_grad_x
 from interpolated_kernels.paths.lattice.nodes import (
     find_amplification,
     number_nodes,
@@ -74,7 +75,7 @@ class PreparedLattice(PreparedBankPath):
 
     def lay_out_band(self, band: int) -> GradXLayout:
         """Return the tables of the gradient by the padded cells of a band."""
-        regions, axis = find_regions(self.problem), 3 - self.problem.kernel.n_dims
+        regions, axis = list(extend_axes(self.problem.regions, (0, 1))), 3 - self.problem.kernel.n_dims
         low, high = regions[axis]
         first = low + band * self.folding.cells
         regions[axis] = (first, min(first + self.folding.cells, high))
@@ -96,7 +97,7 @@ class PreparedLattice(PreparedBankPath):
         values, spoilt = transform_weights(problem, kernels)
         weights = values[self.grad_x_packing]
         out[...] = 0
-        if problem.padding_mode == "zeros":
+        if not any(problem.folds):
             layout = self.grad_x_layout
             n_tasks = layout.n_tasks * problem.batch
             loops.lattice_grad_x(grad_y.reshape(-1), weights, layout.tables, layout.work_size, n_tasks, out.reshape(-1))
@@ -111,18 +112,16 @@ class PreparedLattice(PreparedBankPath):
     ) -> None:
         """Add the gradients by a band of padded cells to the cells that they show, some samples at a time."""
         problem, folding = self.problem, self.folding
-        first = band * folding.cells
-        cells = (min(folding.cells, problem.padded[0] - first), *problem.padded[1:])
-        index = index_axis(problem, 0)[first : first + cells[0]]
+        shown = [index_axis(problem, axis)[slice(*region)] for axis, region in enumerate(problem.regions)]
+        shown[0] = shown[0][band * folding.cells : (band + 1) * folding.cells]
         for sample in range(0, problem.batch, folding.samples):
             chunk = slice(sample, sample + folding.samples)
-            grad = np.zeros((len(out[chunk]), problem.channels, *cells), problem.dtype)
+            grad = np.zeros((len(out[chunk]), problem.channels, *map(len, shown)), problem.dtype)
             n_tasks, given = layout.n_tasks * len(grad), grad_y[chunk].reshape(-1)
             loops.lattice_grad_x(given, weights, layout.tables, layout.work_size, n_tasks, grad.reshape(-1))
-            for axis in range(1, len(cells)):
-                pair = problem.padding[axis]
-                grad = fold_axis(grad, axis + 2, problem.spatial[axis], *pair, problem.padding_mode)
-            add_folded(out[chunk], grad, 2, index)
+            for axis in range(1, len(shown)):
+                grad = fold_axis(grad, axis + 2, shown[axis], problem.spatial[axis])
+            add_folded(out[chunk], grad, 2, shown[0])
 
     def grad_bank(self, grad_y: FloatArray, x: FloatArray) -> FloatArray:
         """Return the gradient by the bank `(filters, channels, n)`, in float64."""

@@ -67,7 +67,7 @@ def choose_output_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
 def choose_cell_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
     """Return the block of x's cells whose gradient costs least, the gathering of the maps' edges included."""
     growth = [find_growth(axis.maps, axis.stride, True) for axis in axes]
-    cells = extend_axes(problem.spatial if problem.padding_mode == "zeros" else problem.padded, 1)
+    cells = [high - low for low, high in extend_axes(problem.regions, (0, 1))]
     counts = _list_counts(
         [-(-size // (axis.cell_step * axis.stride)) + 1 for size, axis in zip(cells, axes, strict=True)], _TRANSPOSED
     )

@@ -10,8 +10,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.lazy import loops
-from interpolated_kernels.padding import padded_index
-from interpolated_kernels.paths.common import extend_axes, extend_padding
+from interpolated_kernels.paths.common import extend_axes, index_axes
 from interpolated_kernels.paths.lattice.axes import Axis, Lines, make_absent_axis, make_axis
 from interpolated_kernels.paths.lattice.nodes import choose_nodes, count_nodes
 from interpolated_kernels.problem import Problem
@@ -100,15 +99,14 @@ def make_axis_lines(index: int, axis: Axis, lines: Lines) -> AxisLines:
 
 def make_padded_axis(problem: Problem, index: int, axis: Axis, lines: Lines) -> PaddedAxis:
     """Return the cell of every input line of an axis, and what padded cells show."""
-    before, after = extend_padding(problem)[index]
-    size = extend_axes(problem.spatial, 1)[index]
-    shown = padded_index(size, before, after, problem.padding_mode)
+    shown = index_axes(problem)[index]
+    before, _ = extend_axes(problem.padding, (0, 0))[index]
     return loops.PaddedAxis(
         **make_axis_lines(index, axis, lines)._asdict(),
         n_cells=len(shown),
         shown=shown,
         low=before,
-        high=before + size,
+        high=before + extend_axes(problem.spatial, 1)[index],
     )
 
 
