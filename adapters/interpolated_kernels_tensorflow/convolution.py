@@ -26,7 +26,7 @@ def interpolated_conv(
     widths: Any = None,
     stride: int | Sequence[int] = 1,
     padding: str | int | Sequence[Any] = "valid",
-    padding_mode: str = "zeros",
+    padding_mode: str | Sequence[str] = "zeros",
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     data_format: str = "channels_first",

@@ -13,7 +13,6 @@ from interpolated_kernels_tensorflow.edge import compute_dtype, result_dtype
 LAYOUT = "channels_last"
 _DATA_FORMATS = ("NWC", "NHWC", "NDHWC")
 _PAD_MODES = {"zeros": "CONSTANT", "reflect": "REFLECT", "symmetric": "SYMMETRIC"}
-_CELL_SHOWN = {"replicate": lambda index, size: tf.clip_by_value(index, 0, size - 1), "circular": tf.math.floormod}
 
 
 def check(x: Any, weights: Any, path: str) -> None:
@@ -39,7 +38,7 @@ def conv(x: Any, weights: Any, settled: adapting.Settled, options: dict[str, Any
     if x.shape[0] is None or x.shape[0] == 0:
         # TensorFlow's own convolution of no samples has wrong shapes on some processors: one of zeros stands for them.
         x = tf.pad(x, [(0, tf.maximum(1 - n_samples, 0)), *((0, 0),) * (d + 1)])
-    x = _pad(x, _find_padding(settled, spatial), settled.padding_mode)
+    x = _pad(x, _find_padding(settled, spatial), settled)
     parts = tf.split(x, settled.groups, -1)
     if settled.kernel.channel_mode == "tied":
         parts = [tf.reduce_sum(part, -1, keepdims=True) for part in parts]
@@ -83,10 +82,27 @@ def _find_padding(settled: adapting.Settled, spatial: Any) -> Any:
     return [same if pair is None else pair for pair, same in zip(settled.padding, pairs, strict=True)]
 
 
-def _pad(x: Any, pairs: Any, mode: str) -> Any:
-    if mode in _PAD_MODES:
-        return tf.pad(x, [(0, 0), *pairs, (0, 0)], _PAD_MODES[mode])
-    for axis, (before, after) in enumerate(pairs, 1):
-        size = tf.shape(x)[axis]
-        x = tf.gather(x, _CELL_SHOWN[mode](tf.range(-before, size + after), size), axis=axis)
+def _pad(x: Any, pairs: Any, settled: adapting.Settled) -> Any:
+    """Return x `(batch, *spatial, channels)` with its padding, all axes of a mode at once."""
+    axes = [axis for axis, pair in enumerate(settled.padding) if pair != (0, 0)]
+    for mode in sorted({settled.padding_modes[axis] for axis in axes}):
+        x = _pad_alike(x, pairs, [axis for axis in axes if settled.padding_modes[axis] == mode], mode)
     return x
+
+
+def _pad_alike(x: Any, pairs: Any, axes: list[int], mode: str) -> Any:
+    """Return x with padding on some spatial axes: TensorFlow's own where it serves, else by the cells that it shows."""
+    if all(_is_within(pairs[axis], x.shape[axis + 1], mode) for axis in axes):
+        alike = (pair if axis in axes else (0, 0) for axis, pair in enumerate(pairs))
+        return tf.pad(x, [(0, 0), *alike, (0, 0)], _PAD_MODES[mode])
+    for axis in axes:
+        (before, after), size = pairs[axis], tf.shape(x)[axis + 1]
+        x = tf.gather(x, adapting.show_cells(tf.range(-before, size + after), size, mode), axis=axis + 1)
+    return x
+
+
+def _is_within(pair: Any, size: int | None, mode: str) -> bool:
+    """Return whether TensorFlow itself pads an axis so far: it mirrors once, and a size must be known to tell."""
+    if mode in ("reflect", "symmetric"):
+        return size is not None and max(pair) <= size - (mode == "reflect")
+    return mode in _PAD_MODES

@@ -14,8 +14,10 @@ import interpolated_kernels as ik
 from interpolated_kernels import adapting
 from interpolated_kernels.adapting import Shape
 
-PlainOptions: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, int], ...], tuple[int, ...], int]
-"""Stride, (before, after) padding, dilation, groups: a graph's constants may be tuples of ints, no objects."""
+PlainOptions: TypeAlias = tuple[
+    tuple[int, ...], tuple[tuple[int, int], ...], tuple[str, ...], tuple[int, ...], int
+]  # fmt: skip
+"""Stride, (before, after) padding, its modes, dilation, groups: a graph's constants may be plain tuples, no objects."""
 
 _MATRIX_DTYPES = {"mps": torch.float32}  # the only accelerator of torch's that has no float64
 _matrices: weakref.WeakKeyDictionary[ik.InterpolatedKernel, dict[torch.device, torch.Tensor]] = (
@@ -35,7 +37,7 @@ def _settle(
 ) -> Any:
     del spelling  # it only keeps 1, 1.0 and True apart, of which the cache makes one and the core takes the first alone
     settled = adapting.settle(x_shape, weights_shape, kernel, dtype, path=path, **options)
-    return settled.stride, settled.padding, settled.dilation, settled.groups
+    return settled.stride, settled.padding, settled.padding_modes, settled.dilation, settled.groups
 
 
 @functools.lru_cache(maxsize=256)

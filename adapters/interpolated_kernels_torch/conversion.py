@@ -18,7 +18,7 @@ _CONVS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 def to_conv(layer: Any) -> nn.Module:
     """Return the plain convolution of a layer; see `InterpolatedConv.to_conv`."""
     settled = check_layer(layer)
-    padding, mode = layer.options["padding"], layer.options["padding_mode"]
+    padding, (mode, *others) = layer.options["padding"], settled.padding_modes
     if not isinstance(padding, str) or padding == "causal":
         pairs = [pair for pair in settled.padding if pair is not None]  # all: "same" alone may leave some open
         if any(before != after for before, after in pairs):
@@ -26,6 +26,10 @@ def to_conv(layer: Any) -> nn.Module:
                 f"`padding`={padding!r} pads differently before and after, nn.Conv{layer.n_dims}d never: pad x first."
             )
         padding = tuple(before for before, _ in pairs)
+    if any(other != mode for other in others):
+        raise ValueError(
+            f"`padding_mode`={settled.padding_modes} has a mode an axis, nn.Conv{layer.n_dims}d never: pad x first."
+        )
     if mode == "symmetric":
         raise ValueError(f"`padding_mode`='symmetric' is none of nn.Conv{layer.n_dims}d's: pad x first.")
     dense = layer.dense_kernel()

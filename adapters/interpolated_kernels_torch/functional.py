@@ -26,7 +26,7 @@ def interpolated_conv(
     widths: torch.Tensor | None = None,
     stride: int | Sequence[int] = 1,
     padding: str | int | Sequence[Any] = "valid",
-    padding_mode: str = "zeros",
+    padding_mode: str | Sequence[str] = "zeros",
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
     path: str = "auto",
@@ -86,7 +86,7 @@ def interpolated_conv(
     )  # fmt: skip
     across = () if bias is None else adapting.shape_bias(bias.shape, weights.shape, len(settled[0]))
     chosen = choose_engine(engine, path, *tensors.values())
-    operands = x.to(compute), weights.to(compute), kernel, settled, padding_mode
+    operands = x.to(compute), weights.to(compute), kernel, settled
     y = native_engine.conv(*operands) if chosen == "native" else numba_engine.conv(*operands, path, accuracy)
     if bias is not None:
         y = y + bias.to(compute).reshape(across)

@@ -65,7 +65,7 @@ class InterpolatedConv(nn.Module):
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
         bias: bool = True,
-        padding_mode: str = "zeros",
+        padding_mode: str | Sequence[str] = "zeros",
         learn_positions: bool = False,
         learn_widths: bool = False,
         engine: str = "auto",
@@ -126,7 +126,7 @@ class InterpolatedConv(nn.Module):
         Raises
         ------
         ValueError
-            For padding that `nn.ConvNd` does not have: different before and after, or "symmetric".
+            For padding that `nn.ConvNd` does not have: different before and after, "symmetric", or a mode an axis.
         """
         return conversion.to_conv(self)
 

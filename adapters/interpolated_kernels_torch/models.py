@@ -20,7 +20,7 @@ def to_conv(model: nn.Module) -> nn.Module:
     Raises
     ------
     ValueError
-        For padding that `nn.ConvNd` does not have: different before and after, or "symmetric".
+        For padding that `nn.ConvNd` does not have: different before and after, "symmetric", or a mode an axis.
     """
     if isinstance(model, InterpolatedConv):
         return model.to_conv()

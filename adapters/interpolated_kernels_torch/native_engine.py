@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import interpolated_kernels as ik
+from interpolated_kernels import adapting
 from interpolated_kernels_torch.constants import PlainOptions, keep_matrix
 
 _CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -30,14 +31,12 @@ def densify(weights: torch.Tensor, kernel: ik.InterpolatedKernel) -> torch.Tenso
     return dense.reshape(weights.shape[0], -1, *kernel.window)
 
 
-def conv(
-    x: torch.Tensor, weights: torch.Tensor, kernel: ik.InterpolatedKernel, settled: PlainOptions, padding_mode: str
-) -> torch.Tensor:
+def conv(x: torch.Tensor, weights: torch.Tensor, kernel: ik.InterpolatedKernel, settled: PlainOptions) -> torch.Tensor:
     """Return y, without bias, for x and weights of one dtype; autocast stays out of it, as of the other engine."""
     if torch.is_autocast_enabled(x.device.type):
         with torch.autocast(x.device.type, enabled=False):
-            return conv(x, weights, kernel, settled, padding_mode)
-    stride, padding, dilation, groups = settled
+            return conv(x, weights, kernel, settled)
+    stride, padding, modes, dilation, groups = settled
     d, dense = len(stride), densify(weights, kernel)
     sizes = x.shape[-d:]
     plain = weights.ndim == 1
@@ -45,18 +44,34 @@ def conv(
     x = x.reshape(math.prod(lead), 1 if plain else x.shape[-d - 1], *sizes)
     if kernel.channel_mode == "tied" and not plain:
         x = x.reshape(x.shape[0], groups, x.shape[1] // groups, *sizes).sum(2)
-    x = pad(x, padding, padding_mode)
+    x = pad(x, padding, modes)
     y = _CONVS[d](x, dense[None, None] if plain else dense, None, stride, 0, dilation, groups)
     return y.reshape(*lead, *y.shape[2:] if plain else y.shape[1:])
 
 
-def pad(x: torch.Tensor, padding: tuple[tuple[int, int], ...], mode: str) -> torch.Tensor:
-    """Return x with `(before, after)` cells more on every spatial axis."""
-    if not any(cells for pair in padding for cells in pair):
-        return x
-    if mode != "symmetric":
-        return F.pad(x, [cells for pair in reversed(padding) for cells in pair], _TORCH_MODES[mode])
-    for axis, (before, after) in enumerate(padding, start=2):
-        size = x.shape[axis]
-        x = torch.cat((x.narrow(axis, 0, before).flip(axis), x, x.narrow(axis, size - after, after).flip(axis)), axis)
+def pad(x: torch.Tensor, padding: tuple[tuple[int, int], ...], modes: tuple[str, ...]) -> torch.Tensor:
+    """Return x with `(before, after)` cells more on every spatial axis, each in its own mode."""
+    for mode in sorted(set(modes)):
+        pairs = [pair if own == mode else (0, 0) for pair, own in zip(padding, modes, strict=True)]
+        if any(map(any, pairs)):
+            x = _pad_alike(x, pairs, mode)
     return x
+
+
+def _pad_alike(x: torch.Tensor, pairs: list[tuple[int, int]], mode: str) -> torch.Tensor:
+    """Return x with its padding in one mode: by torch's own where it goes so far, else by the cells that it shows."""
+    if all(_is_within(pair, size, mode) for pair, size in zip(pairs, x.shape[2:], strict=True)):
+        return F.pad(x, [cells for pair in reversed(pairs) for cells in pair], _TORCH_MODES[mode])
+    for axis, (before, after) in enumerate(pairs, start=2):
+        if before or after:
+            size = x.shape[axis]
+            places = torch.arange(-before, size + after, device=x.device)
+            x = x.index_select(axis, adapting.show_cells(places, size, mode))
+    return x
+
+
+def _is_within(pair: tuple[int, int], size: int, mode: str) -> bool:
+    """Return whether torch itself pads an axis so far: it mirrors and wraps once."""
+    if mode in ("reflect", "circular"):
+        return max(pair) <= size - (mode == "reflect")
+    return mode in _TORCH_MODES

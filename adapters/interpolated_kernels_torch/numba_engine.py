@@ -13,7 +13,7 @@ from interpolated_kernels_torch.constants import PlainOptions, read_key, write_k
 from interpolated_kernels_torch.engines import refuse_tangent
 
 _OPTIONS = (
-    "str kernel, int[] stride, int[] padding, str padding_mode, int[] dilation, int groups, str path, str accuracy"
+    "str kernel, int[] stride, int[] padding, str[] padding_mode, int[] dilation, int groups, str path, str accuracy"
 )
 _N_OPTIONS = _OPTIONS.count(",") + 1
 
@@ -23,15 +23,14 @@ def conv(
     weights: torch.Tensor,
     kernel: ik.InterpolatedKernel,
     settled: PlainOptions,
-    padding_mode: str,
     path: str,
     accuracy: str,
 ) -> torch.Tensor:
     """Return y, without bias, for x and weights of one dtype, float32 or float64."""
-    stride, padding, dilation, groups = settled
+    stride, padding, modes, dilation, groups = settled
     options = {
         "kernel": write_key(kernel), "stride": list(stride), "padding": [cells for pair in padding for cells in pair],
-        "padding_mode": padding_mode, "dilation": list(dilation), "groups": groups, "path": path, "accuracy": accuracy,
+        "padding_mode": list(modes), "dilation": list(dilation), "groups": groups, "path": path, "accuracy": accuracy,
     }  # fmt: skip
     y: torch.Tensor = conv_op(x, weights, **options)
     return y
@@ -83,7 +82,7 @@ def _as_keywords(
     key: str,
     stride: list[int],
     padding: list[int],
-    padding_mode: str,
+    padding_mode: list[str],
     dilation: list[int],
     groups: int,
     path: str,
@@ -91,7 +90,7 @@ def _as_keywords(
 ) -> dict[str, Any]:
     pairs = tuple(zip(padding[::2], padding[1::2], strict=True))
     return {
-        "kernel": read_key(key), "stride": tuple(stride), "padding": pairs, "padding_mode": padding_mode,
+        "kernel": read_key(key), "stride": tuple(stride), "padding": pairs, "padding_mode": tuple(padding_mode),
         "dilation": tuple(dilation), "groups": groups, "path": path, "accuracy": accuracy,
     }  # fmt: skip
 

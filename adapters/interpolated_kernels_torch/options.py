@@ -16,7 +16,7 @@ from interpolated_kernels_torch.constants import PlainOptions, settle
 def settle_options(
     x_shape: Any, weights_shape: Any, kernel: ik.InterpolatedKernel, dtype: str, **options: Any
 ) -> PlainOptions:
-    """Return stride, (before, after) padding, dilation and groups as the core reads them.
+    """Return stride, (before, after) padding, its modes, dilation and groups as the core reads them.
 
     Raises
     ------

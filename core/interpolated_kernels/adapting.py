@@ -18,6 +18,7 @@ from interpolated_kernels.edge import check_floating
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import Options, per_axis
 from interpolated_kernels.options import check_choice as check_choice  # for adapters too
+from interpolated_kernels.padding import show_cells as show_cells  # for engines whose framework pads less far
 from interpolated_kernels.planning import plan_problem
 from interpolated_kernels.problem import check_kernel as check_type
 from interpolated_kernels.problem import describe

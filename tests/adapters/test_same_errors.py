@@ -28,6 +28,7 @@ OF_CALLS = {
     "stride": (TypeError, {"stride": 1.5}),
     "padding": (ValueError, {"padding": "full"}),
     "padding mode": (ValueError, {"padding_mode": "constant"}),
+    "padding modes": (ValueError, {"padding_mode": ("zeros", "reflect", "zeros")}),
     "accuracy": (ValueError, {"accuracy": "high"}),
     "path": (ValueError, {"path": "fastest"}),
     "native path": (ValueError, {"engine": "native", "path": "direct"}),

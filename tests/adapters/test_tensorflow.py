@@ -48,8 +48,8 @@ class Row:
         self.grad_y = rng.normal(size=reference(self.x, self.weights, self.kernel, **self.options).shape)
 
 
-def _padded(mode, padding):
-    return Row(_kernel((5, 3)), (2, 2, 7, 6), (3, 2, 6), {"padding": padding, "padding_mode": mode})
+def _padded(mode, padding, **options):
+    return Row(_kernel((5, 3)), (2, 2, 7, 6), (3, 2, 6), {"padding": padding, "padding_mode": mode, **options})
 
 
 ROWS = {
@@ -67,6 +67,9 @@ ROWS = {
     "2-D replicate": _padded("replicate", (8, 1)),
     "2-D circular": _padded("circular", "same"),
     "2-D symmetric": _padded("symmetric", [(7, 1), (0, 2)]),
+    **{f"2-D wide {mode}": _padded(mode, [(16, 7), (6, 14)]) for mode in ("reflect", "circular", "symmetric")},
+    "2-D modes": _padded(("reflect", "zeros"), [(9, 3), (2, 11)]),
+    "2-D modes, same": _padded(["symmetric", "circular"], "same", stride=2, dilation=(2, 1)),
     "per filter": Row(_scattered((4,), (4, 5)), (2, 4, 8, 9), (4, 2, 5), {"groups": 2}),
     "per filter and channel": Row(_scattered((4, 2), (4, 5)), (2, 4, 8, 9), (4, 2, 5), {"groups": 2}),
     "tied": Row(_kernel((3, 5), channel_mode="tied"), (2, 4, 8, 9), (6, 6), {"groups": 2, "padding": "same"}),
@@ -101,7 +104,11 @@ def test_y_and_gradients_match_the_reference(row, engine):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
-    "name", ["2-D circular", "2-D replicate", "2-D even window, same", "tied", "no batch", "1-D causal"]
+    "name",
+    [
+        *("2-D circular", "2-D replicate", "2-D even window, same", "tied", "no batch", "1-D causal"),
+        *("2-D reflect", "2-D wide reflect", "2-D wide symmetric", "2-D modes", "2-D modes, same"),
+    ],
 )
 def test_a_traced_function_of_unknown_sizes_matches_the_reference(name, engine):
     """In a `tf.function` that knows the channels alone, each engine gives the same, paddings included."""
@@ -311,7 +318,7 @@ MISTAKES = {
     "dilation": {"dilation": 1.5},
     "padding": {"padding": "full"},
     "padding mode": {"padding_mode": "constant"},
-    "reflect": {"padding": 9, "padding_mode": "reflect"},
+    "modes": {"padding_mode": ("zeros", "reflect", "zeros")},
     "window": {"x": X[..., :3]},
     "path": {"path": "fastest"},
     "accuracy": {"accuracy": "high"},

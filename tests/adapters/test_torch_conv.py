@@ -49,6 +49,17 @@ CASES = {
         mode: (grid((3, 4)), (2, 2, 6, 7), (3, 2, 4), {"padding": ((1, 2), (3, 0)), "padding_mode": mode})
         for mode in ("zeros", "reflect", "replicate", "circular", "symmetric")
     },
+    **{
+        f"wide_{mode}": (grid((3, 4)), (2, 2, 6, 1), (3, 2, 4), {"padding": ((13, 6), (3, 9)), "padding_mode": mode})
+        for mode in ("reflect", "replicate", "circular", "symmetric")
+    },
+    "modes": (grid((3, 4)), (2, 2, 6, 7), (3, 2, 4), {"padding": (4, 9), "padding_mode": ("zeros", "reflect")}),
+    "a_mode_twice": (
+        grid((2, 3, 4)),
+        (2, 2, 4, 5, 6),
+        (2, 2, 8),
+        {"padding": ((3, 2), (0, 2), (1, 1)), "padding_mode": ["reflect", "circular", "reflect"]},
+    ),
 }
 
 
@@ -186,12 +197,7 @@ MISTAKES = {
     "bool_groups": (TypeError, "`groups` must be an int", (X, WEIGHTS, KERNEL), {"groups": True}),
     "groups": (ValueError, "`groups` must divide", (X, WEIGHTS, KERNEL), {"groups": 3}),
     "padding": (ValueError, "`padding` must be one of", (X, WEIGHTS, KERNEL), {"padding": "sam"}),
-    "reflect": (
-        ValueError,
-        "`padding` must be at most 5",
-        (X, WEIGHTS, KERNEL),
-        {"padding": 6, "padding_mode": "reflect"},
-    ),
+    "modes": (ValueError, "`padding_mode` must be one mode or", (X, WEIGHTS, KERNEL), {"padding_mode": ("zeros",) * 3}),
     "accuracy": (ValueError, "`accuracy` must be one of", (X, WEIGHTS, KERNEL), {"accuracy": "high"}),
     "bias": (ValueError, "`bias` must have shape", (X, WEIGHTS, KERNEL, torch.ones(2)), {}),
     "positions": (ValueError, "`positions` cannot be learned", (X, WEIGHTS, KERNEL), {"positions": torch.ones(4, 2)}),

@@ -49,7 +49,14 @@ def test_plain_convolution_has_equal_output(d, mode):
 
 
 @pytest.mark.parametrize(
-    "options", [{"padding": "same"}, {"padding": 2, "padding_mode": "reflect"}, {"bias": False}], ids=str
+    "options",
+    [
+        {"padding": "same"},
+        {"padding": 2, "padding_mode": "reflect"},
+        {"padding": 2, "padding_mode": ("circular", "circular")},
+        {"bias": False},
+    ],
+    ids=str,
 )
 def test_options_survive_the_conversion(options):
     """Padding, its mode and a missing bias go along into the plain convolution."""
@@ -62,8 +69,9 @@ def test_options_survive_the_conversion(options):
     [
         ({"padding": ((1, 0), (1, 1))}, "pads differently before and after"),
         ({"padding": 1, "padding_mode": "symmetric"}, "is none of nn.Conv2d's"),
+        ({"padding": 1, "padding_mode": ("zeros", "circular")}, "has a mode an axis, nn.Conv2d never"),
     ],
-    ids=["asymmetric", "symmetric"],
+    ids=["asymmetric", "symmetric", "a mode an axis"],
 )
 def test_padding_without_a_plain_form_raises(options, message):
     """What `nn.Conv2d` cannot pad raises at conversion."""

@@ -16,6 +16,7 @@ from interpolated_kernels_torch import InterpolatedConv2d, interpolated_conv  # 
 KERNEL = ik.InterpolatedKernel(ik.grid_positions((3, 4), counts=(2, 2)), (3, 4), "linear")
 TIED = KERNEL.replace(channel_mode="tied")
 OPTIONS = {"stride": (2, 1), "padding": ((1, 2), (0, 1)), "padding_mode": "reflect", "groups": 2}
+WIDE = {"padding": ((9, 5), (7, 0)), "padding_mode": ("symmetric", "circular")}
 
 
 @pytest.fixture(autouse=True)
@@ -43,18 +44,21 @@ def assert_same(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=0, atol=64 * 2.0**-52 * float(expected.detach().abs().max() + 1))
 
 
-@pytest.mark.parametrize("kernel", [KERNEL, TIED], ids=["separate", "tied"])
+@pytest.mark.parametrize(
+    ("kernel", "options"), [(KERNEL, {}), (TIED, {}), (KERNEL, WIDE)], ids=["separate", "tied", "wide padding"]
+)
 @pytest.mark.parametrize("engine", ["numba", "native"])
-def test_gradients_of_first_and_second_order(engine, kernel):
+def test_gradients_of_first_and_second_order(engine, kernel, options):
     """Both engines pass gradcheck (with batched gradients) and gradgradcheck."""
-    assert torch.autograd.gradcheck(conv(engine, kernel), operands(kernel), check_batched_grad=True)
-    assert torch.autograd.gradgradcheck(conv(engine, kernel), operands(kernel))
+    assert torch.autograd.gradcheck(conv(engine, kernel, **options), operands(kernel), check_batched_grad=True)
+    assert torch.autograd.gradgradcheck(conv(engine, kernel, **options), operands(kernel))
 
 
-def test_native_has_forward_mode():
+@pytest.mark.parametrize("options", [{}, WIDE], ids=["", "wide padding"])
+def test_native_has_forward_mode(options):
     """The native engine passes gradcheck in forward mode."""
     assert torch.autograd.gradcheck(
-        conv("native"), operands(), check_forward_ad=True, check_backward_ad=False, fast_mode=True
+        conv("native", **options), operands(), check_forward_ad=True, check_backward_ad=False, fast_mode=True
     )
 
 
@@ -63,25 +67,27 @@ def test_operators_keep_torch_rules():
     from interpolated_kernels_torch import constants, numba_engine
 
     x, weights = operands()
-    options = (constants.write_key(KERNEL), [2, 1], [1, 2, 0, 1], "reflect", [1, 1], 2, "auto", "normwise")
-    grad = torch.randn_like(conv("numba")(x, weights)).requires_grad_()
+    options = (constants.write_key(KERNEL), [2, 1], [1, 2, 0, 1], ["reflect", "zeros"], [1, 1], 2, "auto", "normwise")
+    y = conv("numba", padding_mode=("reflect", "zeros"))(x, weights)
+    grad = torch.randn_like(y).requires_grad_()
     torch.library.opcheck(numba_engine.conv_op, (x, weights, *options))
     torch.library.opcheck(numba_engine.grad_x_op, (grad, weights, list(x.shape), *options))
     torch.library.opcheck(numba_engine.grad_weights_op, (grad, x, list(weights.shape), *options))
 
 
+@pytest.mark.parametrize("options", [{}, WIDE], ids=["", "wide padding"])
 @pytest.mark.parametrize("engine", ["numba", "native", "auto"])
-def test_compiles_without_a_break(engine):
+def test_compiles_without_a_break(engine, options):
     """`torch.compile(fullgraph=True)` gives the eager y and gradients, also for other sizes and another kernel."""
     torch._dynamo.reset()
     compiled = torch.compile(
-        lambda x, weights, kernel: conv(engine, kernel)(x, weights), fullgraph=True, backend="aot_eager"
+        lambda x, weights, kernel: conv(engine, kernel, **options)(x, weights), fullgraph=True, backend="aot_eager"
     )
     other = KERNEL.replace(interpolator="nearest")
     for kernel, rows in ((KERNEL, 4), (KERNEL, 5), (KERNEL, 6), (other, 6)):
         x, weights = operands()
         x = torch.cat([x, x], 2)[:, :, :rows].detach().requires_grad_()
-        expected = conv("native", kernel)(x, weights)
+        expected = conv("native", kernel, **options)(x, weights)
         y = compiled(x, weights, kernel)
         assert_same(y, expected)
         grads = [torch.autograd.grad((result**2).sum(), (x, weights)) for result in (y, expected)]
@@ -109,10 +115,11 @@ def exported(layer, strict):
     return torch.export.export(layer, (x,), dynamic_shapes=({0: batch, 2: rows},), strict=strict)
 
 
+@pytest.mark.parametrize("options", [{"padding": "same"}, {**WIDE, "padding": 40}], ids=["", "wide padding"])
 @pytest.mark.parametrize("strict", [False, True])
-def test_exports_native_with_open_sizes(strict):
+def test_exports_native_with_open_sizes(strict, options):
     """A layer exports, saves, loads and runs at other sizes, without an operator of ours in its graph."""
-    layer = InterpolatedConv2d(4, 2, KERNEL, padding="same", groups=2)
+    layer = InterpolatedConv2d(4, 2, KERNEL, groups=2, **options)
     program, buffer = exported(layer, strict), io.BytesIO()
     assert "interpolated_kernels" not in str(program.graph)
     torch.export.save(program, buffer)
