@@ -1,4 +1,4 @@
-"""Are the anchors well placed: rank, condition, near pairs, dead and stray anchors, by index."""
+"""Are the anchors well placed: rank, condition, near pairs, dead and stray anchors by index, the way off the middle."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import load
 
 _SMALL_SHARE = 1e-8
+_ROUNDING_OF_CELLS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class SetReport:
         Anchors that reach no cell: their weights do nothing.
     collinear : tuple of int
         All anchors, where they stand on one line (or, in 3-D, one plane): nothing tells a slope across it. Else none.
+    offset : tuple of float, cells
+        How far the anchors' middle, the mean of their positions, lies off the window's, on every spatial axis; below 0
+        towards the first cell. Weights that are symmetric among the anchors give a kernel that is shifted by so much.
+        Images of anchors, where an interpolator has some, count as anchors.
     problem : str
         Why there is no matrix; empty where there is one. Rank and dead anchors are then not known: 0 and none.
     """
@@ -49,6 +54,7 @@ class SetReport:
     outside: tuple[int, ...]
     dead: tuple[int, ...]
     collinear: tuple[int, ...]
+    offset: tuple[float, ...]
     problem: str = ""
 
     @property
@@ -63,6 +69,9 @@ class SetReport:
         for name, indices in (("outside the window", self.outside), ("dead", self.dead)):
             if indices:
                 lines.append(f"{name}: {name_anchors(indices)}")
+        if any(self.offset):
+            by_axis = ", ".join(f"{cells:+.3g}" if cells else "0" for cells in self.offset)
+            lines.append(f"off the window's middle: {by_axis} cells")
         if self.collinear:
             lines.append("on one line or plane: no slope across it")
         if self.problem:
@@ -118,6 +127,7 @@ def report(kernel: InterpolatedKernel) -> Report:
     nearest: anchors 0, 2, 3.16 cells apart
     outside the window: anchor 3
     dead: anchor 3
+    off the window's middle: +1, +1.5 cells
     """
     if not isinstance(kernel, InterpolatedKernel):
         raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
@@ -146,8 +156,16 @@ def _examine(kernel: InterpolatedKernel, positions: FloatArray, widths: FloatArr
         outside=tuple(outside.tolist()),
         dead=dead,
         collinear=tuple(range(len(positions))) if is_flat else (),
+        offset=_measure_offset(kernel, positions),
         problem=problem,
     )
+
+
+def _measure_offset(kernel: InterpolatedKernel, positions: FloatArray) -> tuple[float, ...]:
+    """Return by how much the middle of the anchors lies off the window's, by spatial axis, without what is rounding."""
+    places = kernel.interpolator.list_places(positions, kernel.window)
+    offset = (places - (np.array(kernel.window) - 1) / 2).mean(axis=0)[: kernel.n_dims]
+    return tuple(np.where(np.abs(offset) > _ROUNDING_OF_CELLS, offset, 0.0).tolist())
 
 
 def _numbers(

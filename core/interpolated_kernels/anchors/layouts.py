@@ -21,6 +21,7 @@ def grid_positions(
     spacing: float | Sequence[float] | None = None,
     *,
     counts: int | Sequence[int] | None = None,
+    centred: bool = False,
 ) -> FloatArray:
     """Return the anchors of a regular grid, row by row: `(n, d)` positions in window cells.
 
@@ -32,11 +33,15 @@ def grid_positions(
         Anchors at 0, s, 2s, ... as far as the window reaches.
     counts : int or tuple of int
         Instead of `spacing`: so many anchors an axis, from edge to edge (a single one stands in the middle).
+    centred : bool, default False
+        As many anchors, moved to the window's middle, so that the cells left over are shared by both edges: weights
+        that are symmetric among the anchors then give a kernel that is symmetric in the window. Where the cells left
+        over are odd, anchors stand on half cells. Grids of `counts` are in the middle already.
 
     Raises
     ------
     ValueError
-        If not exactly one of `spacing` and `counts` is given, or one is not positive.
+        If not exactly one of `spacing` and `counts` is given, or one is not positive and finite.
 
     Examples
     --------
@@ -44,6 +49,10 @@ def grid_positions(
     [[0.0, 0.0], [0.0, 2.0], [0.0, 4.0], [2.0, 0.0], [2.0, 2.0], [2.0, 4.0]]
     >>> grid_positions((3, 5), counts=(1, 2)).tolist()
     [[1.0, 0.0], [1.0, 4.0]]
+    >>> grid_positions(31, 7).ravel().tolist()
+    [0.0, 7.0, 14.0, 21.0, 28.0]
+    >>> grid_positions(31, 7, centred=True).ravel().tolist()
+    [1.0, 8.0, 15.0, 22.0, 29.0]
     """
     window = as_window(window)
     if (spacing is None) == (counts is None):
@@ -54,18 +63,33 @@ def grid_positions(
         raise ValueError(f"`{name}` must be a number or have {len(window)} entries, one an axis, got shape {given}.")
     if spacing is not None:
         steps = np.broadcast_to(np.asarray(spacing, dtype=np.float64), (len(window),))
-        if not (steps > 0).all():
-            raise ValueError(f"`spacing` must be positive, got {spacing!r}.")
-        axes = [np.arange(int((cells - 1) / step + 1e-9) + 1) * step for cells, step in zip(window, steps, strict=True)]
-    else:
-        numbers = np.broadcast_to(np.asarray(counts), (len(window),))
-        if numbers.dtype.kind not in "iu" or not (numbers > 0).all():
-            raise ValueError(f"`counts` must be positive integers, got {counts!r}.")
-        axes = [
-            np.linspace(0.0, cells - 1.0, number) if number > 1 else np.array([(cells - 1) / 2])
-            for cells, number in zip(window, numbers, strict=True)
-        ]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(window))
+        if not ((steps > 0) & np.isfinite(steps)).all():
+            raise ValueError(f"`spacing` must be positive and finite, got {spacing!r}.")
+        return _cross([_step_along(cells, step, centred) for cells, step in zip(window, steps, strict=True)])
+    numbers = np.broadcast_to(np.asarray(counts), (len(window),))
+    if numbers.dtype.kind not in "iu" or not (numbers > 0).all():
+        raise ValueError(f"`counts` must be positive integers, got {counts!r}.")
+    return _cross([_divide(cells, number) for cells, number in zip(window, numbers, strict=True)])
+
+
+def _step_along(cells: int, step: float, centred: bool) -> FloatArray:
+    """Return one axis' coordinates 0, s, 2s, ..., or as many about the axis' middle; none beyond the border cells."""
+    extent = cells - 1.0
+    steps = np.arange(
+        int(extent / step + 1e-9) + 1
+    )  # a spacing that divides the window but for rounding reaches its edge
+    along = extent / 2 + (steps - steps[-1] / 2) * step if centred else steps * step
+    return along.clip(0.0, extent)
+
+
+def _divide(cells: int, number: int) -> FloatArray:
+    """Return one axis' coordinates from edge to edge; a single one in the middle."""
+    return np.linspace(0.0, cells - 1.0, number) if number > 1 else np.array([(cells - 1) / 2])
+
+
+def _cross(axes: list[FloatArray]) -> FloatArray:
+    """Return the `(n, d)` nodes of the axes' coordinates, row by row."""
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 
 def random_positions(window: int | Sequence[int], n: int, *, rng: Any) -> FloatArray:
@@ -223,11 +247,10 @@ def peripheral_positions(window: int | Sequence[int], core: int = 2, ratio: floa
         raise ValueError(f"`core` must be an int of at least 0, got {core!r}.")
     if not (np.isfinite(ratio) and ratio >= 1):
         raise ValueError(f"`ratio` must be finite and at least 1, got {ratio!r}.")
-    axes = [_widening(cells, int(core), float(ratio)) for cells in window]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(window))
+    return _cross([_widen(cells, int(core), float(ratio)) for cells in window])
 
 
-def _widening(cells: int, core: int, ratio: float) -> FloatArray:
+def _widen(cells: int, core: int, ratio: float) -> FloatArray:
     """Return one axis' coordinates."""
     half = (cells - 1) / 2
     offsets, gap = [half % 1 + step for step in range(core + 1)], ratio

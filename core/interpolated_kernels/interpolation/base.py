@@ -86,6 +86,10 @@ class Interpolator(_Facts):
         """Raise `AnchorError` where finite widths `(..., n, d)` or `(..., n)` cannot be served."""
         return None
 
+    def list_places(self, positions: FloatArray, window: tuple[int, ...]) -> FloatArray:
+        """Return the `(k, d)` places where weights stand: the `(n, d)` anchors, and images where the class has them."""
+        return positions
+
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return `A`: float64, `(prod(window), n)`, cells in C order."""
         raise NotImplementedError(f"{type(self).__name__} must define `matrix(positions, window, widths)`.")

@@ -92,6 +92,10 @@ class Symmetric(Interpolator):
                 )
         return self.interpolator.check(images.positions, window)
 
+    def list_places(self, positions: FloatArray, window: tuple[int, ...]) -> FloatArray:
+        """Return the places of all images, the anchors first."""
+        return find_images(positions, window, self.group).positions
+
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return `A`: an anchor's columns summed over its images, cells of one set of images taking one row."""
         images = _in_order(find_images(positions, window, self.group))
