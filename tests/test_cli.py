@@ -108,6 +108,15 @@ def test_explain_prints_the_plan(capsys):
     assert capsys.readouterr().out == f"{expected}\n"
 
 
+def test_explain_takes_a_padding_mode_an_axis(capsys):
+    """`--padding-mode` is one word, or one a spatial axis, as `ik.plan` takes it."""
+    kernel = ik.InterpolatedKernel(ik.grid_positions((9, 9), 4), (9, 9), "linear")
+    for modes in (["circular"], ["zeros", "circular"]):
+        assert main([*EXPLAIN, "--interpolator", "linear", "--padding", "40", "--padding-mode", *modes]) == 0
+        expected = ik.plan((2, 4, 32, 32), (1, 4, 9), kernel, padding=40, padding_mode=modes * (3 - len(modes)))
+        assert capsys.readouterr().out == f"{expected}\n"
+
+
 @pytest.mark.parametrize("interpolator", ik.interpolators())
 def test_explain_as_json(interpolator, capsys):
     """The JSON document has the shapes, the chosen path, and every path with its cost or the reason against it."""

@@ -49,8 +49,9 @@ def conv(
         One, or one a spatial axis; at least 1.
     padding : "valid", "same", "causal", int, tuple of int, or tuple of (before, after) pairs
         "same": `out = ceil(in / stride)` with `before = total // 2`, as TensorFlow; "causal": 1-D, all before.
-    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}
-        What stands in the padding, as in torch; "symmetric" repeats the edge cell too (SciPy's "reflect").
+    padding_mode : {"zeros", "reflect", "replicate", "circular", "symmetric"}, or a tuple of these, one a spatial axis
+        What stands in the padding, as in torch; "symmetric" repeats the edge cell too (SciPy's "reflect"). Padding that
+        is wider than x goes on wrapping or mirroring, as `numpy.pad`.
     groups : int
         Divides channels and filters.
     path : str

@@ -225,6 +225,16 @@ def test_bad_questions():
         error_bound(X, W, KERNEL, quantity="grad_x")
 
 
+def test_a_fold_counts_its_additions():
+    """The bound of a gradient by x counts the padded cells that are added into one, on every axis that has such."""
+    x, kernel = np.ones((1, 1, 2, 3)), ik.InterpolatedKernel([[0, 0]], (1, 1), "dilated")
+    options = {"padding": ((4, 0), (3, 5)), "padding_mode": ("circular", "replicate")}
+    grad_y = np.ones(ik.conv(x, np.ones((1, 1, 1)), kernel, **options).shape)
+    bound = error_bound(x, np.ones((1, 1, 1)), kernel, quantity="grad_x", grad_y=grad_y, **options)
+    assert bound.n == 1 + (3 - 1) + (6 - 1)
+    assert error_bound(x, np.ones((1, 1, 1)), kernel, **options).n == 1
+
+
 def _name_modes(mode):
     return mode if isinstance(mode, str) else "modes"
 

@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--padding", default="valid", help="valid, same, causal, or cells as 15 or 15x15; default %(default)s"
     )
-    parser.add_argument("--padding-mode", default="zeros", choices=PADDING_MODES, help="default %(default)s")
+    parser.add_argument(
+        "--padding-mode", nargs="+", default=["zeros"], choices=PADDING_MODES, help="one, or one an axis; default zeros"
+    )
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"), help="default %(default)s")
     parser.add_argument("--accuracy", default="componentwise", choices=ACCURACIES, help="default %(default)s")
     parser.add_argument(
@@ -86,7 +88,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         stride=_one_an_axis("--stride", arguments.stride, n_axes),
         dilation=_one_an_axis("--dilation", arguments.dilation, n_axes),
         padding=_padding(arguments.padding, n_axes),
-        padding_mode=arguments.padding_mode,
+        padding_mode=_one_an_axis("--padding-mode", tuple(arguments.padding_mode), n_axes),
         groups=arguments.groups,
         accuracy=arguments.accuracy,
         max_memory=arguments.max_memory,

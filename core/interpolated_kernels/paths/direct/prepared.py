@@ -102,8 +102,9 @@ class PreparedDirect(PreparedEngine):
         """Write the gradient by x band by band: into `out` itself, or a copy of the band that is folded into it."""
         problem, axes, axis, step = self.problem, self.axes, self.bands.axis, self.y_source.step
         regions = [each.region for each in axes]
-        shown = [index[low:high] for index, (low, high) in zip(index_axes(problem), regions, strict=True)]
-        folds = any(problem.folds)
+        folds, shown = any(problem.folds), []
+        if folds:
+            shown = [index[low:high] for index, (low, high) in zip(index_axes(problem), regions, strict=True)]
         out[...] = 0
         cells_of_out = out.reshape(*out.shape[:2], *(each.size for each in axes))
         weights = [_pack_weights(each.taps, kernels) for each in self.grad_x_passes]
