@@ -11,6 +11,7 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import load
+from interpolated_kernels.problem import check_kernel
 
 _SMALL_SHARE = 1e-8
 _ROUNDING_OF_CELLS = 1e-9
@@ -129,8 +130,7 @@ def report(kernel: InterpolatedKernel) -> Report:
     dead: anchor 3
     off the window's middle: +1, +1.5 cells
     """
-    if not isinstance(kernel, InterpolatedKernel):
-        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
+    check_kernel(kernel)
     widths = kernel.width_sets
     sets = [
         _examine(kernel, positions, None if widths is None else widths[index])

@@ -1,4 +1,4 @@
-"""Draw the README's picture: python docs/images/draw.py (needs the extra demo)."""
+"""Draw the pictures of README.md and docs/anchors.md: python docs/images/draw.py (needs the extra demo)."""
 
 from pathlib import Path
 
@@ -22,7 +22,13 @@ panels = [
 ]
 figure = Figure(figsize=(12, 3.4), layout="constrained")
 for ax, (title, kernel, values) in zip(figure.subplots(1, len(panels)), panels, strict=True):
-    plot_kernel(kernel, values, ax)
+    plot_kernel(kernel, values, ax, colorbar=False)
     ax.set_title(title, fontsize=11)
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
 figure.savefig(Path(__file__).parent / "anchors.png", dpi=90)
+
+volume = (5, 15, 15)
+kernel = ik.InterpolatedKernel(ik.random_positions(volume, 24, rng=6), volume, "gaussian", widths=np.full((24, 3), 2.0))
+figure = Figure(figsize=(12, 2.9), layout="compressed")
+plot_kernel(kernel, rng.normal(size=24), figure.subplots(1, 5, sharex=True, sharey=True))
+figure.savefig(Path(__file__).parent / "planes.png", dpi=90)

@@ -40,6 +40,8 @@ def grid_positions(
 
     Raises
     ------
+    TypeError
+        If `spacing` holds no real numbers.
     ValueError
         If not exactly one of `spacing` and `counts` is given, or one is not positive and finite.
 
@@ -62,6 +64,8 @@ def grid_positions(
         name = "spacing" if counts is None else "counts"
         raise ValueError(f"`{name}` must be a number or have {len(window)} entries, one an axis, got shape {given}.")
     if spacing is not None:
+        if np.asarray(spacing).dtype.kind not in "iuf":
+            raise TypeError(f"`spacing` must be a real number, or one an axis, got {spacing!r}.")
         steps = np.broadcast_to(np.asarray(spacing, dtype=np.float64), (len(window),))
         if not ((steps > 0) & np.isfinite(steps)).all():
             raise ValueError(f"`spacing` must be positive and finite, got {spacing!r}.")

@@ -146,7 +146,7 @@ def _draw_kernels(results: list[Result], figure: SubFigure) -> None:
     for column, (result, color) in enumerate(zip(results, COLORS, strict=True)):
         run = result.runs[0]
         for line, filter_index in enumerate(np.argsort(-run.use)[:2]):
-            ax = plot_kernel(result.row.kernel, run.weights[filter_index, 0], axes[line, column])
+            ax = plot_kernel(result.row.kernel, run.weights[filter_index, 0], axes[line, column], colorbar=False)
             ax.set(xlabel="", ylabel="", xticks=[], yticks=[])
         axes[0, column].set_title(result.row.name.replace(", ", "\n", 1).replace(", ", ",\n"), color=color, fontsize=10)
     figure.suptitle("Anchors (dots) over the dense kernels, the two most used filters of the first seed", fontsize=12)

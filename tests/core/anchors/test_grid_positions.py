@@ -87,6 +87,8 @@ def test_counts_are_centred_already():
         (((3, 3), 0), ValueError, "`spacing` must be positive"),
         (((3, 3), -1), ValueError, "`spacing` must be positive"),
         (((3, 3), np.nan), ValueError, "`spacing` must be positive"),
+        (((3, 3), "2"), TypeError, "`spacing` must be a real number"),
+        (((3, 3), 1j), TypeError, "`spacing` must be a real number"),
         (((3, 3), np.inf), ValueError, "`spacing` must be positive and finite, got inf"),
         (((3, 0), 1), ValueError, "`window` must be at least 1"),
         (((3, 2.5), 1), TypeError, "`window` must be an int"),
