@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.padding import index_axis
 from interpolated_kernels.plan import Plan
 from interpolated_kernels.planning import plan_problem
@@ -27,7 +28,8 @@ def forward_by_bands(plan: Plan, x: FloatArray, weights: FloatArray, out: FloatA
     for sample, target in _walk_samples(out, problem.y_shape[1:]):
         for first in range(0, problem.out_spatial[0], rows):
             last = min(first + rows, problem.out_spatial[0])
-            band, cells = _cut(problem, x[sample : sample + 1], first, last)
+            outputs = (range(first, last), *map(range, problem.out_spatial[1:]))
+            band, cells = cut_outputs(problem, x[sample : sample + 1], outputs)
             y = plan_problem(band, plan.path).convolve(np.ascontiguousarray(cells), weights)
             target[:, first:last] = y[0]
 
@@ -50,17 +52,32 @@ def _walk_samples(out: FloatArray, shape: tuple[int, ...]) -> Iterator[tuple[int
         yield number, out[(*index, None, ...)] if shape[0] == 1 else out[(*index, ...)]
 
 
-def _cut(problem: Problem, x: FloatArray, first: int, last: int) -> tuple[Problem, FloatArray]:
-    """Return the problem of some outputs of the first axis, and the cells of x that they see, padding included."""
-    if last - first == problem.out_spatial[0]:
-        return replace(problem, batch=1), x
-    start = first * problem.stride[0]
-    stop = (last - 1) * problem.stride[0] + problem.extent[0]
-    index = index_axis(problem, 0)[start:stop]
-    if index[0] >= 0 and index[-1] - index[0] == len(index) - 1 and (np.diff(index) == 1).all():
-        cells = x[:, :, index[0] : index[-1] + 1]
-    else:
-        cells = np.take(x, np.maximum(index, 0), axis=2)
-        cells[:, :, index < 0] = 0
-    spatial, padding = (len(index), *problem.spatial[1:]), ((0, 0), *problem.padding[1:])
-    return replace(problem, batch=1, spatial=spatial, padding=padding), cells
+def cut_outputs(problem: Problem, x: FloatArray, outputs: Sequence[range]) -> tuple[Problem, FloatArray]:
+    """Return the problem of some outputs, a range an axis, and the cells of x that they see, padding included.
+
+    Axes whose outputs are all wanted keep their padding. The cells are a view where they are neighbours in x, else a
+    copy of them alone.
+    """
+    is_cut = [len(wanted) < count for wanted, count in zip(outputs, problem.out_spatial, strict=True)]
+    spatial, padding = list(problem.spatial), list(problem.padding)
+    n_axes = max((axis + 1 for axis, cut in enumerate(is_cut) if cut), default=0)
+    indices = [np.arange(size) for size in spatial[:n_axes]]
+    for axis in range(n_axes):
+        if is_cut[axis]:
+            first, last = outputs[axis].start * problem.stride[axis], (outputs[axis].stop - 1) * problem.stride[axis]
+            indices[axis] = index_axis(problem, axis)[first : last + problem.extent[axis]]
+            spatial[axis], padding[axis] = len(indices[axis]), (0, 0)
+    return replace(problem, batch=len(x), spatial=tuple(spatial), padding=tuple(padding)), _take(x, indices)
+
+
+def _take(x: FloatArray, indices: list[IntArray]) -> FloatArray:
+    """Return the cells at indices of the first spatial axes, 0 where an index is -1."""
+    where: tuple[Any, ...]
+    if all(index[0] >= 0 and (np.diff(index) == 1).all() for index in indices):
+        where = (slice(None), slice(None), *(slice(index[0], index[-1] + 1) for index in indices))
+        return x[where]
+    where = (slice(None), slice(None), *np.ix_(*(np.maximum(index, 0) for index in indices)))
+    cells: FloatArray = x[where]
+    for axis, index in enumerate(indices):
+        cells[(slice(None),) * (axis + 2) + (index < 0,)] = 0
+    return cells

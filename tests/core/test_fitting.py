@@ -1,12 +1,13 @@
 """Weights from data: recovered, uncertain as they should be, in bands, and from dense kernels."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import interpolated_kernels as ik
-from interpolated_kernels import fitting
 
 GRID = ik.grid_positions((7, 5), 2)
 
@@ -83,14 +84,27 @@ def test_standard_errors_tell_the_spread():
     assert np.square(scaled).mean() == pytest.approx(1, abs=5 * np.sqrt(2 / scaled.size))
 
 
-def test_bands_do_not_matter(monkeypatch):
-    """The same fit to rounding, whatever memory a band may take."""
+@pytest.mark.parametrize("interpolator", ["linear", "polyharmonic"])
+def test_blocks_do_not_matter(interpolator):
+    """The same fit to rounding, whatever memory it may take: rows, pieces of rows, and few filters at a time."""
     x, _, kernel, y = _data(np.random.default_rng(0), noise=1.0)
-    whole = ik.fit(x, y, kernel, padding="valid")
-    monkeypatch.setattr(fitting, "_BYTES_OF_BAND", 1)
-    rows = ik.fit(x, y, kernel, padding="valid")
-    np.testing.assert_allclose(rows.weights, whole.weights, rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(rows.standard_errors, whole.standard_errors, rtol=1e-11)
+    kernel = kernel.replace(interpolator=interpolator)
+    options = {"padding": ((3, 3), (2, 2)), "padding_mode": "circular"}
+    y = np.pad(y, ((0, 0), (0, 0), (3, 3), (2, 2)))
+    whole = ik.fit(x, y, kernel, **options)
+    least = _find_least_memory(lambda memory: ik.fit(x, y, kernel, max_memory=memory, **options))
+    for memory in (least, 2**18, 2**20):
+        parts = ik.fit(x, y, kernel, max_memory=max(memory, least), **options)
+        np.testing.assert_allclose(parts.weights, whole.weights, rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(parts.standard_errors, whole.standard_errors, rtol=1e-11)
+        np.testing.assert_allclose(parts.residual, whole.residual, rtol=1e-11)
+
+
+def _find_least_memory(fit_within):
+    """Return the least memory, which the error for too little of it names."""
+    with pytest.raises(ValueError, match=r"`max_memory` must be at least \d+ bytes") as caught:
+        fit_within(1)
+    return int(re.search(r"at least (\d+)", str(caught.value)).group(1))
 
 
 def test_what_data_leave_open():
