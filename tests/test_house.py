@@ -15,8 +15,8 @@ import interpolated_kernels
 CORE = Path(interpolated_kernels.__file__).parent
 ADAPTERS = CORE.parent.parent / "adapters"
 ORDER = [
-    "tile_sizes", "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors", "interpolation", "structure",
-    "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan", "planning", "edge", "densify",
+    "tile_sizes", "folders", "forks", "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors",
+    "interpolation", "structure", "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan", "planning", "edge", "densify",
     "bands", "convolution", "transposed", "report", "fitting", "files", "calibration", "initialization", "runtime",
     "plotting", "testing", "cli", "adapting", "layers", "utils",
 ]  # fmt: skip

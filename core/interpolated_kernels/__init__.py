@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from interpolated_kernels import forks as _forks  # noqa: F401 # before any fork of whoever imports this package
 from interpolated_kernels import lazy as _lazy
 from interpolated_kernels.anchors import grid_positions, peripheral_positions, random_positions, ring_positions
 from interpolated_kernels.caching import clear_caches

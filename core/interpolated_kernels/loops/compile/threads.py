@@ -1,8 +1,8 @@
 """How many threads loops run on, the same for every calling thread, and what makes a launch safe.
 
-numba's `workqueue` layer aborts the process when two Python threads launch at once, and a child forked after a launch
-on the `omp` layer is killed at its own first launch. So launches on `workqueue` take a lock, and a forked child runs
-serial loops unless its layer is fork-safe.
+numba's `workqueue` layer aborts the process when two Python threads launch at once, and a child that inherited the
+`omp` layer is killed at its own first launch. So launches on `workqueue` take a lock, and such a child (see `forks`)
+runs serial loops.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from numba.np.ufunc.parallel import get_thread_id
+
+from interpolated_kernels import forks
+from interpolated_kernels.loops.compile.numba_parts import get_thread_id
 
 _lock = threading.Lock()
 _n_threads: int = numba.config.NUMBA_NUM_THREADS
 _layer: str | None = None
-_forked_after_launch = False
 
 
 def get_num_threads() -> int:
@@ -70,7 +71,7 @@ def layer() -> str | None:
 def launch(parallel: Callable[..., Any], serial: Callable[..., Any], is_worth_it: bool, *arguments: Any) -> None:
     """Run a loop's parallel form where the work is worth a launch, else its serial one; both give the same bits."""
     global _layer
-    if not is_worth_it or _n_threads == 1 or _forked_after_launch:
+    if not is_worth_it or _n_threads == 1 or forks.has_lost_threads():
         serial(*arguments)
         return
     with contextlib.nullcontext() if _layer in ("omp", "tbb") else _lock:
@@ -97,9 +98,8 @@ def run_in_threads(function: Callable[[Task, int], None], tasks: Sequence[Task])
 
 
 def _after_fork() -> None:
-    global _forked_after_launch, _lock
+    global _lock
     _lock = threading.Lock()
-    _forked_after_launch = _layer == "omp"
 
 
 if hasattr(os, "register_at_fork"):
