@@ -41,8 +41,9 @@ from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.plan import Plan
 from interpolated_kernels.planning import plan
 from interpolated_kernels.report import Report, report
-from interpolated_kernels.runtime import get_num_threads, info, set_num_threads, warmup
+from interpolated_kernels.runtime import get_num_threads, info, set_num_threads
 from interpolated_kernels.transposed import conv_transpose, conv_transpose_backward
+from interpolated_kernels.warming import WarmupStep, warmup
 
 __version__ = "0.1.0"
 
@@ -73,6 +74,7 @@ __all__ = [
     "TensorProduct",
     "Triangle",
     "Voronoi",
+    "WarmupStep",
     "calibrate",
     "clear_caches",
     "conv",

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from interpolated_kernels.loops.compile.numba_parts import get_thread_id
 _lock = threading.Lock()
 _n_threads: int = numba.config.NUMBA_NUM_THREADS
 _layer: str | None = None
+_runs_both_forms = False
 
 
 def get_num_threads() -> int:
@@ -71,7 +72,9 @@ def layer() -> str | None:
 def launch(parallel: Callable[..., Any], serial: Callable[..., Any], is_worth_it: bool, *arguments: Any) -> None:
     """Run a loop's parallel form where the work is worth a launch, else its serial one; both give the same bits."""
     global _layer
-    if not is_worth_it or _n_threads == 1 or forks.has_lost_threads():
+    if _runs_both_forms and not forks.has_lost_threads():
+        serial(*arguments)
+    elif not is_worth_it or _n_threads == 1 or forks.has_lost_threads():
         serial(*arguments)
         return
     with contextlib.nullcontext() if _layer in ("omp", "tbb") else _lock:
@@ -79,6 +82,20 @@ def launch(parallel: Callable[..., Any], serial: Callable[..., Any], is_worth_it
         parallel(*arguments)
         if _layer is None and not numba.config.DISABLE_JIT:
             _layer = numba.threading_layer()
+
+
+@contextlib.contextmanager
+def run_both_forms() -> Iterator[None]:
+    """Let every launch run a loop's serial form and then its parallel one, so that both are compiled.
+
+    What loops add up comes out twice: results are to be thrown away.
+    """
+    global _runs_both_forms
+    _runs_both_forms = True
+    try:
+        yield
+    finally:
+        _runs_both_forms = False
 
 
 Task = TypeVar("Task")
