@@ -15,7 +15,7 @@ from interpolated_kernels import folders
 
 _LOG = logging.getLogger("interpolated_kernels")
 _VERSION = 1
-_WIDEST_RANGE = 1e6
+_WIDEST_RANGE = 1e12
 """Far outside it, the seconds of a plan would overflow."""
 
 
@@ -73,7 +73,7 @@ def _read(text: str) -> Machine:
     constants = {field.name: float(kept["constants"][field.name]) for field in fields(Machine)[1:]}
     for constant, value in constants.items():
         if not 1 / _WIDEST_RANGE < value / getattr(Machine(), constant) < _WIDEST_RANGE:
-            raise ValueError(f"{constant} must be within a factor of a million of its default")
+            raise ValueError(f"{constant} must be within a factor of {_WIDEST_RANGE:g} of its default")
     return Machine(name, **constants)
 
 
@@ -92,7 +92,7 @@ def keep_machine(machine: Machine) -> Path | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = {"version": _VERSION, "processor": processor(), "constants": asdict(machine)}
         partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(whole, indent=2) + "\n")
+        partial.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
         partial.replace(path)
     return path
 

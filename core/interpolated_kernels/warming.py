@@ -110,5 +110,5 @@ def _fill_large_windows(dtype: np.dtype[Any]) -> None:
 
 def _fill(kernel: InterpolatedKernel, dtype: np.dtype[Any]) -> None:
     weights = np.zeros((1, 1, kernel.n_anchors), dtype)
-    wrt = ("weights", *kernel.interpolator.differentiable_by)
+    wrt = ("weights", *({"positions"} & set(kernel.interpolator.differentiable_by)))
     densify_backward(densify(weights, kernel), weights, kernel, wrt=wrt)

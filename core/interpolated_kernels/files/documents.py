@@ -169,8 +169,8 @@ def _read_document(path: Path, content: bytes) -> dict[str, Any]:
 def _read_kernel(path: Path, document: dict[str, Any]) -> InterpolatedKernel:
     try:
         return InterpolatedKernel.from_dict(document["kernel"])
-    except ValueError:  # the kernel's own check: it says what is wrong
-        raise
+    except ValueError as error:  # the kernel's own checks say what is wrong
+        raise ValueError(f"`path` must hold a kernel that can be made here, {path} does not: {error}") from error
     except Exception as error:  # what is no list, number or text where one belongs fails in a dozen ways
         raise ValueError(f"`path` must be a document that `save` wrote, {path} is damaged: {error!r}") from error
 
