@@ -135,7 +135,7 @@ class _LoopCache:
                 self._write(folder, self._name_file(key), content)
                 return
             except OSError as error:
-                reasons.append(str(error))
+                reasons.append(f"{folder}: {error.strerror or error}")
         _warn_once(_KEPT_NOWHERE, "; ".join(reasons))
 
     def flush(self) -> None:
