@@ -13,18 +13,21 @@ INPUTS := pyproject.toml constraints.txt
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench growth regressions clean
+.PHONY: help demo test test-lowest lint bench growth regressions clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/.demo ## train the demo's classifiers with this engine alone; a table and demo.png
 	$(BIN)/interpolated-kernels demo
 
 test: lint ## install everything, then lint, types and all tests
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+test-lowest: .venv-lowest/.test ## the core's tests on the lowest versions that pyproject.toml promises
+	.venv-lowest/bin/python -m pytest -n $(JOBS) tests/core $(ARGS)
 
 lint: .venv/.test ## ruff and mypy
 	$(BIN)/ruff check
@@ -41,7 +44,7 @@ regressions: .venv/.bench ## time every path on small shapes, to compare version
 	$(BIN)/pytest benchmarks $(ARGS)
 
 clean: ## remove .venv, caches and build results
-	rm -rf .venv build dist demo.png docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lowest build dist demo.png docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find core adapters tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps: an install is repeated only when pyproject.toml or constraints.txt has changed.
@@ -62,6 +65,15 @@ clean: ## remove .venv, caches and build results
 	$(PIP) install --quiet -c constraints.txt 'pip>=25.1'
 	$(PIP) install --quiet -c constraints.txt -e '.[torch,tensorflow,keras,demo,testing]' --group dev
 	@touch .venv/.demo $@
+
+# numba's lowest release needs a Python of its time: 3.11 or 3.12. Every ">=" of pyproject.toml becomes "==".
+.venv-lowest/.test: $(INPUTS)
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	  wanted = project["dependencies"] + project["optional-dependencies"]["testing"]; \
+	  print(*(entry.replace(">=", "==") for entry in wanted), sep="\n")' > .venv-lowest/lowest.txt
+	.venv-lowest/bin/python -m pip --disable-pip-version-check install --quiet -r .venv-lowest/lowest.txt -e .
+	@touch $@
 
 .venv/.bench: .venv/.test $(INPUTS)
 	$(PIP) install --quiet -c constraints.txt -e '.[bench]'

@@ -1,6 +1,7 @@
 import os
 
 import hypothesis
+import numpy as np
 import pytest
 
 # Compiling the first loops takes longer than any deadline, and a blob reproduces a failure from the log alone.
@@ -23,6 +24,12 @@ def threads():
     before = ik.get_num_threads()
     yield ik.set_num_threads
     ik.set_num_threads(before)
+
+
+@pytest.fixture
+def find_dtype():
+    """`find_dtype(name)` returns a dtype; "bfloat16", which NumPy lacks, skips the test where ml_dtypes is missing."""
+    return lambda name: np.dtype(pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else name)
 
 
 @pytest.fixture(autouse=True)

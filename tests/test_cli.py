@@ -2,12 +2,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 import interpolated_kernels as ik
+from interpolated_kernels import calibration, machine, warming
 from interpolated_kernels.cli import COMMANDS, common, demo_output, digits, main
+from interpolated_kernels.cli import warmup as cli_warmup
 
 TINY = ["--seeds", "1", "--epochs", "1", "--samples", "60"]
 EXPLAIN = ["explain", "2x4x32x32", "--window", "9", "--spacing", "4"]
@@ -81,6 +84,62 @@ def test_info_prints_a_line_for_each_fact(capsys):
     assert main(["info"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(ik.info())
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """A warm-up of two steps that compile nothing."""
+    done = [warming.WarmupStep("float32 direct", 3, 1, 0.25), warming.WarmupStep("float32 lattice", 0, 2, 0.5)]
+    monkeypatch.setattr(cli_warmup, "warm", lambda dtypes: (step for step in done if step.name.split()[0] in dtypes))
+    return done
+
+
+def test_warmup_prints_a_line_for_each_step(steps, capsys):
+    """Each step is a line with what it compiled, loaded and took; the sum and the folder come last."""
+    assert main(["warmup"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:6] for line in lines[:3]] == [
+        ["float32", "direct", "3", "compiled", "1", "loaded"],
+        ["float32", "lattice", "0", "compiled", "2", "loaded"],
+        ["all", "3", "compiled", "3", "loaded", "0.8"],
+    ]
+    assert lines[3] == f"kept in {ik.info()['cache_folder']}"
+
+
+def test_warmup_as_json(steps, capsys):
+    """The JSON document has the sum, the steps and the folder."""
+    assert main(["warmup", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["compiled"], document["loaded"], document["seconds"]) == (3, 3, 0.75)
+    assert document["steps"] == [asdict(step) for step in steps]
+    assert document["cache_folder"] == ik.info()["cache_folder"]
+    assert main(["warmup", "--json", "--dtype", "float64"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == []
+
+
+def test_calibrate_keeps_and_prints_the_constants(tmp_path, monkeypatch, capsys):
+    """The constants that are printed are those in the file."""
+    monkeypatch.setenv("INTERPOLATED_KERNELS_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(calibration, "_measure", lambda: replace(machine.Machine(), call_seconds=3e-6))
+    assert main(["calibrate", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["file"] == str(tmp_path / "machine.json")
+    assert json.loads((tmp_path / "machine.json").read_text())["constants"] == document["constants"]
+    assert document["constants"]["call_seconds"] == 3e-6
+    assert document["seconds"] >= 0
+    assert main(["calibrate"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == list(document["constants"])
+    assert lines[-1].startswith(f"kept in {tmp_path / 'machine.json'}")
+
+
+def test_calibrate_where_nothing_can_be_kept(tmp_path, monkeypatch, capsys):
+    """A file in the folder's place is one line on stderr."""
+    (tmp_path / "taken").touch()
+    monkeypatch.setenv("INTERPOLATED_KERNELS_CACHE_DIR", str(tmp_path / "taken"))
+    monkeypatch.setattr(calibration, "_measure", machine.Machine)
+    assert main(["calibrate"]) == 1
+    assert_one_line(capsys, "set INTERPOLATED_KERNELS_CACHE_DIR to a folder that can be written")
 
 
 def test_explain_prints_the_plan(capsys):

@@ -4,21 +4,24 @@ import ast
 import doctest
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import interpolated_kernels
+from interpolated_kernels.loops.compile import numba_parts
 
 CORE = Path(interpolated_kernels.__file__).parent
 ADAPTERS = CORE.parent.parent / "adapters"
 ORDER = [
-    "tile_sizes", "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors", "interpolation", "structure",
-    "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan", "planning", "edge", "densify",
-    "bands", "convolution", "transposed", "report", "fitting", "files", "calibration", "initialization", "runtime",
-    "plotting", "testing", "cli", "adapting", "layers", "utils",
+    "tile_sizes", "folders", "forks", "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors",
+    "interpolation", "structure", "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan",
+    "planning", "edge", "densify", "bands", "convolution", "transposed", "report", "fitting", "files", "calibration",
+    "initialization", "runtime", "warming", "plotting", "testing", "cli", "adapting", "layers", "utils",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}
 HEAVY = {"numba", "scipy", "matplotlib", "sklearn", "rich", "hypothesis", "pytest", *FRAMEWORKS}
@@ -183,6 +186,38 @@ def test_every_numba_function_is_in_loops():
     for path in CORE_FILES:
         if _room(path) != "loops":
             assert "numba" not in {name.split(".")[0] for name in _imports(path)}, path
+
+
+MODULES = {
+    "opencv-python-headless": "cv2", "scikit-learn": "sklearn", "tensorflow-cpu": "tensorflow", "dcls": "DCLS",
+    "pytest-benchmark": "pytest", "pytest-xdist": "pytest",
+}  # fmt: skip
+"""What a distribution is imported as; pytest loads its plugins by itself."""
+
+
+def test_every_extra_brings_what_some_code_uses():
+    """No extra installs a library that nothing here imports."""
+    root = CORE.parent.parent
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    imported, text = set(), ""
+    for path in (
+        path for folder in ("core", "adapters", "benchmarks", "tests") for path in (root / folder).rglob("*.py")
+    ):
+        imported |= {name.split(".")[0] for name in _imports(path)}
+        text += path.read_text()
+    for extra, requirements in extras.items():
+        for requirement in requirements if extra != "all" else ():
+            distribution = re.match(r"[\w-]+", requirement)[0]
+            module = MODULES.get(distribution, distribution)
+            assert module in imported or f'"{module}.' in text, f"{extra}: {distribution}"  # lazily, by its name
+
+
+def test_the_numba_that_is_served_is_the_one_that_is_promised_and_tested():
+    """The releases that an error names are pyproject.toml's lower bound and constraints.txt's pin."""
+    root = CORE.parent.parent
+    dependencies = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert f"numba>={numba_parts.OLDEST}" in dependencies
+    assert f"numba=={numba_parts.NEWEST}." in (root / "constraints.txt").read_text()
 
 
 def _modules() -> list[str]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from interpolated_kernels import forks as _forks  # noqa: F401 # before any fork of whoever imports this package
 from interpolated_kernels import lazy as _lazy
 from interpolated_kernels.anchors import grid_positions, peripheral_positions, random_positions, ring_positions
 from interpolated_kernels.caching import clear_caches
@@ -40,8 +41,9 @@ from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.plan import Plan
 from interpolated_kernels.planning import plan
 from interpolated_kernels.report import Report, report
-from interpolated_kernels.runtime import get_num_threads, info, set_num_threads, warmup
+from interpolated_kernels.runtime import get_num_threads, info, set_num_threads
 from interpolated_kernels.transposed import conv_transpose, conv_transpose_backward
+from interpolated_kernels.warming import WarmupStep, warmup
 
 __version__ = "0.1.0"
 
@@ -72,6 +74,7 @@ __all__ = [
     "TensorProduct",
     "Triangle",
     "Voronoi",
+    "WarmupStep",
     "calibrate",
     "clear_caches",
     "conv",

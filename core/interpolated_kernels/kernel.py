@@ -14,7 +14,7 @@ from interpolated_kernels.anchors import as_positions, as_widths, as_window
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.caching import Cache
 from interpolated_kernels.errors import AnchorError, AnchorWarning
-from interpolated_kernels.interpolation import Interpolator, as_interpolator, find_name, read_document
+from interpolated_kernels.interpolation import Interpolator, as_interpolator, read_document, write_document
 from interpolated_kernels.structure import Factors, Structure, find_factors
 
 CHANNEL_MODES = ("separate", "tied", "interpolated")
@@ -235,7 +235,7 @@ class InterpolatedKernel:
         return {
             "positions": self.positions.tolist(),
             "window": list(self.window),
-            "interpolator": {"name": find_name(self.interpolator), **self.interpolator.options()},
+            "interpolator": write_document(self.interpolator),
             "channel_mode": self.channel_mode,
             "widths": None if self.widths is None else self.widths.tolist(),
         }

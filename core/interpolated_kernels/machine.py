@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
 import os
 import platform
-import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from interpolated_kernels import folders
+
 _LOG = logging.getLogger("interpolated_kernels")
 _VERSION = 1
+_WIDEST_RANGE = 1e12
+"""Far outside it, the seconds of a plan would overflow."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +53,28 @@ _current: Machine | None = None
 
 def _load() -> Machine:
     path = machine_file()
-    if path is None or not path.is_file():
+    if path is None:
         return Machine()
     try:
-        kept = json.loads(path.read_text())
-        if (kept["version"], kept["processor"]) != (_VERSION, processor()):
-            return Machine()
-        constants = {field.name: float(kept["constants"][field.name]) for field in fields(Machine)[1:]}
-        if not all(0 < value < float("inf") for value in constants.values()):
-            raise ValueError("constants must be positive and finite")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _read(path.read_text(encoding="utf-8")) if path.is_file() else Machine()
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         _LOG.warning("the machine's constants in %s cannot be read (%r): using the defaults", path, error)
         return Machine()
-    return Machine(str(kept["constants"]["name"]), **constants)
+
+
+def _read(text: str) -> Machine:
+    """Return the constants of a document; the defaults for another processor's, or another version's."""
+    kept = json.loads(text)
+    if (kept["version"], kept["processor"]) != (_VERSION, processor()):
+        return Machine()
+    name = kept["constants"]["name"]
+    if not isinstance(name, str) or not name.isprintable():
+        raise ValueError("the name must be one line of text")
+    constants = {field.name: float(kept["constants"][field.name]) for field in fields(Machine)[1:]}
+    for constant, value in constants.items():
+        if not 1 / _WIDEST_RANGE < value / getattr(Machine(), constant) < _WIDEST_RANGE:
+            raise ValueError(f"{constant} must be within a factor of {_WIDEST_RANGE:g} of its default")
+    return Machine(name, **constants)
 
 
 def keep_machine(machine: Machine) -> Path | None:
@@ -79,7 +92,7 @@ def keep_machine(machine: Machine) -> Path | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = {"version": _VERSION, "processor": processor(), "constants": asdict(machine)}
         partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(whole, indent=2) + "\n")
+        partial.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
         partial.replace(path)
     return path
 
@@ -87,28 +100,17 @@ def keep_machine(machine: Machine) -> Path | None:
 def machine_file() -> Path | None:
     """Return where constants are kept: `INTERPOLATED_KERNELS_CACHE_DIR`, or the user's cache folder.
 
-    None where `INTERPOLATED_KERNELS_NO_CACHE` is set.
+    None where `INTERPOLATED_KERNELS_NO_CACHE` is set, and for a user without a home.
     """
-    if os.environ.get("INTERPOLATED_KERNELS_NO_CACHE"):
-        return None
-    own = os.environ.get("INTERPOLATED_KERNELS_CACHE_DIR")
-    return (Path(own) if own else _user_cache() / "interpolated-kernels") / "machine.json"
-
-
-def _user_cache() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    folder = (folders.chosen_folder() or folders.user_folder()) if folders.keeps_files() else None
+    return None if folder is None else folder / "machine.json"
 
 
 @functools.cache
 def processor() -> str:
     """Return the processor's model, as far as the system tells it."""
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
+    with contextlib.suppress(OSError):  # Linux alone has this file, and not every container shows it
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

@@ -3,11 +3,12 @@
 import json
 import logging
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
 import interpolated_kernels as ik
-from interpolated_kernels import machine
+from interpolated_kernels import folders, machine
 from interpolated_kernels.calibration import _solve
 from interpolated_kernels.machine import Machine
 
@@ -47,18 +48,68 @@ def test_another_processor_does_not_count(folder, monkeypatch):
         assert machine.current_machine() == Machine()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1}', "no json"])
-def test_a_broken_file_is_a_warning(text, folder, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{}", b'{"version": 1}', b"no json", b"\xff\xfe", b"[" * 100_000, b"1" * 10_000, b"null", b"\0" * 99],
+    ids=lambda content: repr(content[:9]),
+)
+def test_a_broken_file_is_a_warning(content, folder, caplog):
     """What cannot be read is named in the log, and the defaults are used."""
-    (folder / "machine.json").write_text(text)
+    (folder / "machine.json").write_bytes(content)
     with caplog.at_level(logging.WARNING, "interpolated_kernels"):
         assert machine.current_machine() == Machine()
     assert "machine.json" in caplog.text
+    assert ik.info()["cost_model"] == "defaults"
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), "many"])
+def test_what_is_no_file_means_defaults(folder):
+    """A folder in the file's place holds no constants."""
+    (folder / "machine.json").mkdir()
+    assert machine.current_machine() == Machine()
+
+
+def test_a_file_that_may_not_be_read_is_a_warning(folder, monkeypatch, caplog):
+    """Another user's file is left alone. `Path.read_text` refuses in its place: the tests may be root."""
+    machine.keep_machine(Machine("theirs"))
+    _forget(monkeypatch)
+
+    def refuse(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(machine, "processor", lambda: "any")
+    with caplog.at_level(logging.WARNING, "interpolated_kernels"):
+        assert machine.current_machine() == Machine()
+    assert "Permission denied" in caplog.text
+
+
+def test_a_user_without_a_home_keeps_nothing(monkeypatch):
+    """Neither HOME nor the system's list of users names one, as for a container's `--user 10001`."""
+    for name in ("INTERPOLATED_KERNELS_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def refuse(*arguments):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", refuse)
+    monkeypatch.setattr(machine, "_current", None)
+    assert machine.machine_file() is None
+    assert machine.current_machine() == Machine()
+    assert machine.keep_machine(Machine("mine")) is None
+    assert ik.info()["cost_model"] == "mine"
+
+
+def test_the_users_cache_needs_no_home_where_it_is_named(monkeypatch, tmp_path):
+    """XDG_CACHE_HOME is enough."""
+    monkeypatch.setattr(folders.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(Path, "home", None)
+    assert folders.user_folder() == tmp_path / "interpolated-kernels"
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), "many", 1e-320, 1e300, 10**400])
 def test_a_senseless_constant_is_a_warning(value, folder, monkeypatch, caplog):
-    """A constant that is not positive and finite spoils the file."""
+    """A constant that is not positive, finite and anywhere near its default spoils the file."""
     path = machine.keep_machine(Machine("mine"))
     kept = json.loads(path.read_text())
     path.write_text(json.dumps({**kept, "constants": {**kept["constants"], "call_seconds": value}}))
@@ -66,6 +117,18 @@ def test_a_senseless_constant_is_a_warning(value, folder, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING, "interpolated_kernels"):
         assert machine.current_machine() == Machine()
     assert "machine.json" in caplog.text
+
+
+@pytest.mark.parametrize("name", [3, None, "two\nlines", "\ud800"], ids=repr)
+def test_a_name_that_cannot_be_printed_is_a_warning(name, folder, monkeypatch, caplog):
+    """`info` and plans print the name: it is one line of text."""
+    path = machine.keep_machine(Machine("mine"))
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps({**kept, "constants": {**kept["constants"], "name": name}}))
+    _forget(monkeypatch)
+    with caplog.at_level(logging.WARNING, "interpolated_kernels"):
+        assert machine.current_machine() == Machine()
+    assert "one line of text" in caplog.text
 
 
 def test_nothing_is_kept_where_that_is_asked_for(folder, monkeypatch):

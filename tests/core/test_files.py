@@ -1,13 +1,20 @@
 """Kernels on disk come back bit for bit; what is no kernel's file is refused; other packages' states are read."""
 
+import contextlib
+import io
 import json
 import pickle
+import re
+import sys
+import zipfile
 
 import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 import interpolated_kernels as ik
+from interpolated_kernels import lazy
 from interpolated_kernels.testing.strategies import kernels
 
 GRID = ik.grid_positions((7, 5), 2)
@@ -101,6 +108,212 @@ def test_a_damaged_file_is_refused(tmp_path):
         ik.load(tmp_path / "d.npz")
     with pytest.raises(FileNotFoundError, match="there is none"):
         ik.load(tmp_path / "e.npz")
+
+
+def _members(path):
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _write_members(path, members, **options):
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def _spoil_archive(path):
+    """Return an archive's bytes with every place where its members' flags and methods stand, by their records."""
+    content = bytearray(path.read_bytes())
+    return content, [(m.start(), 6 if m[0] == b"PK\3\4" else 8) for m in re.finditer(b"PK\1\2|PK\3\4", content)]
+
+
+def _encrypt(path):
+    content, records = _spoil_archive(path)
+    for start, flags in records:
+        content[start + flags] |= 1
+    path.write_bytes(content)
+
+
+def _compress_by_foreign_method(path):
+    content, records = _spoil_archive(path)
+    for start, flags in records:
+        content[start + flags + 2] = 99
+    path.write_bytes(content)
+
+
+def _corrupt_compressed(path):
+    _write_members(path, {**_members(path), "arrays/noise.npy": bytes(9999)}, compression=zipfile.ZIP_DEFLATED)
+    content, records = _spoil_archive(path)
+    start = records[0][0]
+    content[start + 60 : start + 90] = bytes(30)
+    path.write_bytes(content)
+
+
+def _claim_elements(path):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000,), }"
+    header += b" " * (117 - len(header)) + b"\n"
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    _write_members(path, {**_members(path), "weights.npy": start + header})
+
+
+def _nest_header(path):
+    start = b"\x93NUMPY\x01\x00" + (9000).to_bytes(2, "little")
+    _write_members(path, {**_members(path), "weights.npy": start + b"(" * 9000})
+
+
+def _replace_member(name, value):
+    def spoil(path):
+        stream = io.BytesIO()
+        np.save(stream, value)
+        _write_members(path, {**_members(path), f"{name}.npy": stream.getvalue()})
+
+    return spoil
+
+
+def _change_document(**changes):
+    def spoil(path):
+        with np.load(path) as archive:
+            document = {**json.loads(archive["document"].tobytes()), **changes}
+        _replace_member("document", np.frombuffer(json.dumps(document).encode(), np.uint8))(path)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_encrypt, "cannot be read"),
+        (_compress_by_foreign_method, "cannot be read"),
+        (_corrupt_compressed, "cannot be read"),
+        (_claim_elements, "cannot be read"),
+        (_nest_header, "cannot be read"),
+        (lambda path: path.write_bytes(b"\x93NUMPY"), "cannot be read"),
+        (lambda path: np.save(path.open("wb"), np.ones(12)), "cannot be read"),
+        (_replace_member("document", np.ones(9)), "is no JSON"),
+        (_replace_member("document", np.full(9, 255, np.uint8)), "is no JSON"),
+        (_replace_member("document", np.full(10**5, ord("["), np.uint8)), "is no JSON"),
+        (_replace_member("document", np.array("[]")), "is no JSON|another kind"),
+        (_replace_member("weights", np.ones(11)), "12 anchors"),
+        (_replace_member("weights", np.array(1.0)), "12 anchors"),
+        (_replace_member("weights", np.ones(12, int)), "must be a floating array"),
+        (_replace_member("weights", np.ones(12, "V8")), "must be float16"),
+        (_replace_member("weights", np.full(12, "a")), "must be float16"),
+        (_change_document(dtypes={"weights": "bfloat17"}), "bfloat17 is no dtype"),
+        (_change_document(dtypes={"weights": "finfo"}), "finfo is no dtype"),
+        (_change_document(dtypes={"weights": 3}), "damaged"),
+        (_change_document(dtypes={"biases": "bfloat16"}), "damaged"),
+        (_change_document(dtypes=[]), "damaged"),
+    ],
+)  # fmt: skip
+def test_whatever_a_broken_file_holds_is_one_error(spoil, message, tmp_path):
+    """Archives, headers, documents and weights that are wrong raise ValueError, which names the file or the weights."""
+    if "dtype" in message or message == "damaged":
+        pytest.importorskip("ml_dtypes")
+    ik.save(tmp_path / "a.npz", ik.InterpolatedKernel(GRID, (7, 5), "linear"), np.ones(12))
+    spoil(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match=message) as caught:
+        ik.load(tmp_path / "a.npz")
+    assert "`path`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 10**5, '{"a":' * 10**5, "\ud800", "null", "NaN", "1" * 5000, '"', '{"format": []}'],
+    ids=lambda text: repr(text[:9]),
+)
+def test_text_that_is_no_document_is_refused(text, tmp_path):
+    """JSON nested ever so deep, other encodings and other values raise ValueError."""
+    (tmp_path / "a.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ValueError, match="`path` must be a document that `save` wrote"):
+        ik.load(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"positions": None}, {"positions": [[0], [1, 2]]}, {"positions": "abc"}, {"positions": [[1e400]]},
+        {"window": None}, {"window": [float("inf")]}, {"window": [10**400, 5]}, {"window": ["7", "5"]}, {"window": 7},
+        {"interpolator": []}, {"interpolator": {"name": []}}, {"interpolator": {"name": "bspline", "degree": "3"}},
+        {"channel_mode": []}, {"channel_mode": None}, {"widths": {}}, {"widths": "abc"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_kernel_of_nonsense_is_refused(changes, tmp_path):
+    """Whatever stands where positions, a window, names or options belong raises ValueError."""
+    path = _document(tmp_path)
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "kernel": {**document["kernel"], **changes}}))
+    with pytest.raises(ValueError, match="`"):
+        ik.load(path)
+
+
+@pytest.mark.filterwarnings("ignore")  # NumPy's, about headers that look as Python 2 wrote them; anchors on a line
+@pytest.mark.parametrize("name", ["a.npz", "a.json"])
+@hypothesis.given(places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8))
+@hypothesis.settings(max_examples=100, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+def test_random_bytes_raise_nothing_but_value_errors(name, places, tmp_path):
+    """A file with some bytes changed is read, or refused by ValueError."""
+    ik.save(tmp_path / name, ik.InterpolatedKernel(GRID, (7, 5), "linear"), *([] if "json" in name else [np.ones(12)]))
+    content = bytearray((tmp_path / name).read_bytes())
+    for place, value in places:
+        content[int(place * (len(content) - 1))] = value
+    (tmp_path / name).write_bytes(content)
+    with contextlib.suppress(ValueError):
+        assert isinstance(ik.load(tmp_path / name), ik.Saved)
+
+
+def test_narrow_dtypes_come_back(tmp_path):
+    """Weights in bfloat16 and arrays in any dtype of ml_dtypes keep it, and all their bits."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    weights = np.linspace(-1, 1, 24).reshape(2, 1, 12).astype(ml_dtypes.bfloat16)
+    scales = np.array([[0.5], [2.0]], ml_dtypes.float8_e4m3fn).T
+    ik.save(
+        tmp_path / "a.npz", ik.InterpolatedKernel(GRID, (7, 5), "linear"), weights, scales=scales, scalar=scales[0, 0]
+    )
+    found = ik.load(tmp_path / "a.npz")
+    assert found.weights.dtype == ml_dtypes.bfloat16
+    np.testing.assert_array_equal(found.weights, weights)
+    assert found.arrays["scales"].dtype == scales.dtype
+    np.testing.assert_array_equal(found.arrays["scales"], scales)
+    assert found.arrays["scalar"].shape == ()
+
+
+def test_a_missing_package_of_dtypes_is_named(tmp_path, monkeypatch):
+    """Without ml_dtypes a file with bfloat16 says what to install."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    ik.save(tmp_path / "a.npz", ik.InterpolatedKernel(GRID, (7, 5), "linear"), np.ones(12, ml_dtypes.bfloat16))
+    monkeypatch.setattr(lazy, "_LOADED", {})
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(ImportError, match="pip install ml_dtypes"):
+        ik.load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "interpolator",
+    [
+        ik.RBF("gaussian", shape=np.float32(0.5), degree=np.int64(-1)),
+        ik.Polyharmonic(order=np.int64(3)),
+        ik.Gaussian(normalized=np.bool_(False)),
+        ik.Symmetric(ik.RBF("cubic", smoothing=np.float64(0)), (np.int64(0),)),
+    ],
+    ids=str,
+)
+def test_numpys_scalars_in_options_are_saved(interpolator, tmp_path):
+    """An option that is NumPy's number becomes Python's, and the kernel is the same."""
+    positions = np.random.default_rng(0).uniform(0, 3, (9, 2))
+    kernel = ik.InterpolatedKernel(positions, (9, 9), interpolator)
+    for name in ("a.json", "a.npz"):
+        ik.save(tmp_path / name, kernel)
+        assert ik.load(tmp_path / name).kernel == kernel
+
+
+def test_options_that_json_cannot_hold_are_named(tmp_path):
+    """An interpolator whose option is no plain value cannot be saved, and nothing is written."""
+    kernel = ik.InterpolatedKernel(GRID, (7, 5), ik.RBF("gaussian", shape=0.5))
+    object.__setattr__(kernel.interpolator, "shape", object())
+    with pytest.raises(TypeError, match="`kernel` must have an interpolator that JSON can hold"):
+        ik.save(tmp_path / "a.json", kernel)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_saved(tmp_path):

@@ -1,4 +1,4 @@
-"""Compiled loops: kept on disk, recovered when broken, safe from several threads and after a fork."""
+"""Compiled loops: right on every tile and without the compiler, safe from several threads and after a fork."""
 
 import os
 import subprocess
@@ -10,16 +10,9 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
-from interpolated_kernels.loops.compile.cache import _CacheFile
 from interpolated_kernels.testing import assert_matches_reference
 
 KERNEL = ik.InterpolatedKernel(ik.grid_positions((9, 9), 2), (9, 9), "linear")
-CONVOLVE = """
-    import numpy as np, interpolated_kernels as ik
-    kernel = ik.InterpolatedKernel(ik.grid_positions((3, 3), 2), (3, 3), "linear")
-    y = ik.conv(np.ones((8, 8), np.float32), np.ones(4, np.float32), kernel, path="direct")
-    assert (y == 9).all(), y
-"""
 
 
 def _run(code: str, **environment: str) -> str:
@@ -29,43 +22,6 @@ def _run(code: str, **environment: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
-
-
-def test_cached_code_is_never_taken_for_anothers(tmp_path):
-    """Writers that do not see each other's entries, and older sources, leave no name under which other code stands."""
-    first, second = (_CacheFile(str(tmp_path), "loop", "stamp") for _ in range(2))
-    first.save("float32", "code of float32")
-    indices = [first._load_index(), {}]  # the second writer read the index before the first wrote it
-    second._load_index = lambda: indices.pop()
-    second.save("float64", "code of float64")
-    del second._load_index
-    found = {key: _CacheFile(str(tmp_path), "loop", "stamp").load(key) for key in ("float32", "float64")}
-    assert found["float64"] == "code of float64"
-    assert found["float32"] in ("code of float32", None)
-    newer = _CacheFile(str(tmp_path), "loop", "newer")
-    assert newer.load("float64") is None
-    newer.save("float64", "newer code")
-    assert newer.load("float64") == "newer code"
-    assert _CacheFile(str(tmp_path), "loop", "stamp").load("float64") is None
-    assert len(list(tmp_path.glob("*.nbc"))) == 1
-
-
-def test_a_truncated_cache_is_compiled_again(tmp_path):
-    """A cache file cut short costs a compilation and a warning, not an error."""
-    _run(CONVOLVE, INTERPOLATED_KERNELS_CACHE_DIR=str(tmp_path))
-    kept = list(tmp_path.glob("*.nb[ci]"))
-    assert kept
-    for path in kept:
-        path.write_bytes(path.read_bytes()[:40])
-    report = _run("    import logging; logging.basicConfig()" + CONVOLVE, INTERPOLATED_KERNELS_CACHE_DIR=str(tmp_path))
-    assert "compiling it again" in report
-    _run(CONVOLVE, INTERPOLATED_KERNELS_CACHE_DIR=str(tmp_path))
-
-
-def test_nothing_is_kept_on_request(tmp_path):
-    """`INTERPOLATED_KERNELS_NO_CACHE=1` writes no file."""
-    _run(CONVOLVE, INTERPOLATED_KERNELS_CACHE_DIR=str(tmp_path), INTERPOLATED_KERNELS_NO_CACHE="1")
-    assert not list(tmp_path.iterdir())
 
 
 def test_loops_are_right_without_the_compiler():

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from interpolated_kernels import __version__
-from interpolated_kernels.cli import demo, explain, info
+from interpolated_kernels.cli import calibrate, demo, explain, info, warmup
 from interpolated_kernels.cli.common import CommandError
 
 __all__ = ["COMMANDS", "main"]
 
 # A command is a module with SUMMARY, add_arguments(parser) and run(arguments).
-COMMANDS = {"demo": demo, "explain": explain, "info": info}
+COMMANDS = {"demo": demo, "explain": explain, "warmup": warmup, "calibrate": calibrate, "info": info}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -15,10 +15,10 @@ from interpolated_kernels.interpolation.registry import (
     INTERPOLATORS,
     WRAPPERS,
     as_interpolator,
-    find_name,
     interpolators,
     read_document,
     register,
+    write_document,
 )
 from interpolated_kernels.interpolation.scattered import InverseDistance, Voronoi
 from interpolated_kernels.interpolation.splats import Bilinear, Gaussian, Splat, Triangle
@@ -68,9 +68,9 @@ __all__ = [
     "Triangle",
     "Voronoi",
     "as_interpolator",
-    "find_name",
     "interpolators",
     "read_document",
     "register",
     "symmetric_positions",
+    "write_document",
 ]

@@ -140,6 +140,8 @@ class RBF(SplineInterpolator):
         super().check(positions, window)
         n, n_dims = positions.shape
         powers = monomial_powers(n_dims, self.polynomial_degree)
+        if len(powers) == 0:  # no polynomial: NumPy before 2.1 has no rank for no columns
+            return None
         if n < len(powers):
             raise AnchorError(
                 f"`positions` must hold at least {len(powers)} anchors for {self}, whose polynomial has degree "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from interpolated_kernels.interpolation.base import Interpolator
 
 INTERPOLATORS: dict[str, type[Interpolator]] = {}
@@ -72,6 +74,28 @@ def read_document(document: Mapping[str, Any]) -> Interpolator:
     if name not in known:
         raise ValueError(f"`spec` names the unknown interpolator {name!r}: register its class first.")
     return known[name](**options)
+
+
+def write_document(interpolator: Interpolator) -> dict[str, Any]:
+    """Return what `read_document` takes: an interpolator's name and its options, as values that JSON can hold.
+
+    Raises
+    ------
+    ValueError
+        If the class was never registered.
+    """
+    return _as_plain({"name": find_name(interpolator), **interpolator.options()})
+
+
+def _as_plain(value: Any) -> Any:
+    """Return an option with Python's own numbers in the place of NumPy's."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {name: _as_plain(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_as_plain, value))
+    return value
 
 
 def find_name(interpolator: Interpolator) -> str:

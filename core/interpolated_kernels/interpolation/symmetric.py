@@ -14,7 +14,7 @@ from interpolated_kernels.anchors import as_positions, as_window, name_anchors
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, window_cells
-from interpolated_kernels.interpolation.registry import find_name, read_document
+from interpolated_kernels.interpolation.registry import read_document, write_document
 
 GROUPS = ("flips", "rotations", "dihedral")
 _SAME_PLACE = 1e-9
@@ -76,8 +76,8 @@ class Symmetric(Interpolator):
 
     def options(self) -> dict[str, Any]:
         """Return what a document holds: the other interpolator by its name."""
-        inner = {"name": find_name(self.interpolator), **self.interpolator.options()}
-        return {"interpolator": inner, "group": self.group if isinstance(self.group, str) else list(self.group)}
+        group = self.group if isinstance(self.group, str) else list(self.group)
+        return {"interpolator": write_document(self.interpolator), "group": group}
 
     def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
         """Raise where anchors are images of each other, or the other interpolator cannot serve them with all images."""

@@ -4,10 +4,16 @@ A file is named by who calls it and what it makes: `lattice_grad_x`, `filling_sp
 plain jitted functions, with a thin serial and a thin `prange` shell around the same body, and `launch` chooses.
 """
 
-from interpolated_kernels.loops.compile.cache import cache_folder
+from interpolated_kernels.loops.compile.cache import cache_folder, counts
 from interpolated_kernels.loops.compile.tables import Packed
 from interpolated_kernels.loops.compile.tables import pack as pack_tables
-from interpolated_kernels.loops.compile.threads import get_num_threads, layer, run_in_threads, set_num_threads
+from interpolated_kernels.loops.compile.threads import (
+    get_num_threads,
+    layer,
+    run_both_forms,
+    run_in_threads,
+    set_num_threads,
+)
 from interpolated_kernels.loops.direct_forward import (
     DirectLayout,
     DirectTaps,
@@ -72,6 +78,7 @@ __all__ = [
     "cache_folder",
     "convolve_spectra",
     "correlate_spectra",
+    "counts",
     "direct_forward",
     "direct_grad_dense",
     "dot",
@@ -85,6 +92,7 @@ __all__ = [
     "pack",
     "pack_tables",
     "pack_weights",
+    "run_both_forms",
     "run_in_threads",
     "set_num_threads",
     "spread_entries",

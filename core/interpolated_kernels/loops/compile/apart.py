@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numba
-from llvmlite import binding, ir
 from numba import types
-from numba.core import cgutils
-from numba.core.ccallback import CFunc
 from numba.extending import intrinsic
 
+from interpolated_kernels.folders import keeps_files
 from interpolated_kernels.loops.compile.cache import keep
 from interpolated_kernels.loops.compile.jit import FLAGS
+from interpolated_kernels.loops.compile.numba_parts import CFunc, binding, cgutils, ir
 from interpolated_kernels.loops.compile.tables import read_fields, type_tables
 
 
@@ -84,7 +82,7 @@ def load_apart(dtype: Any) -> None:
     for name, function in _APART.items():
         signature = types.void(*(type_tables(kind, floats) for kind in read_fields(function).values()))
         loop = CFunc(function, (signature.args, signature.return_type), {}, {"error_model": "numpy", "fastmath": FLAGS})
-        if not os.environ.get("INTERPOLATED_KERNELS_NO_CACHE"):
+        if keeps_files():
             keep(loop)
         loop.compile()
         binding.add_symbol(_symbol(name, dtype), loop.address)

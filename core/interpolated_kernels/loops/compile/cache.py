@@ -1,127 +1,189 @@
-"""Where compiled code is kept on disk, and how it is read back.
+"""Where compiled loops are kept on disk, and how they are read back.
 
-It is kept in `INTERPOLATED_KERNELS_CACHE_DIR` if set, else where numba keeps it; `INTERPOLATED_KERNELS_NO_CACHE=1`
-keeps nothing. The stamp of an entry is a hash of every file of `loops`, and of the sizes that these share with
-planning, so that an edit anywhere in them recompiles all callers.
+A file holds one function compiled for one signature, and its name follows from all that its content depends on:
+
+    lattice_forward-_forward_parallel.cpython-311.<stamp>.<entry>.nbc
+                                                  |       the signature, the processor, what a closure holds
+                                                  every file of `loops`, the sizes shared with planning, numba's version
+
+So processes that compile the same loop at once write the same file, each whole and under a name of its own first, and
+none can meet another's code. No index names the files, which two processes would have to agree on. An edit anywhere in
+`loops` recompiles all callers, and the first new entry of a function removes what older sources left of it.
+
+Loops are looked for in every one of `list_folders`, and kept in the first that can be written. Where none can (an image
+whose cache was made by another user, a read-only mount, a file in the folder's place), what is there is read, the rest
+is compiled, and a warning says so once in a process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import hashlib
 import logging
 import os
 import pickle
+import sys
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+import numba
 
-from interpolated_kernels import tile_sizes
+from interpolated_kernels import folders, tile_sizes
+from interpolated_kernels.loops.compile.numba_parts import CompileResult, dumps
 
 _LOG = logging.getLogger("interpolated_kernels")
 _BROKEN = (
     EOFError,
-    OSError,
     pickle.UnpicklingError,
     ImportError,
     AttributeError,
     IndexError,
     KeyError,
+    MemoryError,
     TypeError,
     ValueError,
 )
+_KEPT_NOWHERE = (
+    "compiled loops cannot be kept (%s): every process compiles what it does not find. "
+    "Set INTERPOLATED_KERNELS_CACHE_DIR to a folder that can be written"
+)
+_READ_BADLY = "a compiled loop could not be read back (%r): compiling it again, as others that may follow"
+
+
+@functools.cache
+def list_folders() -> tuple[Path, ...]:
+    """Return where compiled loops are looked for, in order; they are kept in the first that can be written.
+
+    `INTERPOLATED_KERNELS_CACHE_DIR` alone if set; else numba's own `NUMBA_CACHE_DIR` if set, `__pycache__` beside the
+    loops, and the user's cache folder.
+    """
+    chosen, user = folders.chosen_folder(), folders.user_folder()
+    if chosen is not None:
+        return (chosen,)
+    numbas = (Path(numba.config.CACHE_DIR) / "interpolated-kernels",) if numba.config.CACHE_DIR else ()
+    return (*numbas, Path(__file__).parents[1] / "__pycache__", *(() if user is None else (user,)))
 
 
 def cache_folder() -> str | None:
     """Return where compiled loops are kept, or None where they are not."""
-    return _cache_folder
+    writeable = filter(_can_be_written, list_folders() if folders.keeps_files() else ())
+    return next(map(str, writeable), None)
 
 
-_cache_folder: str | None = None
+def _can_be_written(folder: Path) -> bool:
+    """Return whether a folder, or the folder that it would be made in, takes new files."""
+    existing = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def keep(dispatcher: Any) -> None:
-    """Keep what a dispatcher compiles on disk, where a folder can be written."""
-    global _cache_folder
-    try:
-        dispatcher._cache = _Cache(getattr(dispatcher, "py_func", None) or dispatcher.__wrapped__)
-    except RuntimeError:  # no folder can be written: a read-only installation without a home
-        _LOG.warning("compiled loops cannot be kept: no cache folder is writeable, set INTERPOLATED_KERNELS_CACHE_DIR")
-        return
-    _cache_folder = dispatcher._cache.cache_path
+    """Keep what a dispatcher compiles on disk."""
+    dispatcher._cache = _LoopCache(getattr(dispatcher, "py_func", None) or dispatcher.__wrapped__)
+
+
+counts: Counter[str] = Counter(compiled=0, loaded=0)
+"""How many loops this process compiled, and loaded from disk."""
+
+
+class _LoopCache:
+    """One function's compiled forms on disk: what numba's dispatchers ask for, and hand over."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        where = f"{function.__module__.rpartition('.')[2]}-{function.__qualname__.replace('<locals>.', '')}"
+        self._base = f"{where}.{sys.implementation.cache_tag}"
+
+    @property
+    def cache_path(self) -> str | None:
+        """The folder, which numba shows among its statistics."""
+        return cache_folder()
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the compiled function, or None where there is none that can be read."""
+        target_context.refresh()
+        key = self._make_key(sig, target_context.codegen())
+        for folder in list_folders():
+            path = folder / self._name_file(key)
+            try:
+                kept_key, payload = pickle.loads(path.read_bytes())
+                if kept_key == key:
+                    counts["loaded"] += 1
+                    return CompileResult._rebuild(target_context, *payload)
+            except OSError:  # none there, or none that this user may read
+                continue
+            except _BROKEN as error:  # a file cut short, by a full disk for example
+                _warn_once(_READ_BADLY, error)
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+        counts["compiled"] += 1
+        _announce()
+        return None
+
+    def save_overload(self, sig: Any, compiled: Any) -> None:
+        """Keep a compiled function in the first folder that takes it."""
+        if compiled.library.has_dynamic_globals:  # addresses of this process
+            return
+        key = self._make_key(sig, compiled.codegen)
+        content, reasons = dumps((key, compiled._reduce())), []
+        for folder in list_folders():
+            try:
+                self._write(folder, self._name_file(key), content)
+                return
+            except OSError as error:
+                reasons.append(f"{folder}: {error.strerror or error}")
+        _warn_once(_KEPT_NOWHERE, "; ".join(reasons))
+
+    def flush(self) -> None:
+        """Forget every form of this source, as numba does when a function is compiled anew."""
+        for folder in list_folders():
+            for path in folder.glob(f"{glob.escape(self._base)}.{_stamp()}.*.nbc"):
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+    def _make_key(self, sig: Any, codegen: Any) -> Any:
+        """Return what tells one compiled form of the function from another: it compares, and pickles."""
+        cells = tuple(cell.cell_contents for cell in self._function.__closure__ or ())
+        return sig, codegen.magic_tuple(), hashlib.sha256(dumps(cells) if cells else b"").hexdigest()
+
+    def _name_file(self, key: Any) -> str:
+        """Return the file's name. Keys that read alike share one, and the key in the file tells which is there."""
+        return f"{self._base}.{_stamp()}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+
+    def _write(self, folder: Path, name: str, content: bytes) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f"{name}.{uuid.uuid4().hex[:16]}"
+        try:
+            partial.write_bytes(content)
+            partial.replace(folder / name)
+        finally:
+            partial.unlink(missing_ok=True)
+        for path in folder.glob(f"{glob.escape(self._base)}.*.nbc"):
+            if not path.name.startswith(f"{self._base}.{_stamp()}."):
+                with contextlib.suppress(OSError):  # another user's
+                    path.unlink(missing_ok=True)
 
 
 @functools.cache
 def _stamp() -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(numba.__version__.encode())
     for path in (*sorted(Path(__file__).parents[1].rglob("*.py")), Path(tile_sizes.__file__)):
         digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]
 
 
-class _CacheFile(IndexDataCacheFile):
-    """A cache entry that a truncated file or a full disk cannot turn into an error: it compiles again.
-
-    numba numbers data files, and names one in the index before it is there: a process that reads meanwhile, or compiles
-    another signature, can meet the code of another signature or an older source under that name, and run it. Here every
-    data file has a name of its own, and stands there before the index names it.
-    """
-
-    def load(self, key: Any) -> Any:
-        try:
-            found = super().load(key)
-        except _BROKEN as error:
-            _LOG.warning("a compiled loop could not be read back (%s): compiling it again", error)
-            self._discard()
-            found = None
-        if found is None:
-            _announce()
-        return found
-
-    def save(self, key: Any, data: Any) -> None:
-        try:
-            self._save_once(key, data)
-        except _BROKEN as error:
-            _LOG.warning("a compiled loop could not be kept in %s (%s)", self._cache_path, error)
-
-    def _save_once(self, key: Any, data: Any) -> None:
-        base = self._index_name.removesuffix(".nbi")
-        name = f"{base}.{uuid.uuid4().hex[:16]}.nbc"
-        self._save_data(name, data)
-        overloads = self._load_index()
-        if not overloads:  # a first entry, or the first of this source: what else there is belongs to older ones
-            for path in Path(self._cache_path).glob(f"{glob.escape(base)}.*.nbc"):
-                if path.name != name:
-                    path.unlink(missing_ok=True)
-        self._save_index({**overloads, key: name})
-
-    def _discard(self) -> None:
-        Path(self._index_path).unlink(missing_ok=True)
+_warned: set[str] = set()
 
 
-class _Cache(FunctionCache):
-    """numba's function cache with this package's stamp, folder and recovery."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
-        folder = os.environ.get("INTERPOLATED_KERNELS_CACHE_DIR")
-        if folder:
-            self._cache_path = folder
-            self._impl.locator.get_cache_path = lambda: folder
-            self._impl.locator.ensure_cache_path()
-        self._cache_file = _CacheFile(self._cache_path, self._impl.filename_base, _stamp())
-
-    def _load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super()._load_overload(sig, target_context)
-        except _BROKEN as error:
-            _LOG.warning("a compiled loop could not be rebuilt (%s): compiling it again", error)
-            self._cache_file._discard()
-            return None
+def _warn_once(message: str, *details: Any) -> None:
+    """Log a warning, the first time in this process that it comes."""
+    if message not in _warned:
+        _warned.add(message)
+        _LOG.warning(message, *details)
 
 
 @functools.cache

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numba
 
+from interpolated_kernels.folders import keeps_files
 from interpolated_kernels.loops.compile.cache import keep
 
 FLAGS = {"contract", "nsz"}
@@ -36,6 +36,6 @@ def jit(
     flags = FLAGS | {"reassoc"} if reassociates else FLAGS
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": returns_arrays} if inner else {}
     dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=flags, parallel=parallel, **options)(function)
-    if not numba.config.DISABLE_JIT and not os.environ.get("INTERPOLATED_KERNELS_NO_CACHE"):
+    if not numba.config.DISABLE_JIT and keeps_files():
         keep(dispatcher)
     return dispatcher

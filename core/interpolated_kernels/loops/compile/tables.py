@@ -21,9 +21,10 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+
+from interpolated_kernels.loops.compile.numba_parts import ir
 
 Numbers: TypeAlias = Annotated[npt.NDArray[Any], "int64"]
 Offsets: TypeAlias = Annotated[npt.NDArray[Any], "int32"]

@@ -1,8 +1,8 @@
 """How many threads loops run on, the same for every calling thread, and what makes a launch safe.
 
-numba's `workqueue` layer aborts the process when two Python threads launch at once, and a child forked after a launch
-on the `omp` layer is killed at its own first launch. So launches on `workqueue` take a lock, and a forked child runs
-serial loops unless its layer is fork-safe.
+numba's `workqueue` layer aborts the process when two Python threads launch at once, and a child that inherited the
+`omp` layer is killed at its own first launch. So launches on `workqueue` take a lock, and such a child (see `forks`)
+runs serial loops.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from numba.np.ufunc.parallel import get_thread_id
+
+from interpolated_kernels import forks
+from interpolated_kernels.loops.compile.numba_parts import get_thread_id
 
 _lock = threading.Lock()
 _n_threads: int = numba.config.NUMBA_NUM_THREADS
 _layer: str | None = None
-_forked_after_launch = False
+_runs_both_forms = False
 
 
 def get_num_threads() -> int:
@@ -70,7 +72,9 @@ def layer() -> str | None:
 def launch(parallel: Callable[..., Any], serial: Callable[..., Any], is_worth_it: bool, *arguments: Any) -> None:
     """Run a loop's parallel form where the work is worth a launch, else its serial one; both give the same bits."""
     global _layer
-    if not is_worth_it or _n_threads == 1 or _forked_after_launch:
+    if _runs_both_forms and not forks.has_lost_threads():
+        serial(*arguments)
+    elif not is_worth_it or _n_threads == 1 or forks.has_lost_threads():
         serial(*arguments)
         return
     with contextlib.nullcontext() if _layer in ("omp", "tbb") else _lock:
@@ -78,6 +82,20 @@ def launch(parallel: Callable[..., Any], serial: Callable[..., Any], is_worth_it
         parallel(*arguments)
         if _layer is None and not numba.config.DISABLE_JIT:
             _layer = numba.threading_layer()
+
+
+@contextlib.contextmanager
+def run_both_forms() -> Iterator[None]:
+    """Let every launch run a loop's serial form and then its parallel one, so that both are compiled.
+
+    What loops add up comes out twice: results are to be thrown away.
+    """
+    global _runs_both_forms
+    _runs_both_forms = True
+    try:
+        yield
+    finally:
+        _runs_both_forms = False
 
 
 Task = TypeVar("Task")
@@ -97,9 +115,8 @@ def run_in_threads(function: Callable[[Task, int], None], tasks: Sequence[Task])
 
 
 def _after_fork() -> None:
-    global _forked_after_launch, _lock
+    global _lock
     _lock = threading.Lock()
-    _forked_after_launch = _layer == "omp"
 
 
 if hasattr(os, "register_at_fork"):

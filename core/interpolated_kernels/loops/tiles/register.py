@@ -10,13 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
 from numba import config, types
-from numba.core import cgutils
-from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import intrinsic
-from numba.np.unsafe.ndarray import to_fixed_tuple
 
+from interpolated_kernels.loops.compile.numba_parts import cgutils, ir, to_fixed_tuple, tuple_setitem
 from interpolated_kernels.loops.tiles import numpy_tiles
 from interpolated_kernels.loops.tiles.vectors import (
     VectorType,

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
 from numba import config, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
+from interpolated_kernels.loops.compile.numba_parts import cgutils, ir
 from interpolated_kernels.loops.tiles import numpy_tiles
 from interpolated_kernels.loops.tiles.vectors import (
     add_weighted,

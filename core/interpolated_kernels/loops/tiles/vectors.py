@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
 from numba import config, types
-from numba.core import cgutils
-from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
+from interpolated_kernels.loops.compile.numba_parts import cgutils, ir, models
 from interpolated_kernels.loops.tiles import numpy_tiles
 from interpolated_kernels.tile_sizes import VECTOR_BYTES
 
