@@ -16,9 +16,9 @@ CORE = Path(interpolated_kernels.__file__).parent
 ADAPTERS = CORE.parent.parent / "adapters"
 ORDER = [
     "tile_sizes", "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors", "interpolation", "structure",
-    "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan", "planning", "edge", "densify",
-    "bands", "convolution", "transposed", "report", "fitting", "files", "calibration", "initialization", "runtime",
-    "plotting", "testing", "cli", "adapting", "layers", "utils",
+    "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan", "missing", "planning", "edge",
+    "densify", "bands", "convolution", "transposed", "report", "fitting", "files", "calibration", "initialization",
+    "runtime", "plotting", "testing", "cli", "adapting", "layers", "utils",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}
 HEAVY = {"numba", "scipy", "matplotlib", "sklearn", "rich", "hypothesis", "pytest", *FRAMEWORKS}

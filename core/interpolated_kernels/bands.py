@@ -61,6 +61,6 @@ def _cut(problem: Problem, x: FloatArray, first: int, last: int) -> tuple[Proble
         cells = x[:, :, index[0] : index[-1] + 1]
     else:
         cells = np.take(x, np.maximum(index, 0), axis=2)
-        cells[:, :, index < 0] = 0
+        cells[:, :, index < 0] = np.nan if problem.renormalizes else 0
     spatial, padding = (len(index), *problem.spatial[1:]), ((0, 0), *problem.padding[1:])
     return replace(problem, batch=1, spatial=spatial, padding=padding), cells

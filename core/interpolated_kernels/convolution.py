@@ -27,6 +27,7 @@ def conv(
     groups: int = 1,
     path: str = "auto",
     accuracy: str = "componentwise",
+    missing: str = "propagate",
     max_memory: int | None = None,
     out: FloatArray | None = None,
 ) -> FloatArray:
@@ -90,7 +91,7 @@ def conv(
     """
     options = Options(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
-        accuracy=accuracy, max_memory=max_memory,
+        accuracy=accuracy, missing=missing, max_memory=max_memory,
     )  # fmt: skip
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = result_dtype(x, weights)
@@ -121,6 +122,7 @@ def conv_backward(
     groups: int = 1,
     path: str = "auto",
     accuracy: str = "componentwise",
+    missing: str = "propagate",
     max_memory: int | None = None,
     wrt: Sequence[str] = ("x", "weights"),
 ) -> Gradients:
@@ -130,7 +132,7 @@ def conv_backward(
     ----------
     grad_y : array of float
         In the shape that `conv` returns.
-    x, weights, kernel, stride, padding, padding_mode, dilation, groups, path, accuracy, max_memory
+    x, weights, kernel, stride, padding, padding_mode, dilation, groups, path, accuracy, missing, max_memory
         As passed to `conv`.
     wrt : sequence of str
         Of "x", "weights", and what the interpolator is differentiable by.
@@ -154,7 +156,7 @@ def conv_backward(
     """
     options = Options(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
-        accuracy=accuracy, max_memory=max_memory,
+        accuracy=accuracy, missing=missing, max_memory=max_memory,
     )  # fmt: skip
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
     dtype = result_dtype(x, weights, grad_y)
