@@ -145,7 +145,8 @@ def _corrupt_compressed(path):
     _write_members(path, {**_members(path), "arrays/noise.npy": bytes(9999)}, compression=zipfile.ZIP_DEFLATED)
     content, records = _spoil_archive(path)
     start = records[0][0]
-    content[start + 60 : start + 90] = bytes(30)
+    lengths = (int.from_bytes(content[start + field : start + field + 2], "little") for field in (26, 28))
+    content[start + 30 + sum(lengths)] = 255  # no kind of block
     path.write_bytes(content)
 
 
