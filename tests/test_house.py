@@ -20,7 +20,7 @@ ADAPTERS = CORE.parent.parent / "adapters"
 ORDER = [
     "tile_sizes", "folders", "forks", "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors",
     "interpolation", "structure", "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan",
-    "planning", "edge", "densify", "bands", "convolution", "transposed", "report", "fitting", "files", "calibration",
+    "missing", "planning", "edge", "densify", "bands", "convolution", "transposed", "report", "fitting", "files", "calibration",
     "initialization", "runtime", "warming", "plotting", "testing", "cli", "adapting", "layers", "utils",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}

@@ -27,6 +27,7 @@ def conv(
     groups: int = 1,
     path: str = "auto",
     accuracy: str = "componentwise",
+    missing: str = "propagate",
     max_memory: int | None = None,
     out: FloatArray | None = None,
 ) -> FloatArray:
@@ -91,7 +92,7 @@ def conv(
     """
     options = Options(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
-        accuracy=accuracy, max_memory=max_memory,
+        accuracy=accuracy, missing=missing, max_memory=max_memory,
     )  # fmt: skip
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = result_dtype(x, weights)
@@ -122,6 +123,7 @@ def conv_backward(
     groups: int = 1,
     path: str = "auto",
     accuracy: str = "componentwise",
+    missing: str = "propagate",
     max_memory: int | None = None,
     wrt: Sequence[str] = ("x", "weights"),
 ) -> Gradients:
@@ -131,7 +133,7 @@ def conv_backward(
     ----------
     grad_y : array of float
         In the shape that `conv` returns.
-    x, weights, kernel, stride, padding, padding_mode, dilation, groups, path, accuracy, max_memory
+    x, weights, kernel, stride, padding, padding_mode, dilation, groups, path, accuracy, missing, max_memory
         As passed to `conv`.
     wrt : sequence of str
         Of "x", "weights", and what the interpolator is differentiable by.
@@ -155,7 +157,7 @@ def conv_backward(
     """
     options = Options(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
-        accuracy=accuracy, max_memory=max_memory,
+        accuracy=accuracy, missing=missing, max_memory=max_memory,
     )  # fmt: skip
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
     dtype = result_dtype(x, weights, grad_y)

@@ -19,7 +19,10 @@ def as_floats(name: str, value: Any) -> FloatArray:
         For masked, integer, bool, complex, object and other arrays that are not float16, bfloat16, float32 or float64.
     """
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"`{name}` must not be a masked array: fill it first, for example with `{name}.filled(0.0)`.")
+        raise TypeError(
+            f"`{name}` must not be a masked array: pass `{name}.filled(numpy.nan)`, and missing='renormalize' where "
+            "NaN is to count as missing."
+        )
     array = np.asarray(value)
     check_floating(name, array.dtype)
     return array

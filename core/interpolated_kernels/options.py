@@ -16,6 +16,7 @@ PaddingMode: TypeAlias = str | Sequence[str]
 
 PADDING_MODES = ("circular", "reflect", "replicate", "symmetric", "zeros")
 ACCURACIES = ("componentwise", "normwise")
+MISSING = ("propagate", "renormalize")
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,13 @@ class Options:
     groups: int = 1
     path: str = "auto"
     accuracy: str = "componentwise"
+    missing: str = "propagate"
     max_memory: int | None = None
 
     def __post_init__(self) -> None:
         written = (
             self.stride, self.padding, self.padding_mode, self.dilation, self.groups, self.path, self.accuracy,
-            self.max_memory,
+            self.missing, self.max_memory,
         )  # fmt: skip
         if not _HASHABLE.issuperset(map(type, written)):  # most are written right, and a small call is felt
             for name, value in zip(self.__dataclass_fields__, written, strict=True):

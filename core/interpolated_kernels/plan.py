@@ -38,6 +38,7 @@ class Planner(NamedTuple):
 
     plan_problem: Callable[[Problem, str], Plan]
     plan_engine: Callable[[Problem], Plan]
+    predict_cost: Callable[[str, Problem, Machine], Cost]
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,8 @@ class Plan:
         if by_dense is not None:
             by_anchors = pull_back(self._filling, by_dense, self._as_bank(weights), self.problem.dtype, wrt)
             by_weights = by_anchors.weights
-        if by_weights is not None:
-            by_weights = by_weights.reshape(self.problem.weights_shape).astype(self.problem.dtype, copy=False)
         by_x = None if by_x is None else self._spread_channels(by_x)
-        return replace(by_anchors, x=by_x, weights=by_weights)
+        return self._collect(by_x, replace(by_anchors, weights=by_weights))
 
     def run_forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return y for what the path takes: a group's summed channels where tied, and dense kernels or the bank."""
@@ -200,6 +199,13 @@ class Plan:
             kernels, by_x = self._make_kernels(weights), np.empty(self.problem.summed.x_shape, self._dtype)
         return by_x, self._run(lambda prepared: prepared.gradients(grad_y, x, kernels, by_x))
 
+    def _collect(self, by_x: FloatArray | None, by_anchors: Gradients) -> Gradients:
+        """Return the gradients together, that by weights in their shape and dtype."""
+        by_weights = by_anchors.weights
+        if by_weights is not None:
+            by_weights = by_weights.reshape(self.problem.weights_shape).astype(self.problem.dtype, copy=False)
+        return replace(by_anchors, x=by_x, weights=by_weights)
+
     def _check_planned(self, name: str, array: FloatArray, shape: tuple[int, ...]) -> FloatArray:
         if array.shape != shape:
             raise ValueError(f"`{name}` must have the planned shape {shape}, got {array.shape}.")
@@ -227,9 +233,9 @@ class Plan:
         return self._planner.plan_problem, (self.problem, self.asked_for)
 
     def __str__(self) -> str:
-        return "\n".join([*self._describe_filling(), *map(self._describe_candidate, self.candidates)])
+        return "\n".join([*self._describe_execution(), *map(self._describe_candidate, self.candidates)])
 
-    def _describe_filling(self) -> tuple[str, str, str]:
+    def _describe_execution(self) -> tuple[str, ...]:
         filling, count = self._filling, count_kernels(self.problem)
         seconds = _format_seconds(filling.seconds(count, self.problem.dtype, self.machine))
         return (

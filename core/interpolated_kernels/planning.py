@@ -12,6 +12,7 @@ from interpolated_kernels.caching import Cache
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine, current_machine
+from interpolated_kernels.missing import RenormalizedPlan, predict_renormalized
 from interpolated_kernels.options import Cells, Options, Padding, PaddingMode
 from interpolated_kernels.paths import ENGINES, PATHS, Cost
 from interpolated_kernels.paths.common import count_kernels
@@ -70,7 +71,6 @@ def _weigh_plan(key: object, plan: Plan) -> int:
 
 _PLANS: Cache[tuple[Problem, str, Machine], Plan] = Cache(512, 64 * 2**20, _weigh_plan)
 _CALLS: Cache[tuple[Any, ...], Plan] = Cache(512, 64 * 2**20, _weigh_plan)
-_PLANNER = Planner(plan_problem, plan_engine)
 
 
 def _make_plan(problem: Problem, path: str, names: tuple[str, ...], machine: Machine) -> Plan:
@@ -87,11 +87,14 @@ def _make_plan(problem: Problem, path: str, names: tuple[str, ...], machine: Mac
         chosen = min(served, key=lambda row: row.cost.seconds if row.cost else np.inf).path
     explained = [_explain(row, rows[chosen], forced=path != "auto") for row in rows.values()]
     explained.sort(key=lambda row: row.cost.seconds if row.cost else np.inf)
-    return Plan(problem, chosen, tuple(explained), path, machine, _PLANNER)
+    kind = RenormalizedPlan if problem.renormalizes else Plan
+    return kind(problem, chosen, tuple(explained), path, machine, _PLANNER)
 
 
 def predict_cost(path: str, problem: Problem, machine: Machine) -> Cost:
     """Return the predicted cost of a path, with that of the dense kernels that it takes."""
+    if problem.renormalizes:
+        return predict_renormalized(problem, lambda part: predict_cost(path, part, machine), path, machine)
     module, summed = PATHS[path], problem.summed
     cost = module.cost(summed, machine, lambda: tuple(plan_engine(part).cost for part in module.parts(summed)))
     if module.TAKES == "bank":
@@ -99,6 +102,9 @@ def predict_cost(path: str, problem: Problem, machine: Machine) -> Cost:
     filling, count = find_filling(problem.kernel, path), count_kernels(problem)
     seconds = cost.seconds + filling.seconds(count, problem.dtype, machine)
     return Cost(seconds, cost.extra_bytes + filling.peak_bytes(count), cost.error)
+
+
+_PLANNER = Planner(plan_problem, plan_engine, predict_cost)
 
 
 def _judge(name: str, problem: Problem, machine: Machine) -> Candidate:
@@ -139,6 +145,7 @@ def plan(
     groups: int = 1,
     path: str = "auto",
     accuracy: str = "componentwise",
+    missing: str = "propagate",
     max_memory: int | None = None,
 ) -> Plan:
     """Return the plan for a convolution of these shapes: hold it, print it, reuse it.
@@ -150,7 +157,7 @@ def plan(
     kernel : InterpolatedKernel
     dtype : {"float32", "float64"}
     device : {"cpu"}
-    stride, padding, padding_mode, dilation, groups, path, accuracy, max_memory
+    stride, padding, padding_mode, dilation, groups, path, accuracy, missing, max_memory
         As for `conv`.
 
     Returns
@@ -175,7 +182,7 @@ def plan(
         raise ValueError(f"`device` must be 'cpu', got {device!r}.")
     options = Options(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
-        accuracy=accuracy, max_memory=max_memory,
+        accuracy=accuracy, missing=missing, max_memory=max_memory,
     )  # fmt: skip
     problem = describe(tuple(x_shape), tuple(weights_shape), kernel, options, str(np.dtype(dtype)), device)
     return plan_problem(problem, path)

@@ -12,6 +12,7 @@ from interpolated_kernels.arrays import BoolArray
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import (
     ACCURACIES,
+    MISSING,
     Options,
     Pairs,
     as_int,
@@ -40,6 +41,7 @@ class Problem:
     dtype: str
     device: str = "cpu"
     accuracy: str = "componentwise"
+    missing: str = "propagate"
     max_memory: int | None = None
     every_cell: bool = False
     """Whether cells that no anchor reaches are taps too: a derivative by positions may look at them."""
@@ -112,6 +114,11 @@ class Problem:
         """The problem that a path sees: with tied weights the channels of each group are one."""
         return replace(self, channels=self.groups) if self.sums_channels else self
 
+    @property
+    def renormalizes(self) -> bool:
+        """Whether NaN in x counts as missing, and each output is weighed by the cells that are there."""
+        return self.missing == "renormalize"
+
     @functools.cached_property
     def support(self) -> BoolArray:
         """The taps: bool `(1 or filters, 1 or channels_per_group, *window)`, 1 where all have the same."""
@@ -127,9 +134,11 @@ class Problem:
     def __repr__(self) -> str:
         """Return one line: shapes and options."""
         modes = " ".join(self.padding_modes if len(set(self.padding_modes)) > 1 else self.padding_modes[:1])
+        missing = ", missing renormalized" if self.renormalizes else ""
         return (
             f"Problem(x {self.x_shape}, y {self.y_shape}, {self.kernel!r}, groups {self.groups}, stride {self.stride}, "
-            f"padding {self.padding} {modes}, dilation {self.dilation}, {self.dtype} on {self.device})"
+            f"padding {self.padding} {modes}, dilation {self.dilation}, {self.dtype} on "
+            f"{self.device}{missing})"
         )
 
 
@@ -159,12 +168,13 @@ def describe(
     stride = per_axis("stride", options.stride, d, minimum=1)
     dilation = per_axis("dilation", options.dilation, d, minimum=1)
     check_choice("accuracy", options.accuracy, ACCURACIES)
+    check_choice("missing", options.missing, MISSING)
     max_memory = None if options.max_memory is None else as_int("max_memory", options.max_memory, minimum=0)
     problem = Problem(
         kernel=kernel, batch=batch, channels=channels, filters=filters, groups=groups, spatial=spatial, stride=stride,
         dilation=dilation, padding=as_padding(options.padding, spatial, kernel.spatial_window, stride, dilation),
         padding_modes=modes_per_axis(options.padding_mode, d), dtype=dtype, device=device, accuracy=options.accuracy,
-        max_memory=max_memory,
+        missing=options.missing, max_memory=max_memory,
     )  # fmt: skip
     _check_sizes(problem)
     return problem

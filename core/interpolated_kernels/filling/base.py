@@ -54,6 +54,15 @@ class Filling(ABC):
     def gain(self) -> float:
         """Return the mean over cells of `sum_a A[cell, a]^2`."""
 
+    @abstractmethod
+    def sum_columns(self) -> FloatArray:
+        """Return the sum over cells of `abs(A)` for each anchor, `(sets, n)` in float64."""
+
+    def sum_sizes(self, bank: FloatArray) -> FloatArray:
+        """Return the sum over cells and channels of `abs(A) abs(weights)` for each filter of a bank."""
+        rows = _by_set(np.abs(bank, dtype=np.float64), len(self.kernel.position_sets))
+        return np.asarray((rows * self.sum_columns()[:, None]).sum(axis=-1).reshape(bank.shape[:2]).sum(axis=1))
+
     def seconds(self, n_kernels: int, dtype: Any, machine: Machine) -> float:
         """Return the predicted seconds of one call for so many kernels, filters times channels of a group."""
         work = self.multiply_adds(np.dtype(dtype)) + 4 * float(np.prod(self.kernel.window))

@@ -54,6 +54,15 @@ class LocalFilling(Filling):
         pairs = zip(cells, self.matrices, strict=True)
         return np.stack([matrix.transpose(grad) for grad, matrix in pairs])
 
+    def sum_columns(self) -> FloatArray:
+        """Return the transpose of a window of ones, for the entries' absolute values."""
+        return np.stack(
+            [
+                np.bincount(matrix.columns.ravel(), np.abs(matrix.values).ravel(), self.kernel.n_anchors)
+                for matrix in self.matrices
+            ]
+        )
+
     def gain(self) -> float:
         """Return the mean of the rows' sums of squares."""
         return float(np.mean([np.square(matrix.values).sum() / len(matrix.values) for matrix in self.matrices]))

@@ -87,6 +87,14 @@ class MatrixFilling(Filling):
                 grad[index] += loops.mix(np.ascontiguousarray(grad_cells[:, block]), matrix)
         return grad
 
+    def sum_columns(self) -> FloatArray:
+        """Return the sums of the rows' absolute values, blocks added in order."""
+        sums = np.zeros((len(self.kernel.position_sets), self.kernel.n_anchors))
+        for index, total in enumerate(sums):
+            for _, matrix in self.blocks(index):
+                total += np.abs(matrix).sum(axis=0)
+        return sums
+
     def gain(self) -> float:
         """Return the mean of the rows' sums of squares."""
         sums = [

@@ -56,6 +56,11 @@ class SplatFilling(Filling):
         """Return the gradients by positions and widths, all sets at once."""
         return self._gradients(cells, rows, positions, widths)[1:]
 
+    def sum_columns(self) -> FloatArray:
+        """Return the profiles' sums, none being negative: the transpose of a window of ones."""
+        cells = np.ones((len(self.kernel.position_sets), 1, int(np.prod(self.kernel.window))))
+        return self.gather(cells, cells.dtype)[:, 0]
+
     def gain(self) -> float:
         """Return the mean over cells from the profiles' sums of squares."""
         kernel, widths, total = self.kernel, self.kernel.width_sets, 0.0

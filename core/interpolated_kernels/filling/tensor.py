@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,14 @@ class TensorFilling(Filling):
         grad = np.empty((*cells.shape[:2], self.kernel.n_anchors))
         grad[..., factors.order] = by_node.reshape(*cells.shape[:2], self.kernel.n_anchors)
         return grad
+
+    def sum_columns(self) -> FloatArray:
+        """Return the axes' own sums, multiplied."""
+        factors = self.kernel.factors()
+        by_node = functools.reduce(np.multiply.outer, [np.abs(axis.matrix).sum(axis=0) for axis in factors.axes])
+        sums = np.empty((1, self.kernel.n_anchors))
+        sums[0, factors.order] = by_node.ravel()
+        return sums
 
     def gain(self) -> float:
         """Return the axes' own gains, multiplied."""

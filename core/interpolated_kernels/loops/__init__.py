@@ -46,6 +46,14 @@ from interpolated_kernels.loops.lattice_tables import (
     Tiles,
     Workspace,
 )
+from interpolated_kernels.loops.missing_quotients import (
+    Windows,
+    clear_missing,
+    differentiate_quotients,
+    divide_sums,
+    settle_sums,
+    split_missing,
+)
 from interpolated_kernels.loops.tiles.lines import AxisLines, PaddedAxis, RunTable, Stage
 
 __all__ = [
@@ -72,15 +80,19 @@ __all__ = [
     "Stage",
     "TapBlock",
     "Tiles",
+    "Windows",
     "Work",
     "Workspace",
     "add_correlations",
     "cache_folder",
+    "clear_missing",
     "convolve_spectra",
     "correlate_spectra",
     "counts",
+    "differentiate_quotients",
     "direct_forward",
     "direct_grad_dense",
+    "divide_sums",
     "dot",
     "gather_entries",
     "get_num_threads",
@@ -95,5 +107,7 @@ __all__ = [
     "run_both_forms",
     "run_in_threads",
     "set_num_threads",
+    "settle_sums",
+    "split_missing",
     "spread_entries",
 ]

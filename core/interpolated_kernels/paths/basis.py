@@ -36,6 +36,8 @@ _BYTES_OF_MAPS = 16 * 2**20
 def supports(problem: Problem) -> str | None:
     """Serve shared anchors where a group has more filters than anchors."""
     kernel = problem.kernel
+    if problem.renormalizes:
+        return "missing='renormalize' divides two sums: 'direct' and 'lattice' have both, band by band"
     if not kernel.shares_positions:
         return "its filters have positions of their own: shared positions unlock it"
     if kernel.interpolates_channels:

@@ -50,6 +50,8 @@ def supports(problem: Problem) -> str | None:
     """Serve windows of more than one cell on the CPU, on samples large enough for the error's bound."""
     if problem.device != "cpu":
         return f"its transforms run on the CPU, and the arrays are on {problem.device}"
+    if problem.renormalizes:
+        return "missing='renormalize' divides two sums, and a norm bound says nothing of a quotient"
     if np.prod(problem.window) == 1:
         return "a window of one cell needs no transform"
     if np.prod(problem.padded) < _LEAST_CELLS:
