@@ -67,12 +67,12 @@ def cut_outputs(problem: Problem, x: FloatArray, outputs: Sequence[range]) -> tu
             first, last = outputs[axis].start * problem.stride[axis], (outputs[axis].stop - 1) * problem.stride[axis]
             indices[axis] = index_axis(problem, axis)[first : last + problem.extent[axis]]
             spatial[axis], padding[axis] = len(indices[axis]), (0, 0)
-    nothing = np.nan if problem.renormalizes else 0.0
-    return replace(problem, batch=len(x), spatial=tuple(spatial), padding=tuple(padding)), _take(x, indices, nothing)
+    cells = _take(x, indices, np.nan if problem.renormalizes else 0)
+    return replace(problem, batch=len(x), spatial=tuple(spatial), padding=tuple(padding)), cells
 
 
-def _take(x: FloatArray, indices: list[IntArray], nothing: float) -> FloatArray:
-    """Return the cells at indices of the first spatial axes, `nothing` where an index is -1."""
+def _take(x: FloatArray, indices: list[IntArray], blank: float) -> FloatArray:
+    """Return the cells at indices of the first spatial axes, `blank` where an index is -1."""
     where: tuple[Any, ...]
     if all(index[0] >= 0 and (np.diff(index) == 1).all() for index in indices):
         where = (slice(None), slice(None), *(slice(index[0], index[-1] + 1) for index in indices))
@@ -80,5 +80,5 @@ def _take(x: FloatArray, indices: list[IntArray], nothing: float) -> FloatArray:
     where = (slice(None), slice(None), *np.ix_(*(np.maximum(index, 0) for index in indices)))
     cells: FloatArray = x[where]
     for axis, index in enumerate(indices):
-        cells[(slice(None),) * (axis + 2) + (index < 0,)] = nothing
+        cells[(slice(None),) * (axis + 2) + (index < 0,)] = blank
     return cells

@@ -59,6 +59,9 @@ def conv(
         "auto", or the name of a path to force.
     accuracy : {"componentwise", "normwise"}
         Whether the error is bounded for every element by what it sums, or by norms of the whole.
+    missing : {"propagate", "renormalize"}
+        Whether NaN in x spreads to the outputs that see it, or counts as missing, as the cells inside a padding of
+        zeros do: every output then weighs the cells that are there and is brought to the kernel's whole weight.
     max_memory : int, bytes, optional
         The most memory beside inputs and outputs that a path may need.
     out : array, optional
@@ -76,6 +79,8 @@ def conv(
         For integer, bool, complex, object or masked arrays (with the cast to write), or options of a wrong type.
     ValueError
         For shapes or options that do not fit; each message names the argument, the rule, what came and what to do.
+        With missing="renormalize" also for a filter whose dense kernel has a cell below -1e-12 of its largest, or no
+        positive one.
     AnchorError
         If the anchors are too ill-conditioned for the interpolator.
 
@@ -83,12 +88,19 @@ def conv(
     -----
     `y[b, f, o] = sum over c, t of x[b, c, o * stride + t * dilation - before] * densify(weights, kernel)[f, c, t]`.
 
+    With missing="renormalize", m being 1 where x is there and 0 elsewhere, y is `conv(x m) * sum(K) / conv(m)`, K the
+    filter's dense kernel over all its channels; y is NaN exactly where no cell that is there meets a positive cell of
+    K. The error bound is that of numerator and denominator, to first order.
+
     Examples
     --------
     >>> import numpy, interpolated_kernels as ik
     >>> kernel = ik.InterpolatedKernel([[0], [2]], 3, "linear")
     >>> ik.conv(numpy.array([0.0, 1.0, 0.0, 0.0]), numpy.array([1.0, 3.0]), kernel, padding="same")
     array([3., 2., 1., 0.])
+    >>> x = numpy.array([2.0, 2.0, numpy.nan, 2.0])
+    >>> ik.conv(x, numpy.array([1.0, 3.0]), kernel, padding="same", missing="renormalize")
+    array([12., 12., 12., 12.])
     """
     options = Options(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
@@ -154,6 +166,9 @@ def conv_backward(
     `conv` is linear in x and in the weights; these are its transposes. Products of the weights' gradient are summed in
     blocks of at most 4096 in the compute dtype, the blocks in float64 and in order. The gradients by positions and
     widths go through that by the dense kernel, of every cell of the window.
+
+    With missing="renormalize" the gradient by x is 0 at holes, and those by weights, positions and widths follow from
+    the quotient. Where y is NaN because nothing is there, `grad_y` does not count.
     """
     options = Options(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,

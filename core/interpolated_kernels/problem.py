@@ -137,7 +137,8 @@ class Problem:
         missing = ", missing renormalized" if self.renormalizes else ""
         return (
             f"Problem(x {self.x_shape}, y {self.y_shape}, {self.kernel!r}, groups {self.groups}, stride {self.stride}, "
-            f"padding {self.padding} {modes}, dilation {self.dilation}, {self.dtype} on {self.device}{missing})"
+            f"padding {self.padding} {modes}, dilation {self.dilation}, {self.dtype} on "
+            f"{self.device}{missing})"
         )
 
 

@@ -83,6 +83,24 @@ def test_gain_is_the_mean_square_of_the_matrix(kernel):
     assert find_filling(kernel).gain() == pytest.approx(expected, rel=1e-9)
 
 
+@hypothesis.given(kernel=kernels())
+@pytest.mark.parametrize("forced", ["as chosen", *sorted(FORCED)])
+def test_sizes_are_those_of_the_matrix(forced, kernel):
+    """`sum_sizes` is the sum over cells of `abs(A) abs(weights)` for each filter, however it is had."""
+    limits, names, _ = FORCED.get(forced, ({}, None, None))
+    hypothesis.assume(names is None or ik.interpolation.find_name(kernel.interpolator) in names)
+    filters = len(kernel.positions) if kernel.positions.ndim > 2 else 2
+    channels = kernel.positions.shape[1] if kernel.positions.ndim == 4 else 1
+    bank = np.random.default_rng(0).standard_normal((filters, channels, kernel.n_anchors))
+    with force(limits):
+        found = find_filling(kernel).sum_sizes(bank)
+    columns = np.abs(kernel.matrix).sum(axis=-2)
+    columns = columns[:, None] if columns.ndim == 2 else columns
+    expected = (np.abs(bank) * columns).sum(axis=(1, 2))
+    # what cancels in an entry of A has the sizes of its terms: some hundred roundings
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("kernel", "kind"),
     [

@@ -58,6 +58,32 @@ def test_a_plan_takes_what_it_says(path, mode, limit):
         assert _peak(gradients) <= said, wrt
 
 
+@pytest.mark.parametrize("path", ["direct", "lattice"])
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "circular"])
+@pytest.mark.parametrize("limit", [None, 6 * 2**20])
+def test_missing_cells_take_what_the_plan_says(path, mode, limit):
+    """With missing="renormalize" too: values, mask and both sums of a band, forward and backward."""
+    rng = np.random.default_rng(0)
+    options = {
+        "padding": 13, "padding_mode": mode, "path": path, "max_memory": limit, "missing": "renormalize",
+    }  # fmt: skip
+    x = rng.standard_normal((2, 2, 600, 610)).astype(np.float32)
+    x[:, :, 100:200, 50:300] = np.nan
+    weights = rng.uniform(0.1, 1, (3, 2, _GRID.n_anchors)).astype(np.float32)
+    plan = ik.plan(x.shape, weights.shape, _GRID, **options)
+    grad_y = rng.standard_normal(plan.problem.y_shape).astype(np.float32)
+    assert limit is None or plan.cost.extra_bytes <= limit
+    said = plan.cost.extra_bytes + _SLACK
+    assert _peak(lambda: [ik.conv(x, weights, _GRID, **options)]) <= said
+    for wrt in (("x",), ("weights",), ("x", "weights")):
+
+        def gradients(wrt=wrt):
+            grads = ik.conv_backward(grad_y, x, weights, _GRID, wrt=wrt, **options)
+            return [grads.x, grads.weights]
+
+        assert _peak(gradients) <= said, wrt
+
+
 def test_a_dilated_window_wider_than_the_image_folds_in_bands():
     """Padding of thousands of cells around an image of 28x28 is never held whole."""
     kernel, rng = ik.InterpolatedKernel(ik.grid_positions((31, 31), 5), (31, 31), "linear"), np.random.default_rng(0)

@@ -7,6 +7,7 @@ import pytest
 
 import interpolated_kernels as ik
 from interpolated_kernels.testing import absolute, assert_matches_reference, error_bound, reference, reference_backward
+from interpolated_kernels.testing.missing_cases import missing_cases
 from interpolated_kernels.testing.oracle import describe_problem
 from interpolated_kernels.testing.strategies import cases
 
@@ -71,6 +72,45 @@ def test_the_reference_is_the_definition(case):
     shape = case.kernel.window if case.weights.ndim == 1 else grad_dense.shape
     expected = ik.densify_backward(grad_dense.reshape(shape), case.weights, case.kernel).weights
     np.testing.assert_array_equal(grads.weights, expected)
+
+
+@hypothesis.settings(max_examples=25)
+@hypothesis.given(missing_cases(dyadic=True, dtypes=["float64"]))
+def test_the_reference_weighs_what_is_there(case):
+    """With missing="renormalize" y is N s / D, product by product, and NaN where nothing meets a positive cell."""
+    problem = describe_problem(case.x, case.weights, case.kernel, **case.options)
+    hypothesis.assume(np.prod(problem.y_shape) * np.prod(problem.window) * problem.channels_per_group < 20_000)
+    weights = case.weights if case.weights.ndim > 1 else case.weights[None, None]
+    dense = ik.densify(weights, case.kernel)
+    dense = np.broadcast_to(dense, (len(dense), problem.channels_per_group, *dense.shape[2:]))
+    x, grad_y = case.x.reshape(problem.x_shape), case.grad_y.reshape(problem.y_shape)
+    numerator, denominator = np.zeros(problem.y_shape), np.zeros(problem.y_shape)
+    count = np.zeros(problem.y_shape, int)
+    for out, at, tap in _products(case):
+        if not np.isnan(x[at]):
+            numerator[out] += x[at] * dense[tap]
+            denominator[out] += dense[tap]
+            count[out] += dense[tap] > 0
+    total = dense.sum(axis=tuple(range(1, dense.ndim))).reshape(-1, *(1,) * len(problem.spatial))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        y = np.where(count > 0, numerator * (total / denominator), np.nan)
+        by_numerator = np.where(count > 0, grad_y * total / denominator, 0)
+        mean = np.where(count > 0, numerator / denominator, 0)
+    np.testing.assert_array_equal(reference(case.x, case.weights, case.kernel, **case.options).ravel(), y.ravel())
+    grad_x, grad_dense = np.zeros(problem.x_shape), np.zeros(dense.shape)
+    for out, at, tap in _products(case):
+        if not np.isnan(x[at]):
+            grad_x[at] += by_numerator[out] * dense[tap]
+            grad_dense[tap] += by_numerator[out] * (x[at] - mean[out])
+    grad_dense += (grad_y * mean).sum(axis=(0, *range(2, y.ndim))).reshape(-1, *(1,) * (dense.ndim - 1))
+    grads = reference_backward(case.grad_y, case.x, case.weights, case.kernel, **case.options)
+    # quotients are rounded: sums of some hundred terms of up to 100 each
+    np.testing.assert_allclose(grads.x.ravel(), grad_x.ravel(), rtol=0, atol=1e-9)
+    if problem.sums_channels:
+        grad_dense = grad_dense.sum(axis=1, keepdims=True)
+    shape = case.kernel.window if case.weights.ndim == 1 else grad_dense.shape
+    expected = ik.densify_backward(grad_dense.reshape(shape), case.weights, case.kernel).weights
+    np.testing.assert_allclose(grads.weights, expected, rtol=0, atol=1e-9)
 
 
 def test_the_reference_rounds_as_float64_does():

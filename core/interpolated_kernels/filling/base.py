@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -61,7 +62,11 @@ class Filling(ABC):
     def sum_sizes(self, bank: FloatArray) -> FloatArray:
         """Return the sum over cells and channels of `abs(A) abs(weights)` for each filter of a bank."""
         rows = _by_set(np.abs(bank, dtype=np.float64), len(self.kernel.position_sets))
-        return np.asarray((rows * self.sum_columns()[:, None]).sum(axis=-1).reshape(bank.shape[:2]).sum(axis=1))
+        return np.asarray((rows * self._column_sums[:, None]).sum(axis=-1).reshape(bank.shape[:2]).sum(axis=1))
+
+    @functools.cached_property
+    def _column_sums(self) -> FloatArray:
+        return self.sum_columns()
 
     def seconds(self, n_kernels: int, dtype: Any, machine: Machine) -> float:
         """Return the predicted seconds of one call for so many kernels, filters times channels of a group."""

@@ -15,6 +15,7 @@ from interpolated_kernels.filling import Definition
 from interpolated_kernels.gradients import Gradients
 from interpolated_kernels.interpolation import Interpolator
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.missing import definition as quotients
 from interpolated_kernels.options import Options
 from interpolated_kernels.paths import reference as definition
 from interpolated_kernels.problem import Problem, describe
@@ -42,7 +43,10 @@ def reference(
     x, weights = np.asarray(x), np.asarray(weights)
     problem = describe_problem(x, weights, kernel, **options)
     dense = Definition(kernel).apply(_as_bank(weights, problem, dtype), dtype)
-    y = definition.convolve(problem.summed, _as_summed(x, problem, dtype), dense, dtype)
+    if problem.renormalizes:
+        y = quotients.convolve(problem, x.reshape(problem.x_shape), dense, dtype)
+    else:
+        y = definition.convolve(problem.summed, _as_summed(x, problem, dtype), dense, dtype)
     return y.reshape(infer_y_shape(x, weights, problem))
 
 
@@ -70,9 +74,15 @@ def reference_backward(
     grad_y, x, weights = np.asarray(grad_y), np.asarray(x), np.asarray(weights)
     problem = describe_problem(x, weights, kernel, **options)
     grad_y = grad_y.astype(dtype).reshape(problem.y_shape)
+    bank = _as_bank(weights, problem, dtype)
+    if problem.renormalizes:
+        dense = Definition(kernel).apply(bank, dtype)
+        by_x, by_dense = quotients.differentiate(problem, grad_y, x.reshape(problem.x_shape), dense, dtype)
+        found = {"x": by_x.reshape(x.shape), "weights": Definition(kernel).transpose(by_dense).reshape(weights.shape)}
+        return Gradients(**{name: found[name] for name in wrt})
     grads: dict[str, FloatArray] = {}
     if "x" in wrt:
-        dense = Definition(kernel).apply(_as_bank(weights, problem, dtype), dtype)
+        dense = Definition(kernel).apply(bank, dtype)
         grad_x = definition.convolve_transpose(problem.summed, grad_y, dense, dtype)
         repeats = problem.channels_per_group if problem.sums_channels else 1
         grads["x"] = np.repeat(grad_x, repeats, axis=1).reshape(x.shape)
@@ -80,6 +90,14 @@ def reference_backward(
         grad_dense = definition.correlate(problem.summed, grad_y, _as_summed(x, problem, dtype), dtype)
         grads["weights"] = Definition(kernel).transpose(grad_dense).reshape(weights.shape)
     return Gradients(**grads)
+
+
+def find_quotient(x: Any, weights: Any, kernel: InterpolatedKernel, dtype: Any, **options: Any) -> quotients.Sums:
+    """Return the sums that the reference divides with missing="renormalize", and where it divides none."""
+    x, weights = np.asarray(x), np.asarray(weights)
+    problem = describe_problem(x, weights, kernel, **options)
+    dense = Definition(kernel).apply(_as_bank(weights, problem, dtype), dtype)
+    return quotients.find_sums(problem, x.reshape(problem.x_shape), dense, dtype)
 
 
 def evaluate(
