@@ -28,7 +28,7 @@ def forward_by_bands(plan: Plan, x: FloatArray, weights: FloatArray, out: FloatA
     for sample, target in _walk_samples(out, problem.y_shape[1:]):
         for first in range(0, problem.out_spatial[0], rows):
             last = min(first + rows, problem.out_spatial[0])
-            outputs = (range(first, last), *map(range, problem.out_spatial[1:]))
+            outputs = [range(first, last)] if rows < problem.out_spatial[0] else []
             band, cells = cut_outputs(problem, x[sample : sample + 1], outputs)
             y = plan_problem(band, plan.path).convolve(np.ascontiguousarray(cells), weights)
             target[:, first:last] = y[0]
@@ -53,22 +53,19 @@ def _walk_samples(out: FloatArray, shape: tuple[int, ...]) -> Iterator[tuple[int
 
 
 def cut_outputs(problem: Problem, x: FloatArray, outputs: Sequence[range]) -> tuple[Problem, FloatArray]:
-    """Return the problem of some outputs, a range an axis, and the cells of x that they see, padding included.
+    """Return the problem of some outputs, a range for each of the first axes, and the cells of x that they see.
 
-    Axes whose outputs are all wanted keep their padding. The cells are a view where they are neighbours in x, else a
-    copy of them alone.
+    These axes are padded by then; those after them stay whole, with their padding. The cells are a view where they are
+    neighbours in x, else a copy of them alone.
     """
-    is_cut = [len(wanted) < count for wanted, count in zip(outputs, problem.out_spatial, strict=True)]
-    spatial, padding = list(problem.spatial), list(problem.padding)
-    n_axes = max((axis + 1 for axis, cut in enumerate(is_cut) if cut), default=0)
-    indices = [np.arange(size) for size in spatial[:n_axes]]
-    for axis in range(n_axes):
-        if is_cut[axis]:
-            first, last = outputs[axis].start * problem.stride[axis], (outputs[axis].stop - 1) * problem.stride[axis]
-            indices[axis] = index_axis(problem, axis)[first : last + problem.extent[axis]]
-            spatial[axis], padding[axis] = len(indices[axis]), (0, 0)
+    indices = [
+        index_axis(problem, axis, range(wanted.start * step, (wanted.stop - 1) * step + problem.extent[axis]))
+        for axis, (wanted, step) in enumerate(zip(outputs, problem.stride, strict=False))
+    ]
+    spatial = (*map(len, indices), *problem.spatial[len(indices) :])
+    padding = (*((0, 0) for _ in indices), *problem.padding[len(indices) :])
     cells = _take(x, indices, np.nan if problem.renormalizes else 0)
-    return replace(problem, batch=len(x), spatial=tuple(spatial), padding=tuple(padding)), cells
+    return replace(problem, batch=len(x), spatial=spatial, padding=padding), cells
 
 
 def _take(x: FloatArray, indices: list[IntArray], blank: float) -> FloatArray:

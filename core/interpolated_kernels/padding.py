@@ -40,10 +40,14 @@ def show_cells(places: Any, size: Any, mode: str) -> Any:
     return _SHOWN[mode](places, size)
 
 
-def index_axis(problem: Problem, axis: int) -> IntArray:
-    """Return, for every padded cell of a spatial axis, the cell of x that it shows; -1 where it is a padding zero."""
-    size, (before, after) = problem.spatial[axis], problem.padding[axis]
-    places = np.arange(-before, size + after)
+def index_axis(problem: Problem, axis: int, cells: range | None = None) -> IntArray:
+    """Return, for every padded cell of a spatial axis, the cell of x that it shows; -1 where it is a padding zero.
+
+    Of some padded cells, neighbours, where they are named.
+    """
+    size, (before, _) = problem.spatial[axis], problem.padding[axis]
+    wanted = range(problem.padded[axis]) if cells is None else cells
+    places = np.arange(wanted.start - before, wanted.stop - before)
     if problem.folds[axis]:
         shown: IntArray = show_cells(places, size, problem.padding_modes[axis])
         return shown

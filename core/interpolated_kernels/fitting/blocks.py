@@ -78,10 +78,13 @@ def _fill(group: Group, memory: int) -> tuple[int, ...]:
     """Return the outputs, an axis each, that fit: the first axes are cut first, the last ones stay whole."""
     whole = group.problem.out_spatial
     for axis, count in enumerate(whole):
-        choices = [(1,) * axis + (size,) + whole[axis + 1 :] for size in range(1, count + 1)]
-        fitting = bisect.bisect_right(choices, memory, key=lambda sizes: _count_bytes(group, sizes))
-        if fitting:
-            return choices[fitting - 1]
+        before, after = (1,) * axis, whole[axis + 1 :]
+
+        def count_bytes(size: int, before: tuple[int, ...] = before, after: tuple[int, ...] = after) -> int:
+            return _count_bytes(group, (*before, size, *after))
+
+        if size := bisect.bisect_right(range(1, count + 1), memory, key=count_bytes):
+            return (*before, size, *after)
     return (1,) * len(whole)
 
 
@@ -94,17 +97,20 @@ def _count_bytes(group: Group, sizes: tuple[int, ...]) -> int:
 
 
 def _count_plan_bytes(group: Group, sizes: tuple[int, ...], memory: int) -> int:
-    """Return the bytes that the convolutions of a block need beside it, one filter at a time."""
-    problem, room = _shrink(group, sizes), memory - _count_bytes(group, sizes)
-    described = {share.describe(problem, 1, channels) for share in group.shares for channels in (1, share.count)}
-    return max(count_needed_bytes(each, room) for each in described)
+    """Return the bytes that convolutions need beside a block, one filter at a time; of the last blocks too."""
+    room, whole = memory - _count_bytes(group, sizes), group.problem.out_spatial
+    lasts = ({size, count % size or size} for size, count in zip(sizes, whole, strict=True))
+    problems = [_shrink(group, each) for each in itertools.product(*lasts)]
+    shares = {(share, channels) for share in group.shares for channels in (1, share.count)}
+    return max(
+        count_needed_bytes(share.describe(problem, 1, channels), room)
+        for problem in problems
+        for share, channels in shares
+    )
 
 
 def _shrink(group: Group, sizes: tuple[int, ...]) -> Problem:
-    """Return the problem of a block of so many outputs; an axis that is not cut keeps its padding."""
-    problem = group.problem
-    spatial, padding = list(problem.spatial), list(problem.padding)
-    for axis, (size, count) in enumerate(zip(sizes, problem.out_spatial, strict=True)):
-        if size < count:
-            spatial[axis], padding[axis] = (size - 1) * problem.stride[axis] + problem.extent[axis], (0, 0)
-    return replace(problem, spatial=tuple(spatial), padding=tuple(padding))
+    """Return the problem of a block of so many outputs, whose cells are padded by then."""
+    axes = zip(sizes, group.problem.stride, group.problem.extent, strict=True)
+    spatial = tuple((size - 1) * step + reach for size, step, reach in axes)
+    return replace(group.problem, spatial=spatial, padding=((0, 0),) * len(spatial))
