@@ -36,10 +36,11 @@ class Convolver:
 
     def _split(self, problem: Problem) -> Iterator[tuple[slice, Plan]]:
         """Yield as many filters at a time as fit, with their plan."""
-        step = self._plan(problem).problem.filters
+        plan = self._plan(problem)
+        step = plan.problem.filters
         for first in range(0, problem.filters, step):
-            last = min(first + step, problem.filters)
-            yield slice(first, last), self._plan(replace(problem, filters=last - first))
+            count = min(step, problem.filters - first)
+            yield slice(first, first + count), plan if count == step else self._plan(replace(problem, filters=count))
 
     def _plan(self, problem: Problem) -> Plan:
         """Return the plan of the problem, or of as many of its filters as fit."""
