@@ -20,8 +20,8 @@ ADAPTERS = CORE.parent.parent / "adapters"
 ORDER = [
     "tile_sizes", "folders", "forks", "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors",
     "interpolation", "structure", "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan",
-    "missing", "planning", "edge", "densify", "bands", "convolution", "transposed", "report", "fitting", "files", "calibration",
-    "initialization", "runtime", "warming", "plotting", "testing", "cli", "adapting", "layers", "utils",
+    "missing", "planning", "edge", "densify", "bands", "convolution", "transposed", "report", "fitting", "files",
+    "calibration", "initialization", "runtime", "warming", "plotting", "testing", "cli", "adapting", "layers", "utils",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}
 HEAVY = {"numba", "scipy", "matplotlib", "sklearn", "rich", "hypothesis", "pytest", *FRAMEWORKS}
