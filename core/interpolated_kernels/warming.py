@@ -81,6 +81,7 @@ def _make_calls(dtype: np.dtype[Any]) -> dict[str, Callable[[], None]]:
     """Return, by name, calls that use every loop in one dtype."""
     return {
         **{path: functools.partial(_convolve, path, dtype) for path in _PATHS},
+        "missing": functools.partial(_weigh, dtype),
         "fillings": functools.partial(_fill_windows, dtype),
         "splines": functools.partial(_fill_large_windows, dtype),
     }
@@ -91,6 +92,15 @@ def _convolve(path: str, dtype: np.dtype[Any]) -> None:
     x, weights = np.zeros((1, 1, 30, 30), dtype), np.zeros((12, 1, kernel.n_anchors), dtype)
     y = conv(x, weights, kernel, path=path, accuracy="normwise", padding="same")
     conv_backward(y, x, weights, kernel, path=path, accuracy="normwise", padding="same")
+
+
+def _weigh(dtype: np.dtype[Any]) -> None:
+    """Go through windows that show all, some and none of x."""
+    kernel = InterpolatedKernel(grid_positions((3, 3), 2), (3, 3), "linear")
+    x, weights = np.zeros((30, 30), dtype), np.ones(kernel.n_anchors, dtype)
+    x[:9] = np.nan
+    y = conv(x, weights, kernel, missing="renormalize")
+    conv_backward(y, x, weights, kernel, missing="renormalize")
 
 
 def _fill_windows(dtype: np.dtype[Any]) -> None:

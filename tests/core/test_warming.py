@@ -42,6 +42,7 @@ WARM_AND_CALL = """
         convolve("linear", linear, 300, path)
         convolve("linear", linear, 30, path, stride=2, padding="same", padding_mode="reflect")
         convolve("linear", linear, 30, path, dilation=2)
+        convolve("linear", linear, 30, path, missing="renormalize", padding="same")
         convolve("linear", linear.replace(positions=np.stack([linear.positions] * 2)), 30, path)
     large = ik.InterpolatedKernel(rng.uniform(0, 199, (60, 2)), (200, 200), "polyharmonic")
     convolve("large", large, 200, "direct")

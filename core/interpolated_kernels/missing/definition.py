@@ -10,6 +10,9 @@ from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.paths import reference
 from interpolated_kernels.problem import Problem
 
+_without_warnings = np.errstate(divide="ignore", invalid="ignore")
+"""Infinity is multiplied with zeros too, and what is divided by nothing is left out afterwards."""
+
 
 class Sums(NamedTuple):
     """What the definition divides: all in y's shape but the totals, `(filters, 1, ...)`."""
@@ -21,14 +24,14 @@ class Sums(NamedTuple):
     """Where a cell that is there meets a positive cell of the kernel."""
 
 
+@_without_warnings
 def convolve(problem: Problem, x: FloatArray, dense: FloatArray, dtype: Any) -> FloatArray:
     """Return y for x of all channels and dense kernels `(filters, 1 or channels_per_group, *window)`, in `dtype`."""
     sums = find_sums(problem, x, dense, dtype)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        y = sums.numerator * (sums.total / sums.denominator)
-    return np.where(sums.is_met, y, np.nan)
+    return np.where(sums.is_met, sums.numerator * (sums.total / sums.denominator), np.nan)
 
 
+@_without_warnings
 def differentiate(
     problem: Problem, grad_y: FloatArray, x: FloatArray, dense: FloatArray, dtype: Any
 ) -> tuple[FloatArray, FloatArray]:
@@ -47,13 +50,13 @@ def differentiate(
 
 def differentiate_sums(sums: Sums, grad_y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the gradients by every output's numerator, denominator and total; 0 where it has nothing to weigh."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean, share = sums.numerator / sums.denominator, sums.total / sums.denominator
-        found = grad_y * share, -grad_y * share * mean, grad_y * mean
+    mean, share = sums.numerator / sums.denominator, sums.total / sums.denominator
+    found = grad_y * share, -grad_y * share * mean, grad_y * mean
     by_numerator, by_denominator, by_total = (np.where(sums.is_met, grad, 0) for grad in found)
     return by_numerator, by_denominator, by_total
 
 
+@_without_warnings
 def find_sums(problem: Problem, x: FloatArray, dense: FloatArray, dtype: Any) -> Sums:
     """Return numerators, denominators and totals, and where there is something to weigh."""
     values, mask = split(x, dtype)
