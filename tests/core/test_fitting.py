@@ -88,12 +88,13 @@ def test_standard_errors_tell_the_spread():
 def test_blocks_do_not_matter(interpolator):
     """The same fit to rounding, whatever memory it may take: rows, pieces of rows, and few filters at a time."""
     x, _, kernel, y = _data(np.random.default_rng(0), noise=1.0)
+    x, y = x[:1, :, :16, :20], y[:1, :, :10, :16]  # the least memory takes one output at a time
     kernel = kernel.replace(interpolator=interpolator)
     options = {"padding": ((3, 3), (2, 2)), "padding_mode": "circular"}
     y = np.pad(y, ((0, 0), (0, 0), (3, 3), (2, 2)))
     whole = ik.fit(x, y, kernel, **options)
     least = _find_least_memory(lambda memory: ik.fit(x, y, kernel, max_memory=memory, **options))
-    for memory in (least, 2**18, 2**20):
+    for memory in (least, 2**18):
         parts = ik.fit(x, y, kernel, max_memory=max(memory, least), **options)
         np.testing.assert_allclose(parts.weights, whole.weights, rtol=1e-11, atol=1e-11)
         np.testing.assert_allclose(parts.standard_errors, whole.standard_errors, rtol=1e-11)
