@@ -13,7 +13,7 @@ INPUTS := pyproject.toml constraints.txt
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest lint bench growth regressions clean
+.PHONY: help demo test test-lowest lint soak bench growth regressions clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -33,6 +33,9 @@ lint: .venv/.test ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+soak: .venv/.test ## the bounds on 10,000 random problems, on every path: half an hour on two cores
+	INTERPOLATED_KERNELS_SOAK=10000 $(BIN)/pytest -n $(JOBS) tests/core/test_soak.py $(ARGS)
 
 bench: .venv/.bench ## the table of this engine against its peers
 	$(BIN)/python benchmarks/compare.py $(ARGS)

@@ -154,6 +154,28 @@ def conv_transpose_backward(
     return replace(grads, x=hand_back(by_x, x), weights=hand_back(grads.weights, weights))
 
 
+def infer_conv_shape(
+    x_shape: tuple[int, ...],
+    weights_shape: tuple[int, ...],
+    kernel: InterpolatedKernel,
+    options: Options,
+    output_padding: Cells,
+) -> tuple[int, ...]:
+    """Return the shape of the result, which is that of x in the convolution that this is the transpose of.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `conv_transpose`.
+    """
+    check_kernel(kernel)
+    lead, spatial = _split_x_shape(x_shape, weights_shape, kernel, options)
+    sizes = _infer_spatial(spatial, kernel, options, output_padding)
+    if min(*spatial, *sizes) < 1:
+        raise ValueError(f"`x` of spatial shape {spatial} gives a result of spatial shape {sizes}: use less padding.")
+    return (*lead, *sizes)
+
+
 def _plan_transpose(
     x_shape: tuple[int, ...],
     weights_shape: tuple[int, ...],
@@ -163,12 +185,8 @@ def _plan_transpose(
     output_padding: Cells,
 ) -> Plan:
     """Return the plan of the convolution that this is the transpose of."""
-    check_kernel(kernel)
-    lead, spatial = _split_x_shape(x_shape, weights_shape, kernel, options)
-    sizes = _infer_spatial(spatial, kernel, options, output_padding)
-    if min(*spatial, *sizes) < 1:
-        raise ValueError(f"`x` of spatial shape {spatial} gives a result of spatial shape {sizes}: use less padding.")
-    return plan_call((*lead, *sizes), weights_shape, kernel, dtype, options)
+    conv_shape = infer_conv_shape(x_shape, weights_shape, kernel, options, output_padding)
+    return plan_call(conv_shape, weights_shape, kernel, dtype, options)
 
 
 def _infer_spatial(

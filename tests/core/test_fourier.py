@@ -8,9 +8,9 @@ from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.padding import index_axis, pad
 from interpolated_kernels.paths import PATHS
 from interpolated_kernels.testing import reference, reference_backward
-from interpolated_kernels.testing.bounds import UNITS
 from interpolated_kernels.testing.oracle import describe_problem
 from interpolated_kernels.testing.strategies import Case, cases
+from interpolated_kernels.testing.sum_bounds import UNITS
 
 DTYPE = pytest.mark.parametrize("dtype", ["float32", "float64"])
 OPTIONS = {"path": "fourier", "accuracy": "normwise"}

@@ -240,29 +240,45 @@ def test_non_finite_entries_must_be_where_the_reference_has_them():
         assert_matches_reference(grad, X, W, KERNEL, quantity="grad_weights", grad_y=grad_y)
 
 
-@pytest.mark.parametrize("size", [7, 60])
-def test_the_reproducer_runs(size):
-    """The code in a failure's message raises the same failure again, for small and for large arrays."""
-    x = RNG.standard_normal((1, 2, size, size)).astype(np.float32)
-    weights = W.astype(np.float32)
+def _fail(size):
+    x, weights = RNG.standard_normal((1, 2, size, size)).astype(np.float32), W.astype(np.float32)
     y = ik.conv(x, weights, KERNEL, padding=((1, 0), (0, 1)))
     y[0, 0, 0, 0] += 1
     with pytest.raises(AssertionError, match="To see it again") as caught:
         assert_matches_reference(y, x, weights, KERNEL, padding=((1, 0), (0, 1)))
-    code = str(caught.value).partition("To see it again:\n\n")[2]
+    return x, weights, y, str(caught.value).partition("To see it again:\n\n")[2]
+
+
+@pytest.mark.parametrize("size", [4, 7])
+def test_the_reproducer_fails_again(size):
+    """The code in a failure's message holds the result that failed, and raises the same failure."""
+    x, weights, y, code = _fail(size)
     space = {}
-    exec(code, space)
-    np.testing.assert_array_equal(space["x"], x)
-    np.testing.assert_array_equal(space["weights"], weights)
+    with pytest.raises(AssertionError, match=r"times the bound C1 off reference \(limit 1\) at index \(0, 0, 0, 0\)"):
+        exec(code, space)
+    for name, array in {"x": x, "weights": weights, "actual": y}.items():
+        np.testing.assert_array_equal(space[name], array)
     assert space["kernel"] == KERNEL
+
+
+def test_a_failure_leaves_no_files(tmp_path, monkeypatch):
+    """What is too large for a message is named in its code, and no file is written."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    *_, code = _fail(60)
+    assert "x = ...  # float32 (1, 2, 60, 60): too large" in code
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_questions():
     """An unknown quantity, or a gradient without `grad_y`, raises."""
     with pytest.raises(ValueError, match="`quantity` must be one of"):
         error_bound(X, W, KERNEL, quantity="grad_bias")
-    with pytest.raises(ValueError, match="`grad_y` is needed"):
-        error_bound(X, W, KERNEL, quantity="grad_x")
+    with pytest.raises(ValueError, match="`arithmetic` must be one of float64, float32, tf32, float16, bfloat16, got"):
+        error_bound(X, W, KERNEL, arithmetic="float8")
+    for quantity in ("grad_x", "grad_weights", "grad_positions", "grad_widths"):
+        for ask in (error_bound, lambda *arguments, **options: assert_matches_reference(X, *arguments, **options)):
+            with pytest.raises(ValueError, match=f"`grad_y` is needed for {quantity}"):
+                ask(X, W, KERNEL, quantity=quantity)
 
 
 def test_a_fold_counts_its_additions():

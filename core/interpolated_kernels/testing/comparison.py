@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import tempfile
-import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, compute_dtype
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.testing.bounds import error_bound
+from interpolated_kernels.testing.arithmetics import find_arithmetic
+from interpolated_kernels.testing.arrays import as_array
+from interpolated_kernels.testing.bounds import check_question, error_bound
 from interpolated_kernels.testing.oracle import describe_problem, evaluate, find_quotient
+from interpolated_kernels.testing.reproducing import write_array, write_program
 
-_MOST_BYTES_IN_CODE = 4096
+
+class MismatchError(AssertionError):
+    """A result is not the reference's: in one sentence, without the code that shows it again."""
 
 
 def assert_matches_reference(
@@ -29,6 +31,7 @@ def assert_matches_reference(
     arithmetic: str | None = None,
     dtype: Any = None,
     quality: bool = False,
+    exact: bool = False,
     **options: Any,
 ) -> float:
     """Raise unless `actual` is `conv`'s result, or one of `conv_backward`'s, within the error bounds.
@@ -41,16 +44,20 @@ def assert_matches_reference(
         The result under test.
     x, weights, kernel, **options
         What it was computed from.
-    quantity : {"y", "grad_x", "grad_weights"}
-        Which result it is; the gradients need `grad_y`.
+    quantity : {"y", "grad_x", "grad_weights", "grad_positions", "grad_widths", "transposed"}
+        Which result it is: `conv`'s, a gradient, which needs `grad_y`, or `conv_transpose`'s.
     grad_y : array, optional
         As for `conv_backward`.
-    arithmetic : {"float32", "float64"}, optional
-        What it was computed in; by default what NumPy's promotion of the inputs gives.
+    arithmetic : {"float32", "float64", "tf32", "float16", "bfloat16"}, optional
+        What it was computed in, see `error_bound`; by default what NumPy's promotion of the inputs gives.
     dtype : dtype, optional
-        What it must be; by default as NumPy promotes, and for a gradient the dtype of its argument.
+        What it must be; by default as NumPy promotes, and for a gradient the dtype of its argument. A result of a
+        narrower arithmetic may have its dtype too.
     quality : bool
-        Also hold the quality gate, for normal and uniform data.
+        Also hold the bound for random data: C2, for normal and uniform data; in a narrower arithmetic, for normal data,
+        its own.
+    exact : bool
+        Also hold C0, for data whose every partial sum is exact: equal to the last bit.
 
     Returns
     -------
@@ -60,46 +67,80 @@ def assert_matches_reference(
     Raises
     ------
     AssertionError
-        With the worst ratio, its index, both values, the bound, and Python code that reproduces it.
+        With the worst ratio, its index, both values, the bound, and Python code that shows it again.
+    TypeError, ValueError
+        For an unknown quantity or arithmetic, a gradient without `grad_y`, or what NumPy cannot read.
     """
-    actual, x, weights = np.asarray(actual), np.asarray(x), np.asarray(weights)
-    promoted = np.result_type(x, weights) if quantity == "y" else np.result_type(x, weights, np.asarray(grad_y))
-    arithmetic = arithmetic or compute_dtype(promoted).name
-    expected_dtype = np.dtype(dtype or {"y": promoted, "grad_x": x.dtype, "grad_weights": weights.dtype}[quantity])
-    context = _Context(quantity, x, weights, kernel, grad_y, options)
-    if actual.dtype != expected_dtype:
-        raise AssertionError(f"{quantity} has dtype {actual.dtype}, expected {expected_dtype}.\n{context.code()}")
-    expected = context.evaluate(arithmetic)
+    check_question(quantity, grad_y)
+    given = {"x": x, "weights": weights} | ({} if grad_y is None else {"grad_y": grad_y})
+    arrays, actual = {name: as_array(name, value) for name, value in given.items()}, as_array("actual", actual)
+    checks = {"arithmetic": arithmetic, "dtype": dtype, "quality": quality, "exact": exact}
+    try:
+        return compare(actual, arrays, kernel, quantity, options, **checks)
+    except MismatchError as found:
+        named = {} if quantity == "y" else {"quantity": quantity}
+        named |= {name: value for name, value in checks.items() if value} | options
+        call = ["# What the result was; put the call of what made it here.", f"actual = {write_array(actual)}"]
+        raise AssertionError(f"{found}\n{write_program(kernel, arrays, call, named)}") from None
+
+
+def compare(
+    actual: FloatArray,
+    arrays: Mapping[str, FloatArray],
+    kernel: InterpolatedKernel,
+    quantity: str,
+    options: Mapping[str, Any],
+    *,
+    arithmetic: str | None = None,
+    dtype: Any = None,
+    quality: bool = False,
+    exact: bool = False,
+) -> float:
+    """Return the worst ratio of difference to bound, or raise `MismatchError`; see `assert_matches_reference`."""
+    used = arrays if quantity.startswith("grad_") else {name: arrays[name] for name in ("x", "weights")}
+    arithmetic = arithmetic or compute_dtype(np.result_type(*used.values())).name
+    _check_dtype(actual, quantity, dtype, used, arithmetic)
+    # longdouble is the oracle of float64
+    precise = np.longdouble if arithmetic == "float64" else np.float64
+    with np.errstate(invalid="ignore"):
+        expected = evaluate(quantity, used, kernel, precise, options)
     if actual.shape != expected.shape:
-        raise AssertionError(f"{quantity} has shape {actual.shape}, expected {expected.shape}.\n{context.code()}")
-    _check_finite(actual, expected, context)
+        raise MismatchError(f"{quantity} has shape {actual.shape}, expected {expected.shape}.")
+    context = _Context(quantity, used, kernel, options, actual, expected)
+    context.check_finite()
+    if exact:
+        context.check_equal()
     bound = error_bound(
-        x,
-        weights,
-        kernel,
-        quantity=quantity,
-        grad_y=grad_y,
-        arithmetic=arithmetic,
-        out_dtype=expected_dtype.name,
-        **options,
+        **used, kernel=kernel, quantity=quantity, arithmetic=arithmetic, out_dtype=actual.dtype.name, **options
     )
-    limit = bound.componentwise
-    if arithmetic == "float64" and not _has_wide_longdouble():
-        limit = 2 * limit  # then the reference itself is no better
-    difference = _subtract_finite(actual, expected)
-    worst = _check_ratio("the bound C1", difference, limit, actual, expected, 1.0, context)
-    if quality:
-        _check_ratio(
-            "u S (the gate C2)", difference, bound.unit * bound.scale, actual, expected, bound.quality, context
-        )
+    slack = 2.0 if arithmetic == "float64" and not _has_wide_longdouble() else 1.0  # then the reference is no better
+    worst = context.check_ratio("the bound C1", slack * bound.componentwise, 1.0)
+    if quality and find_arithmetic(arithmetic).rounds_factors:
+        context.check_ratio("the bound for random data", bound.random, 1.0)
+    elif quality:
+        context.check_ratio("u S (the gate C2)", bound.unit * bound.scale, bound.quality)
     return worst
 
 
-def _subtract_finite(actual: FloatArray, expected: FloatArray) -> FloatArray:
-    """Return the absolute difference where both are finite, else 0: `_check_finite` has seen the others."""
-    finite = np.isfinite(expected) & np.isfinite(actual)
-    ours, theirs = np.where(finite, actual.astype(expected.dtype), 0), np.where(finite, expected, 0)
-    return np.where(finite, np.abs(ours - theirs), 0)
+def _check_dtype(
+    actual: FloatArray, quantity: str, dtype: Any, arrays: Mapping[str, FloatArray], arithmetic: str
+) -> None:
+    """Raise unless a result has a dtype that it may have.
+
+    Without one that is asked for, a gradient has the dtype of what it is by, and any other result that of its operands;
+    a kernel's arrays are float64, and their gradients may be. A narrower arithmetic may give its own.
+    """
+    computed = find_arithmetic(arithmetic).dtypes
+    operand = arrays.get(quantity.removeprefix("grad_"))
+    if dtype is not None:
+        expected = [np.dtype(dtype).name]
+    elif quantity in ("grad_positions", "grad_widths"):
+        expected = ["float64", *computed]
+    else:
+        promoted = np.result_type(*arrays.values()) if operand is None else operand.dtype
+        expected = [promoted.name, *computed[1:]]
+    if actual.dtype.name not in expected:
+        raise MismatchError(f"{quantity} has dtype {actual.dtype}, expected {' or '.join(dict.fromkeys(expected))}.")
 
 
 def _has_wide_longdouble() -> bool:
@@ -107,27 +148,70 @@ def _has_wide_longdouble() -> bool:
 
 
 class _Context:
-    """What a failure was computed from, and the code that computes it again."""
+    """A result beside the reference's, and what both are of."""
 
     def __init__(
         self,
         quantity: str,
-        x: FloatArray,
-        weights: FloatArray,
+        arrays: Mapping[str, FloatArray],
         kernel: InterpolatedKernel,
-        grad_y: Any,
-        options: dict[str, Any],
+        options: Mapping[str, Any],
+        actual: FloatArray,
+        expected: FloatArray,
     ) -> None:
-        self.quantity, self.kernel, self.options = quantity, kernel, options
-        self.arrays = {"x": x, "weights": weights} | ({} if grad_y is None else {"grad_y": np.asarray(grad_y)})
+        self.quantity, self.arrays, self.kernel, self.options = quantity, arrays, kernel, options
+        self.actual, self.expected = actual, expected
 
-    def evaluate(self, arithmetic: str) -> FloatArray:
-        """Return the reference's result, in more digits than the arithmetic under test has."""
-        precise = np.longdouble if arithmetic == "float64" else np.float64
-        with np.errstate(invalid="ignore"):
-            return evaluate(self.quantity, self.arrays, self.kernel, precise, self.options)
+    def check_finite(self) -> None:
+        """Raise unless the same entries are non-finite; in gradients by anchors a filter may be spoiled whole."""
+        actual, expected = self.actual, self.expected
+        wrong = np.isfinite(actual) != np.isfinite(expected)
+        if self.quantity == "grad_weights":
+            wrong &= np.isfinite(actual) | ~self._find_spoiled_filters()
+        elif self.quantity in ("grad_positions", "grad_widths"):
+            wrong &= np.isfinite(actual) | (not self._find_spoiled_filters().any())
+        if wrong.any():
+            index = tuple(map(int, np.argwhere(wrong)[0]))
+            raise MismatchError(
+                f"{self.quantity} is finite where the reference is not, or the other way, at {int(wrong.sum())} of "
+                f"{wrong.size} entries, first at index {index}: got {actual[index]}, expected {expected[index]}."
+            )
 
-    def find_spoiled_filters(self) -> FloatArray:
+    def check_equal(self) -> None:
+        """Raise unless all finite entries are equal to the last bit."""
+        wrong, actual, expected = self._find_difference() != 0, self.actual, self.expected
+        if wrong.any():
+            index = tuple(map(int, np.argwhere(wrong)[0]))
+            raise MismatchError(
+                f"{self.quantity} is not exact (C0), though every partial sum is, at {int(wrong.sum())} of "
+                f"{wrong.size} entries, first at index {index}: got {actual[index]!r}, expected {expected[index]!r}."
+            )
+
+    def check_ratio(self, what: str, unit: FloatArray, limit: float) -> float:
+        """Raise if the difference over `unit` exceeds `limit` anywhere; return the largest as a part of `limit`."""
+        difference = self._find_difference()
+        if not difference.size:
+            return 0.0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(difference > 0, difference / unit, 0.0)
+        worst = int(np.argmax(np.where(np.isnan(ratio), np.inf, ratio)))
+        index = tuple(map(int, np.unravel_index(worst, ratio.shape)))
+        if not ratio[index] <= limit:
+            raise MismatchError(
+                f"{self.quantity} is {float(ratio[index]):.3g} times {what} off reference (limit {limit:.3g}) at index "
+                f"{index} of shape {self.actual.shape}: got {self.actual[index]!r}, expected {self.expected[index]!r}, "
+                f"difference {float(difference[index]):.3g}, bound {float(unit[index]) * limit:.3g}; "
+                f"{int((ratio > limit).sum())} of {ratio.size} entries exceed it."
+            )
+        return float(ratio[index]) / limit
+
+    def _find_difference(self) -> FloatArray:
+        """Return the absolute difference where both are finite, else 0: `check_finite` has seen the others."""
+        finite = np.isfinite(self.expected) & np.isfinite(self.actual)
+        ours = np.where(finite, self.actual.astype(self.expected.dtype), 0)
+        return np.where(finite, np.abs(ours - np.where(finite, self.expected, 0)), 0)
+
+    def _find_spoiled_filters(self) -> FloatArray:
         """Return which weights' gradients a non-finite product of their filter may spoil, in the weights' shape."""
         x, weights, grad_y = (self.arrays[name] for name in ("x", "weights", "grad_y"))
         problem = describe_problem(x, weights, self.kernel, **self.options)
@@ -143,75 +227,3 @@ class _Context:
         return np.broadcast_to(
             spoiled.reshape(-1, *(1,) * (len(problem.weights_shape) - 1)), problem.weights_shape
         ).reshape(weights.shape)
-
-    def code(self) -> str:
-        """Return Python code that computes the result again."""
-        arguments = "".join(f", {name}={value!r}" for name, value in self.options.items())
-        lines = ["import base64, zlib", "import numpy, interpolated_kernels as ik"]
-        try:
-            lines.append(f"kernel = ik.InterpolatedKernel.from_dict({self.kernel.to_dict()!r})")
-        except ValueError:  # an interpolator that was never registered
-            lines.append(f"kernel = {self.kernel!r}  # not registered: build it by hand")
-        lines += [f"{name} = {_write_array(name, array)}" for name, array in self.arrays.items()]
-        if self.quantity == "y":
-            lines.append(f"actual = ik.conv(x, weights, kernel{arguments})")
-            lines.append(f"ik.testing.assert_matches_reference(actual, x, weights, kernel{arguments})")
-        else:
-            name = self.quantity.removeprefix("grad_")
-            lines.append(f"actual = ik.conv_backward(grad_y, x, weights, kernel{arguments}).{name}")
-            lines.append(
-                "ik.testing.assert_matches_reference("
-                f"actual, x, weights, kernel, quantity={self.quantity!r}, grad_y=grad_y{arguments})"
-            )
-        lines.insert(2, "import interpolated_kernels.testing")
-        return "To see it again:\n\n" + "\n".join(lines)
-
-
-def _write_array(name: str, array: FloatArray) -> str:
-    if array.nbytes > _MOST_BYTES_IN_CODE:
-        with tempfile.NamedTemporaryFile(prefix=f"{name}-{os.getpid()}-", suffix=".npy", delete=False) as file:
-            np.save(file, array)
-        return f"numpy.load({file.name!r})"
-    text = base64.b85encode(zlib.compress(np.ascontiguousarray(array).tobytes())).decode()
-    data = f"zlib.decompress(base64.b85decode({text!r}))"
-    return f"numpy.frombuffer({data}, {str(array.dtype)!r}).reshape({array.shape})"
-
-
-def _check_finite(actual: FloatArray, expected: FloatArray, context: _Context) -> None:
-    """Raise unless the same entries are non-finite; in weights' gradients a filter may be spoiled whole."""
-    wrong = np.isfinite(actual) != np.isfinite(expected)
-    if context.quantity == "grad_weights":
-        wrong &= np.isfinite(actual) | ~context.find_spoiled_filters()
-    if wrong.any():
-        index = tuple(map(int, np.argwhere(wrong)[0]))
-        raise AssertionError(
-            f"{context.quantity} is finite where the reference is not, or the other way, at {int(wrong.sum())} of "
-            f"{wrong.size} entries, first at index {index}: got {actual[index]}, expected {expected[index]}.\n"
-            f"{context.code()}"
-        )
-
-
-def _check_ratio(
-    what: str,
-    difference: FloatArray,
-    unit: FloatArray,
-    actual: FloatArray,
-    expected: FloatArray,
-    limit: float,
-    context: _Context,
-) -> float:
-    """Raise if `difference / unit` exceeds `limit` anywhere; return the largest as a part of `limit`."""
-    if not difference.size:
-        return 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(difference > 0, difference / unit, 0.0)
-    worst = int(np.argmax(np.where(np.isnan(ratio), np.inf, ratio)))
-    index = tuple(map(int, np.unravel_index(worst, ratio.shape)))
-    if not ratio[index] <= limit:
-        raise AssertionError(
-            f"{context.quantity} is {float(ratio[index]):.3g} times {what} off reference (limit {limit:.3g}) at "
-            f"index {index} of shape {actual.shape}: got {actual[index]!r}, expected {expected[index]!r}, difference "
-            f"{float(difference[index]):.3g}, bound {float(unit[index]) * limit:.3g}; "
-            f"{int((ratio > limit).sum())} entries exceed it.\n{context.code()}"
-        )
-    return float(ratio[index]) / limit

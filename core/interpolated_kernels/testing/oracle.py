@@ -1,24 +1,31 @@
-"""The reference on arrays in any layout that `conv` takes: the definition of `paths.reference`, nothing else."""
+"""The reference on arrays in any layout that `conv` takes: the definition of `paths.reference`, nothing else.
+
+It computes in float64, in longdouble, or, by the loops of `exact`, in `fractions.Fraction`.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.edge import infer_shape
 from interpolated_kernels.errors import AnchorWarning
 from interpolated_kernels.filling import Definition
-from interpolated_kernels.gradients import Gradients
+from interpolated_kernels.gradients import Gradients, check_wrt
 from interpolated_kernels.interpolation import Interpolator
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.missing import definition as quotients
-from interpolated_kernels.options import Options
+from interpolated_kernels.options import Cells, Options
 from interpolated_kernels.paths import reference as definition
 from interpolated_kernels.problem import Problem, describe
+from interpolated_kernels.testing import exact
+from interpolated_kernels.transposed import infer_conv_shape
 
 _NOT_GEOMETRY = ("path", "accuracy", "max_memory", "out")
 
@@ -32,21 +39,25 @@ def reference(
     ----------
     x, weights, kernel, **options
         As for `conv`; `path`, `accuracy`, `max_memory` and `out` change nothing and are ignored.
-    dtype : {float64, longdouble}
-        What to compute in; longdouble is the oracle of float64 results.
+    dtype : {float64, longdouble, Fraction}
+        What to compute in: longdouble is the oracle of float64 results, and `fractions.Fraction`, for small problems of
+        finite numbers, the exact value.
 
     Returns
     -------
     array
-        In the shape that `conv` gives, in `dtype`.
+        In the shape that `conv` gives, in `dtype` (of objects for Fraction).
     """
     x, weights = np.asarray(x), np.asarray(weights)
     problem = describe_problem(x, weights, kernel, **options)
-    dense = Definition(kernel).apply(_as_bank(weights, problem, dtype), dtype)
+    engine, filling = _choose(kernel, dtype)
+    dense = filling.apply(as_bank(weights, problem, dtype), dtype)
+    y: FloatArray
     if problem.renormalizes:
-        y = quotients.convolve(problem, x.reshape(problem.x_shape), dense, dtype)
+        quotient = exact.convolve_present if dtype is Fraction else quotients.convolve
+        y = quotient(problem, x.reshape(problem.x_shape), dense, dtype)
     else:
-        y = definition.convolve(problem.summed, _as_summed(x, problem, dtype), dense, dtype)
+        y = engine.convolve(problem.summed, as_summed(x, problem, dtype), dense, dtype)
     return y.reshape(infer_y_shape(x, weights, problem))
 
 
@@ -66,46 +77,114 @@ def reference_backward(
     ----------
     grad_y, x, weights, kernel, **options
         As for `conv_backward`.
-    dtype : {float64, longdouble}
-        What to compute in.
+    dtype : {float64, longdouble, Fraction}
+        What to compute in. The gradients by positions and widths are float64 whatever it is, since the interpolators'
+        derivatives are; Fraction has none.
     wrt : sequence of str
-        Of "x" and "weights".
+        Of "x", "weights", and what the interpolator is differentiable by.
+
+    Raises
+    ------
+    ValueError
+        For a name in `wrt` that has no derivative, or none in Fraction.
     """
     grad_y, x, weights = np.asarray(grad_y), np.asarray(x), np.asarray(weights)
     problem = describe_problem(x, weights, kernel, **options)
-    grad_y = grad_y.astype(dtype).reshape(problem.y_shape)
-    bank = _as_bank(weights, problem, dtype)
+    by_anchors = tuple(name for name in wrt if name in ("positions", "widths"))
+    check_wrt(wrt, kernel, ("x", "weights"))
+    if dtype is Fraction and (by_anchors or problem.renormalizes):
+        raise ValueError(
+            "`wrt` must be of 'x' and 'weights', and `missing` 'propagate', where `dtype` is Fraction, got "
+            f"{tuple(wrt)} and {problem.missing!r}."
+        )
+    engine, filling = _choose(kernel, dtype)
+    grad_y, bank = _convert(grad_y, dtype).reshape(problem.y_shape), as_bank(weights, problem, dtype)
     if problem.renormalizes:
-        dense = Definition(kernel).apply(bank, dtype)
-        by_x, by_dense = quotients.differentiate(problem, grad_y, x.reshape(problem.x_shape), dense, dtype)
-        found = {"x": by_x.reshape(x.shape), "weights": Definition(kernel).transpose(by_dense).reshape(weights.shape)}
-        return Gradients(**{name: found[name] for name in wrt})
-    grads: dict[str, FloatArray] = {}
+        return _differentiate_quotient(problem, grad_y, x, weights, wrt, dtype)
+    grads: dict[str, FloatArray | None] = {}
     if "x" in wrt:
-        dense = Definition(kernel).apply(bank, dtype)
-        grad_x = definition.convolve_transpose(problem.summed, grad_y, dense, dtype)
+        grad_x = engine.convolve_transpose(problem.summed, grad_y, filling.apply(bank, dtype), dtype)
         repeats = problem.channels_per_group if problem.sums_channels else 1
         grads["x"] = np.repeat(grad_x, repeats, axis=1).reshape(x.shape)
+    summed = as_summed(x, problem, dtype)
     if "weights" in wrt:
-        grad_dense = definition.correlate(problem.summed, grad_y, _as_summed(x, problem, dtype), dtype)
-        grads["weights"] = Definition(kernel).transpose(grad_dense).reshape(weights.shape)
+        grad_dense = engine.correlate(problem.summed, grad_y, summed, dtype)
+        grads["weights"] = filling.transpose(grad_dense).reshape(weights.shape)
+    if by_anchors:
+        every_cell = replace(problem.summed, every_cell=True)
+        found = filling.vjp(engine.correlate(every_cell, grad_y, summed, dtype), bank)
+        grads |= {name: grad for name, grad in zip(("positions", "widths"), found, strict=True) if name in wrt}
     return Gradients(**grads)
+
+
+def reference_transpose(
+    x: Any,
+    weights: Any,
+    kernel: InterpolatedKernel,
+    *,
+    dtype: Any = np.float64,
+    output_padding: Cells = 0,
+    **options: Any,
+) -> FloatArray:
+    """Return what `conv_transpose` has to return, by the definition in plain NumPy.
+
+    Parameters
+    ----------
+    x, weights, kernel, output_padding, **options
+        As for `conv_transpose`.
+    dtype : {float64, longdouble, Fraction}
+        What to compute in.
+
+    Returns
+    -------
+    array
+        In the shape that `conv_transpose` gives, in `dtype` (of objects for Fraction).
+    """
+    x, weights = np.asarray(x), np.asarray(weights)
+    problem = describe_transposed(x, weights, kernel, output_padding=output_padding, **options)
+    y = _convert(np.zeros((problem.batch, problem.filters, *problem.out_spatial)), dtype)
+    spatial = x.shape[x.ndim - kernel.n_dims :]
+    inside = (slice(None), slice(None), *map(slice, spatial))
+    y[inside] = _convert(x, dtype).reshape(problem.batch, problem.filters, *spatial)
+    engine, filling = _choose(kernel, dtype)
+    grad: FloatArray = engine.convolve_transpose(
+        problem.summed, y, filling.apply(as_bank(weights, problem, dtype), dtype), dtype
+    )
+    return grad.reshape(infer_shape(x, weights, problem.x_shape))
+
+
+def _differentiate_quotient(
+    problem: Problem, grad_y: FloatArray, x: FloatArray, weights: FloatArray, wrt: Sequence[str], dtype: Any
+) -> Gradients:
+    """Return the gradients with missing="renormalize"."""
+    filling, bank = Definition(problem.kernel), as_bank(weights, problem, dtype)
+    dense = filling.apply(bank, dtype)
+    by_x, by_dense = quotients.differentiate(problem, grad_y, x.reshape(problem.x_shape), dense, dtype)
+    grads: dict[str, FloatArray | None] = {"x": by_x.reshape(x.shape)}
+    grads |= {"weights": filling.transpose(by_dense).reshape(weights.shape)}
+    if "positions" in wrt or "widths" in wrt:
+        every_cell = replace(problem, every_cell=True)
+        _, by_dense = quotients.differentiate(every_cell, grad_y, x.reshape(problem.x_shape), dense, dtype)
+        by_anchors: tuple[FloatArray | None, ...] = filling.vjp(by_dense, bank)
+        grads |= dict(zip(("positions", "widths"), by_anchors, strict=True))
+    return Gradients(**{name: grads[name] for name in wrt})
 
 
 def find_quotient(x: Any, weights: Any, kernel: InterpolatedKernel, dtype: Any, **options: Any) -> quotients.Sums:
     """Return the sums that the reference divides with missing="renormalize", and where it divides none."""
     x, weights = np.asarray(x), np.asarray(weights)
     problem = describe_problem(x, weights, kernel, **options)
-    dense = Definition(kernel).apply(_as_bank(weights, problem, dtype), dtype)
+    dense = Definition(kernel).apply(as_bank(weights, problem, dtype), dtype)
     return quotients.find_sums(problem, x.reshape(problem.x_shape), dense, dtype)
 
 
 def evaluate(
     quantity: str, arrays: Mapping[str, Any], kernel: InterpolatedKernel, dtype: Any, options: Mapping[str, Any]
 ) -> FloatArray:
-    """Return the reference's "y", "grad_x" or "grad_weights" from `arrays`: x, weights and, for gradients, grad_y."""
-    if quantity == "y":
-        return reference(arrays["x"], arrays["weights"], kernel, dtype=dtype, **options)
+    """Return a quantity of the reference from `arrays`: x, weights and, for gradients ("grad_x" ...), grad_y."""
+    if quantity in ("y", "transposed"):
+        function = reference if quantity == "y" else reference_transpose
+        return function(arrays["x"], arrays["weights"], kernel, dtype=dtype, **options)
     name = quantity.removeprefix("grad_")
     grad_y, x, weights = (arrays[operand] for operand in ("grad_y", "x", "weights"))
     grads = reference_backward(grad_y, x, weights, kernel, dtype=dtype, wrt=(name,), **options)
@@ -116,6 +195,15 @@ def describe_problem(x: Any, weights: Any, kernel: InterpolatedKernel, **options
     """Return the problem of these arrays and options, without what only chooses a path."""
     geometry = {name: value for name, value in options.items() if name not in _NOT_GEOMETRY}
     return describe(np.shape(x), np.shape(weights), kernel, Options(**geometry), "float64")
+
+
+def describe_transposed(
+    x: Any, weights: Any, kernel: InterpolatedKernel, *, output_padding: Cells = 0, **options: Any
+) -> Problem:
+    """Return the problem of the convolution that these arrays and options ask the transpose of."""
+    geometry = Options(**{name: value for name, value in options.items() if name not in _NOT_GEOMETRY})
+    x_shape = infer_conv_shape(np.shape(x), np.shape(weights), kernel, geometry, output_padding)
+    return describe(x_shape, np.shape(weights), kernel, geometry, "float64")
 
 
 def infer_y_shape(x: Any, weights: Any, problem: Problem) -> tuple[int, ...]:
@@ -153,14 +241,24 @@ class _Absolute(Interpolator):
         return self.inner.support(positions, window, widths)
 
 
-def _as_summed(x: FloatArray, problem: Problem, dtype: Any) -> FloatArray:
+def _choose(kernel: InterpolatedKernel, dtype: Any) -> tuple[Any, Any]:
+    """Return the module and the filling that compute in `dtype`: they have the same functions."""
+    return (exact, exact.ExactFilling(kernel)) if dtype is Fraction else (definition, Definition(kernel))
+
+
+def _convert(array: FloatArray, dtype: Any) -> FloatArray:
+    return exact.as_fractions(array) if dtype is Fraction else array.astype(dtype)
+
+
+def as_summed(x: FloatArray, problem: Problem, dtype: Any) -> FloatArray:
     """Return x `(batch, channels, *spatial)` as a path sees it: a group's channels summed where weights are tied."""
-    x = x.astype(dtype).reshape(problem.x_shape)
+    x = _convert(x, dtype).reshape(problem.x_shape)
     if problem.sums_channels:
         with np.errstate(invalid="ignore"):
             x = x.reshape(problem.batch, problem.groups, problem.channels_per_group, *problem.spatial).sum(axis=2)
     return x
 
 
-def _as_bank(weights: FloatArray, problem: Problem, dtype: Any) -> FloatArray:
-    return weights.astype(dtype).reshape(problem.filters, -1, problem.kernel.n_anchors)
+def as_bank(weights: FloatArray, problem: Problem, dtype: Any) -> FloatArray:
+    """Return weights as a bank `(filters, channels, n)`: one channel where weights have no such axis."""
+    return _convert(weights, dtype).reshape(problem.filters, -1, problem.kernel.n_anchors)

@@ -18,7 +18,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.filling import Definition
 from interpolated_kernels.testing.oracle import absolute, find_quotient, infer_y_shape
-from interpolated_kernels.testing.sum_bounds import TINIEST, UNITS, SumBound, gamma
+from interpolated_kernels.testing.sum_bounds import UNITS, SumBound, gamma
 
 _ROUNDINGS = 4
 """Of a quotient and its product with a total or a gradient."""
@@ -56,7 +56,7 @@ class QuotientBound:
     def find(self, quantity: str, grad_y: Any) -> FloatArray:
         """Return the measure of a quantity; gradients need `grad_y`."""
         if quantity == "y":
-            found = self._total * self._of_mean + self._measure * TINIEST[self._bound.arithmetic]
+            found = self._total * self._of_mean + self._measure * self._bound.sums.tiniest
             return found.reshape(infer_y_shape(self._values, self._weights, self._bound.problem))
         grad_y = np.abs(np.asarray(grad_y).astype(np.float64).reshape(self._total.shape))
         grad_y = np.where(self._is_met, grad_y, 0.0)
