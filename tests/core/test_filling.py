@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 import interpolated_kernels as ik
 from interpolated_kernels.filling import KINDS, Definition, choose_kind, find_filling, matrix, solved
+from interpolated_kernels.interpolation.registry import find_name
 from interpolated_kernels.paths import ENGINES
 from interpolated_kernels.testing.strategies import cases, kernels
 
@@ -57,7 +58,7 @@ def test_engines_stay_within_the_bound(path, forced, data):
 def test_apply_and_transpose_are_the_matrix(forced, kernel, seed):
     """Every kind gives `A @ weights` and `A^T @ gradient`, to what rounding makes of sums of so many terms."""
     limits, names, _ = FORCED.get(forced, ({}, None, None))
-    hypothesis.assume(names is None or ik.interpolation.find_name(kernel.interpolator) in names)
+    hypothesis.assume(names is None or find_name(kernel.interpolator) in names)
     rng = np.random.default_rng(seed)
     filters = len(kernel.positions) if kernel.positions.ndim > 2 else 2
     channels = kernel.positions.shape[1] if kernel.positions.ndim == 4 else 1
@@ -88,7 +89,7 @@ def test_gain_is_the_mean_square_of_the_matrix(kernel):
 def test_sizes_are_those_of_the_matrix(forced, kernel):
     """`sum_sizes` is the sum over cells of `abs(A) abs(weights)` for each filter, however it is had."""
     limits, names, _ = FORCED.get(forced, ({}, None, None))
-    hypothesis.assume(names is None or ik.interpolation.find_name(kernel.interpolator) in names)
+    hypothesis.assume(names is None or find_name(kernel.interpolator) in names)
     filters = len(kernel.positions) if kernel.positions.ndim > 2 else 2
     channels = kernel.positions.shape[1] if kernel.positions.ndim == 4 else 1
     bank = np.random.default_rng(0).standard_normal((filters, channels, kernel.n_anchors))

@@ -1,5 +1,6 @@
 """Splats and cones: the published values, the loops against the definition, and every gradient."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,16 @@ def _is_smooth(kernel, step):
     return all((np.abs(kink) > step).all() for kink in kinks)
 
 
+def _is_well_inside(kernel):
+    """Whether no anchor's share of the window is nearly nothing, which a normalized splat is divided by."""
+    if isinstance(kernel.interpolator, ik.Cone) or not kernel.interpolator.normalized:
+        return True
+    shares = kernel.replace(interpolator=dataclasses.replace(kernel.interpolator, normalized=False)).matrices.sum(
+        axis=1
+    )
+    return ((shares == 0) | (shares > 0.2)).all()
+
+
 @given(
     data=st.data(),
     window=st.lists(st.integers(2, 6), min_size=1, max_size=3).map(tuple),
@@ -122,6 +133,7 @@ def test_finite_differences_confirm_every_gradient(data, window, seed, interpola
     shape = data.draw(st.sampled_from([(3,), (2, 3), (2, 2, 3)]))
     kernel = _draw(data.draw, rng, window, shape, interpolator)
     assume(isinstance(interpolator, ik.Gaussian) or _is_smooth(kernel, 5 * step))
+    assume(_is_well_inside(kernel))
     weights, grad = rng.standard_normal((2, 2, 3)), rng.standard_normal((2, 2, *window))
     wrt = ("positions",) if kernel.widths is None else ("positions", "widths")
     grads = ik.densify_backward(grad, weights, kernel, wrt)
