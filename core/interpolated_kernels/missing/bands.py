@@ -15,7 +15,7 @@ from interpolated_kernels.paths import Cost
 from interpolated_kernels.paths.common import count_kernels, limit_room
 from interpolated_kernels.problem import Problem
 
-_BYTES_OF_BAND = 24 * 2**20
+_BYTES_OF_BAND = 48 * 2**20
 """What a band's own arrays may take: an outer cache, and many times what bands share of x."""
 
 _LINES_OF_BLOCK = 64
