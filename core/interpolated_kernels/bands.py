@@ -58,14 +58,9 @@ def cut_outputs(problem: Problem, x: FloatArray, outputs: Sequence[range]) -> tu
     These axes are padded by then; those after them stay whole, with their padding. The cells are a view where they are
     neighbours in x, else a copy of them alone.
     """
-    indices = [
-        index_axis(problem, axis, range(wanted.start * step, (wanted.stop - 1) * step + problem.extent[axis]))
-        for axis, (wanted, step) in enumerate(zip(outputs, problem.stride, strict=False))
-    ]
-    spatial = (*map(len, indices), *problem.spatial[len(indices) :])
-    padding = (*((0, 0) for _ in indices), *problem.padding[len(indices) :])
+    indices = [index_axis(problem, axis, wanted) for axis, wanted in enumerate(outputs)]
     nothing = np.nan if problem.renormalizes else 0.0
-    return replace(problem, batch=len(x), spatial=spatial, padding=padding), _take(x, indices, nothing)
+    return replace(problem.cut([len(wanted) for wanted in outputs]), batch=len(x)), _take(x, indices, nothing)
 
 
 def _take(x: FloatArray, indices: list[IntArray], nothing: float) -> FloatArray:

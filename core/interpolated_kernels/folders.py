@@ -1,9 +1,10 @@
-"""Where this package may keep files of its own: what the environment says, else the user's cache folder."""
+"""Where this package may keep files of its own, by the environment, else the user's cache folder, and how it does."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -32,3 +33,21 @@ def _user_cache() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside the path, and put it there when it is whole: no reader meets half of it.
+
+    Processes and threads that write the same path at once do not meet each other's.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written; what was at the path is left as it was.
+    """
+    partial = path.with_name(f".{path.name}.{os.urandom(8).hex()}")  # containers that share a folder share numbers too
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

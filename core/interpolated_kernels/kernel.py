@@ -13,7 +13,7 @@ import numpy as np
 from interpolated_kernels.anchors import as_positions, as_widths, as_window
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.caching import Cache
-from interpolated_kernels.errors import AnchorError, AnchorWarning
+from interpolated_kernels.errors import AnchorError, AnchorWarning, ignore_anchor_warnings
 from interpolated_kernels.interpolation import Interpolator, as_interpolator, read_document, write_document
 from interpolated_kernels.structure import Factors, Structure, find_factors
 
@@ -298,8 +298,7 @@ class InterpolatedKernel:
 
 
 def _rebuild(arguments: dict[str, Any]) -> InterpolatedKernel:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AnchorWarning)  # its maker was warned
+    with ignore_anchor_warnings():
         return InterpolatedKernel(**arguments)
 
 

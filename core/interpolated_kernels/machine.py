@@ -6,7 +6,6 @@ import contextlib
 import functools
 import json
 import logging
-import os
 import platform
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -91,9 +90,8 @@ def keep_machine(machine: Machine) -> Path | None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = {"version": _VERSION, "processor": processor(), "constants": asdict(machine)}
-        partial = path.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
+        text = json.dumps(whole, indent=2) + "\n"
+        folders.replace_file(path, lambda target: target.write_text(text, encoding="utf-8"))
     return path
 
 

@@ -40,14 +40,17 @@ def show_cells(places: Any, size: Any, mode: str) -> Any:
     return _SHOWN[mode](places, size)
 
 
-def index_axis(problem: Problem, axis: int, cells: range | None = None) -> IntArray:
+def index_axis(problem: Problem, axis: int, outputs: range | None = None) -> IntArray:
     """Return, for every padded cell of a spatial axis, the cell of x that it shows; -1 where it is a padding zero.
 
-    Of some padded cells, neighbours, where they are named.
+    Only of the padded cells that some outputs see, where these are named: neighbours along the axis.
     """
     size, (before, _) = problem.spatial[axis], problem.padding[axis]
-    wanted = range(problem.padded[axis]) if cells is None else cells
-    places = np.arange(wanted.start - before, wanted.stop - before)
+    first, end = 0, problem.padded[axis]
+    if outputs is not None:
+        step = problem.stride[axis]
+        first, end = outputs.start * step, (outputs.stop - 1) * step + problem.extent[axis]
+    places = np.arange(first - before, end - before)
     if problem.folds[axis]:
         shown: IntArray = show_cells(places, size, problem.padding_modes[axis])
         return shown

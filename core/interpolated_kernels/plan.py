@@ -214,9 +214,9 @@ class Plan:
     def _sum_channels(self, x: FloatArray) -> FloatArray:
         """Return x with the channels of each group summed in order, where their weights are tied."""
         problem = self.problem
-        if not problem.sums_channels or problem.channels_per_group == 1:
+        if problem.n_summed == 1:
             return x
-        by_group = x.reshape(problem.batch, problem.groups, problem.channels_per_group, *problem.spatial)
+        by_group = x.reshape(problem.batch, problem.groups, problem.n_summed, *problem.spatial)
         total = by_group[:, :, 0].astype(self._module.SUMS_IN or x.dtype)
         for channel in range(1, by_group.shape[2]):
             total += by_group[:, :, channel]
@@ -225,9 +225,9 @@ class Plan:
     def _spread_channels(self, grad_x: FloatArray) -> FloatArray:
         """Return the transpose of `_sum_channels`."""
         problem = self.problem
-        if not problem.sums_channels or problem.channels_per_group == 1:
+        if problem.n_summed == 1:
             return grad_x
-        return np.repeat(grad_x, problem.channels_per_group, axis=1)
+        return np.repeat(grad_x, problem.n_summed, axis=1)
 
     def __reduce__(self) -> tuple[Callable[[Problem, str], Plan], tuple[Problem, str]]:
         return self._planner.plan_problem, (self.problem, self.asked_for)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -110,6 +111,11 @@ class Problem:
         return self.kernel.channel_mode == "tied"
 
     @functools.cached_property
+    def n_summed(self) -> int:
+        """How many channels each one that a path sees is the sum of: those of a group with tied weights, else 1."""
+        return self.channels_per_group if self.sums_channels else 1
+
+    @functools.cached_property
     def summed(self) -> Problem:
         """The problem that a path sees: with tied weights the channels of each group are one."""
         return replace(self, channels=self.groups) if self.sums_channels else self
@@ -130,6 +136,15 @@ class Problem:
         if len(mask) == 1 or self.kernel.positions.ndim == 3:
             return mask[:, None]
         return mask.reshape(self.filters, -1, *self.window)
+
+    def cut(self, outputs: Sequence[int]) -> Problem:
+        """Return the problem of so many outputs on each of the first axes, whose padding is there already."""
+        cells = tuple(
+            (count - 1) * step + reach for count, step, reach in zip(outputs, self.stride, self.extent, strict=False)
+        )
+        n = len(cells)
+        padding = ((0, 0),) * n + self.padding[n:]
+        return replace(self, spatial=cells + self.spatial[n:], padding=padding)
 
     def __repr__(self) -> str:
         """Return one line: shapes and options."""

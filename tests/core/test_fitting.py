@@ -12,42 +12,6 @@ import interpolated_kernels as ik
 GRID = ik.grid_positions((7, 5), 2)
 
 
-@st.composite
-def problems(draw):
-    """Return x, weights, a kernel and options for which there are more outputs than weights."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    mode = draw(st.sampled_from(["separate", "tied", "interpolated"]))
-    groups, filters, channels = draw(st.sampled_from([1, 2])), 2 * draw(st.integers(1, 2)), draw(st.integers(1, 2))
-    shape = draw(st.sampled_from([(), (filters,), (filters, channels)] if mode == "separate" else [(), (filters,)]))
-    window, corner = (5, 4), [4.0, 3.0]
-    if mode == "interpolated":
-        window, corner = (5, 4, channels), [4.0, 3.0, channels - 1.0]
-    positions = rng.uniform(0, 1, (*shape, 5, len(window))) * corner
-    kernel = ik.InterpolatedKernel(positions, window, "inverse_distance", channel_mode=mode)
-    options = {
-        "groups": groups, "stride": draw(st.integers(1, 2)), "dilation": draw(st.integers(1, 2)),
-        "padding": draw(st.sampled_from(["same", "valid", 2])),
-        "padding_mode": draw(st.sampled_from(["zeros", "reflect", "circular"])),
-    }  # fmt: skip
-    x = rng.standard_normal((draw(st.integers(1, 3)), groups * channels, 21, 20))
-    weights = rng.standard_normal((filters, channels, 5) if mode == "separate" else (filters, 5))
-    return x, weights, kernel, options
-
-
-@given(problem=problems())
-def test_weights_are_recovered(problem):
-    """Outputs without noise give back the weights that made them, for every way to share anchors and channels."""
-    x, weights, kernel, options = problem
-    y = ik.conv(x, weights, kernel, **options)
-    found = ik.fit(x, y, kernel, **options)
-    assert found.weights.shape == weights.shape == found.standard_errors.shape
-    left = ik.conv(x, found.weights, kernel, **options) - y
-    assert np.abs(left).max() <= 1e-9 * np.abs(y).max()
-    assert (found.residual <= 1e-9 * np.abs(y).max()).all()
-    known = np.isfinite(found.standard_errors) & (found.standard_errors < 1e-6)
-    np.testing.assert_allclose(found.weights[known], weights[known], rtol=1e-5, atol=1e-5)
-
-
 def _data(rng, noise=0.0):
     kernel = ik.InterpolatedKernel(GRID, (7, 5), "linear")
     x, weights = rng.standard_normal((2, 3, 30, 40)), rng.standard_normal((4, 3, len(GRID)))

@@ -13,32 +13,60 @@ from interpolated_kernels import testing
 GRID = ik.grid_positions((5, 4), 2)
 
 
-@st.composite
-def problems(draw):
-    """Return x and y with noise, a kernel, options of `conv`, and options of `fit`."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+def _draw_problem(draw, rng, *, window, n, spatial, most_samples, interpolators=("inverse_distance",)):
+    """Return x, weights, a kernel of n anchors in a window of rows and columns, and options of `conv`."""
     mode = draw(st.sampled_from(["separate", "tied", "interpolated"]))
     groups, filters, channels = draw(st.sampled_from([1, 2])), 2 * draw(st.integers(1, 2)), draw(st.integers(1, 2))
     shape = draw(st.sampled_from([(), (filters,), (filters, channels)] if mode == "separate" else [(), (filters,)]))
-    window, corner = (4, 3), [3.0, 2.0]
-    if mode == "interpolated":
-        window, corner = (4, 3, channels), [3.0, 2.0, channels - 1.0]
-    # dilated kernels have holes in their support, through which a NaN is not seen
-    interpolator = draw(st.sampled_from(["inverse_distance", "dilated"]))
+    window = (*window, channels) if mode == "interpolated" else window
+    interpolator = draw(st.sampled_from(interpolators))
     if interpolator == "dilated":
         cells = np.array(list(np.ndindex(*window)), float)
-        sets = [rng.permutation(cells)[:3] for _ in range(int(np.prod(shape, dtype=int)))]
-        positions = np.reshape(sets, (*shape, 3, len(window)))
+        sets = [rng.permutation(cells)[:n] for _ in range(int(np.prod(shape, dtype=int)))]
+        positions = np.reshape(sets, (*shape, n, len(window)))
     else:
-        positions = rng.uniform(0, 1, (*shape, 3, len(window))) * corner
+        positions = rng.uniform(0, 1, (*shape, n, len(window))) * (np.array(window) - 1.0)
     kernel = ik.InterpolatedKernel(positions, window, interpolator, channel_mode=mode)
     options = {
         "groups": groups, "stride": draw(st.integers(1, 2)), "dilation": draw(st.integers(1, 2)),
         "padding": draw(st.sampled_from(["same", "valid", 2])),
         "padding_mode": draw(st.sampled_from(["zeros", "reflect", "circular"])),
     }  # fmt: skip
-    x = rng.standard_normal((draw(st.integers(1, 2)), groups * channels, 15, 14))
-    weights = rng.standard_normal((filters, channels, 3) if mode == "separate" else (filters, 3))
+    x = rng.standard_normal((draw(st.integers(1, most_samples)), groups * channels, *spatial))
+    weights = rng.standard_normal((filters, channels, n) if mode == "separate" else (filters, n))
+    return x, weights, kernel, options
+
+
+@st.composite
+def exact_problems(draw):
+    """Return x, weights, a kernel and options for which there are more outputs than weights."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return _draw_problem(draw, rng, window=(5, 4), n=5, spatial=(21, 20), most_samples=3)
+
+
+@given(problem=exact_problems())
+def test_weights_are_recovered(problem):
+    """Outputs without noise give back the weights that made them, for every way to share anchors and channels."""
+    x, weights, kernel, options = problem
+    y = ik.conv(x, weights, kernel, **options)
+    found = ik.fit(x, y, kernel, **options)
+    assert found.weights.shape == weights.shape == found.standard_errors.shape
+    left = ik.conv(x, found.weights, kernel, **options) - y
+    assert np.abs(left).max() <= 1e-9 * np.abs(y).max()
+    assert (found.residual <= 1e-9 * np.abs(y).max()).all()
+    known = np.isfinite(found.standard_errors) & (found.standard_errors < 1e-6)
+    np.testing.assert_allclose(found.weights[known], weights[known], rtol=1e-5, atol=1e-5)
+
+
+@st.composite
+def problems(draw):
+    """Return x and y with noise, a kernel, options of `conv`, and options of `fit`."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    # dilated kernels have holes in their support, through which a NaN is not seen
+    interpolators = ("inverse_distance", "dilated")
+    x, weights, kernel, options = _draw_problem(
+        draw, rng, window=(4, 3), n=3, spatial=(15, 14), most_samples=2, interpolators=interpolators
+    )
     y = ik.conv(x, weights, kernel, **options)
     y += rng.standard_normal(y.shape) + 3.0
     return x, y, kernel, options, _draw_fit_options(draw, rng, x, y)

@@ -5,12 +5,11 @@ import pytest
 import interpolated_kernels as ik
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.padding import index_axis, pad
 from interpolated_kernels.paths import PATHS
 from interpolated_kernels.testing import reference, reference_backward
+from interpolated_kernels.testing.norm_bounds import find_norm_bounds
 from interpolated_kernels.testing.oracle import describe_problem
 from interpolated_kernels.testing.strategies import Case, cases
-from interpolated_kernels.testing.sum_bounds import UNITS
 
 DTYPE = pytest.mark.parametrize("dtype", ["float32", "float64"])
 OPTIONS = {"path": "fourier", "accuracy": "normwise"}
@@ -25,49 +24,9 @@ def _serves(case):
     return PATHS["fourier"].supports(problem.summed) is None
 
 
-def _norm(values, axes):
-    return np.sqrt(np.sum(np.square(values.astype(np.float64)), axis=axes, keepdims=True))
-
-
-def _shows(problem):
-    """Return how many padded cells show every cell of x."""
-    counts = np.ones((1, 1, *problem.spatial))
-    for axis, size in enumerate(problem.spatial):
-        index = index_axis(problem, axis)
-        count = np.bincount(index[index >= 0], minlength=size)
-        counts = counts * count.reshape((-1,) + (1,) * (len(problem.spatial) - 1 - axis))
-    return counts
-
-
 def _bounds(case):
-    """C3 for y, and its like for both gradients; each term that can underflow adds the smallest subnormal."""
-    problem = describe_problem(case.x, case.weights, case.kernel, **case.options)
-    rest = tuple(range(2, 2 + len(problem.spatial)))
-    x = pad(case.x.reshape(problem.x_shape).astype(np.float64), problem)
-    grad_y = case.grad_y.reshape(problem.y_shape)
-    bank = case.weights.astype(np.float64).reshape(problem.weights_shape)
-    dense = np.broadcast_to(
-        ik.densify(bank, case.kernel), (problem.filters, problem.channels_per_group, *problem.window)
-    )
-    cells = float(np.prod(problem.padded))
-    unit = 0.5 * UNITS[case.x.dtype.name] * np.log2(cells)
-    by_filter = _norm(dense, (1, *rest)).reshape(1, -1, *(1,) * len(rest))
-    grouped = dense.reshape(problem.groups, problem.filters_per_group, *dense.shape[1:])
-    by_channel = _norm(grouped, (1, *(axis + 1 for axis in rest))).reshape(1, -1, *(1,) * len(rest))
-    columns = np.abs(case.kernel.matrix).sum(axis=-2)
-    columns = columns.reshape(*columns.shape[:-1], -1) if columns.ndim > 1 else columns
-    by_bank = _norm(grad_y, (0, *rest)).reshape(-1, *(1,) * (len(problem.weights_shape) - 1))
-    if columns.ndim == 2 and len(problem.weights_shape) == 3:
-        columns = columns[:, None]
-    shown = _shows(problem)
-    bounds = {
-        "y": unit * _norm(x, (1, *rest)) * by_filter,
-        "grad_x": unit * _norm(grad_y, (1, *rest)) * by_channel * shown,
-        "grad_weights": unit * _norm(x, None).item() * by_bank * columns,
-    }
-    sizes = 1.0 + sum(float(np.abs(values, dtype=np.float64).sum()) for values in (x, grad_y, dense))
-    tiniest = float(np.finfo(case.x.dtype).smallest_subnormal) * cells * sizes * (1.0 + columns.max())
-    return {name: bound + tiniest * np.max(shown) for name, bound in bounds.items()}
+    """C3 for y, and its like for both gradients."""
+    return find_norm_bounds(case.x, case.weights, case.grad_y, case.kernel, **case.options)
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The bounds C0 to C8 on random problems with fixed seeds, on every path: 300 here, 10,000 by `make soak`."""
 
 import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +10,8 @@ from interpolated_kernels.paths import PATHS
 from interpolated_kernels.testing.bounds import error_bound
 from interpolated_kernels.testing.comparison import compare
 from interpolated_kernels.testing.drawing import Drawer
-from interpolated_kernels.testing.strategies import Case
+from interpolated_kernels.testing.norm_bounds import find_norm_bounds
 from interpolated_kernels.testing.sums import find_condition
-
-sys.path.insert(0, str(Path(__file__).parent))
-import test_fourier  # isort: skip
 
 PROBLEMS = int(os.environ.get("INTERPOLATED_KERNELS_SOAK", "300"))
 OF_SEED = 50
@@ -70,8 +65,8 @@ def _check_norms(trial):
     """C3: the Fourier path within the bounds of norms."""
     problem, options = trial.problem, {**trial.problem.conv_options, "missing": "propagate"}
     geometry = {name: value for name, value in options.items() if name != "missing"}
-    case = Case(trial.x, trial.weights, trial.grad_y, problem.kernel, geometry)
-    results, bounds = _run(trial, path="fourier", accuracy="normwise"), test_fourier._bounds(case)
+    bounds = find_norm_bounds(trial.x, trial.weights, trial.grad_y, problem.kernel, **geometry)
+    results = _run(trial, path="fourier", accuracy="normwise")
     expected = _run(trial.replace(**{name: array.astype(np.float64) for name, array in trial.arrays.items()}),
                     path="reference")  # fmt: skip
     for quantity, actual in results.items():

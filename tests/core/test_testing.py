@@ -49,16 +49,30 @@ def _products(case):
                     yield (b, f, *out), (b, channel, *at), (f, c, *tap)
 
 
-@hypothesis.settings(max_examples=25)
-@hypothesis.given(cases(dyadic=True, dtypes=["float64"]))
-def test_the_reference_is_the_definition(case):
-    """y and both gradients are the sums of the definition, product by product, on data where every sum is exact."""
+def _lay_out(case):
+    """A small case's problem, and its dense kernels of every channel, x and gradient by y with all axes."""
     problem = describe_problem(case.x, case.weights, case.kernel, **case.options)
     hypothesis.assume(np.prod(problem.y_shape) * np.prod(problem.window) * problem.channels_per_group < 20_000)
     weights = case.weights if case.weights.ndim > 1 else case.weights[None, None]
     dense = ik.densify(weights, case.kernel)
     dense = np.broadcast_to(dense, (len(dense), problem.channels_per_group, *dense.shape[2:]))
     x, grad_y = case.x.reshape(problem.x_shape), case.grad_y.reshape(problem.y_shape)
+    return problem, dense, x, grad_y
+
+
+def _pull_back(case, problem, grad_dense):
+    """The gradient by weights of that by the dense kernels of every channel."""
+    if problem.sums_channels:
+        grad_dense = grad_dense.sum(axis=1, keepdims=True)
+    shape = case.kernel.window if case.weights.ndim == 1 else grad_dense.shape
+    return ik.densify_backward(grad_dense.reshape(shape), case.weights, case.kernel).weights
+
+
+@hypothesis.settings(max_examples=25)
+@hypothesis.given(cases(dyadic=True, dtypes=["float64"]))
+def test_the_reference_is_the_definition(case):
+    """y and both gradients are the sums of the definition, product by product, on data where every sum is exact."""
+    problem, dense, x, grad_y = _lay_out(case)
     y, grad_x, grad_dense = np.zeros(problem.y_shape), np.zeros(problem.x_shape), np.zeros(dense.shape)
     for out, at, tap in _products(case):
         y[out] += x[at] * dense[tap]
@@ -67,23 +81,14 @@ def test_the_reference_is_the_definition(case):
     np.testing.assert_array_equal(reference(case.x, case.weights, case.kernel, **case.options).ravel(), y.ravel())
     grads = reference_backward(case.grad_y, case.x, case.weights, case.kernel, **case.options)
     np.testing.assert_array_equal(grads.x.ravel(), grad_x.ravel())
-    if problem.sums_channels:
-        grad_dense = grad_dense.sum(axis=1, keepdims=True)
-    shape = case.kernel.window if case.weights.ndim == 1 else grad_dense.shape
-    expected = ik.densify_backward(grad_dense.reshape(shape), case.weights, case.kernel).weights
-    np.testing.assert_array_equal(grads.weights, expected)
+    np.testing.assert_array_equal(grads.weights, _pull_back(case, problem, grad_dense))
 
 
 @hypothesis.settings(max_examples=25)
 @hypothesis.given(missing_cases(dyadic=True, dtypes=["float64"]))
 def test_the_reference_weighs_what_is_there(case):
     """With missing="renormalize" y is N s / D, product by product, and NaN where nothing meets a positive cell."""
-    problem = describe_problem(case.x, case.weights, case.kernel, **case.options)
-    hypothesis.assume(np.prod(problem.y_shape) * np.prod(problem.window) * problem.channels_per_group < 20_000)
-    weights = case.weights if case.weights.ndim > 1 else case.weights[None, None]
-    dense = ik.densify(weights, case.kernel)
-    dense = np.broadcast_to(dense, (len(dense), problem.channels_per_group, *dense.shape[2:]))
-    x, grad_y = case.x.reshape(problem.x_shape), case.grad_y.reshape(problem.y_shape)
+    problem, dense, x, grad_y = _lay_out(case)
     numerator, denominator = np.zeros(problem.y_shape), np.zeros(problem.y_shape)
     count = np.zeros(problem.y_shape, int)
     for out, at, tap in _products(case):
@@ -106,11 +111,7 @@ def test_the_reference_weighs_what_is_there(case):
     grads = reference_backward(case.grad_y, case.x, case.weights, case.kernel, **case.options)
     # quotients are rounded: sums of some hundred terms of up to 100 each
     np.testing.assert_allclose(grads.x.ravel(), grad_x.ravel(), rtol=0, atol=1e-9)
-    if problem.sums_channels:
-        grad_dense = grad_dense.sum(axis=1, keepdims=True)
-    shape = case.kernel.window if case.weights.ndim == 1 else grad_dense.shape
-    expected = ik.densify_backward(grad_dense.reshape(shape), case.weights, case.kernel).weights
-    np.testing.assert_allclose(grads.weights, expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(grads.weights, _pull_back(case, problem, grad_dense), rtol=0, atol=1e-9)
 
 
 def test_the_reference_rounds_as_float64_does():

@@ -79,9 +79,8 @@ def grid_positions(
 def _step_along(cells: int, step: float, centred: bool) -> FloatArray:
     """Return one axis' coordinates 0, s, 2s, ..., or as many about the axis' middle; none beyond the border cells."""
     extent = cells - 1.0
-    steps = np.arange(
-        int(extent / step + 1e-9) + 1
-    )  # a spacing that divides the window but for rounding reaches its edge
+    # A spacing that divides the window but for rounding reaches its edge.
+    steps = np.arange(int(extent / step + 1e-9) + 1)
     along = extent / 2 + (steps - steps[-1] / 2) * step if centred else steps * step
     return along.clip(0.0, extent)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from interpolated_kernels.files.archives import (
     strip_dtype,
     write_archive,
 )
+from interpolated_kernels.folders import replace_file
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.problem import as_bank_shape
 
@@ -83,7 +83,7 @@ def save(path: str | os.PathLike[str], kernel: InterpolatedKernel, weights: Any 
                 "`path` must end in '.npz' to hold weights or arrays: a JSON document is the kernel alone."
             )
         text = _as_text(document) + "\n"
-        _replace(path, lambda target: target.write_text(text, encoding="utf-8"))
+        replace_file(path, lambda target: target.write_text(text, encoding="utf-8"))
         return
     if path.suffix != ".npz":
         raise ValueError(f"`path` must end in '.json' or '.npz', got {path.name!r}.")
@@ -97,7 +97,7 @@ def save(path: str | os.PathLike[str], kernel: InterpolatedKernel, weights: Any 
     document["dtypes"] = {name: dtype for name, dtype in dtypes.items() if dtype is not None}
     entries = {name: strip_dtype(value) if dtypes[name] else value for name, value in entries.items()}
     entries["document"] = np.frombuffer(_as_text(document).encode(), np.uint8)
-    _replace(path, lambda target: write_archive(target, entries))
+    replace_file(path, lambda target: write_archive(target, entries))
 
 
 def load(path: str | os.PathLike[str]) -> Saved:
@@ -173,13 +173,3 @@ def _read_kernel(path: Path, document: dict[str, Any]) -> InterpolatedKernel:
         raise ValueError(f"`path` must hold a kernel that can be made here, {path} does not: {error}") from error
     except Exception as error:  # what is no list, number or text where one belongs fails in a dozen ways
         raise ValueError(f"`path` must be a document that `save` wrote, {path} is damaged: {error!r}") from error
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside the path, then put it there."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

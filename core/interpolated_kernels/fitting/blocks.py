@@ -5,13 +5,12 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from interpolated_kernels.fitting.convolving import count_needed_bytes
 from interpolated_kernels.fitting.groups import Group
-from interpolated_kernels.problem import Problem
 
 _DEFAULT_MEMORY = 64 * 2**20
 
@@ -90,7 +89,7 @@ def _fill(group: Group, memory: int) -> tuple[int, ...]:
 
 def _count_bytes(group: Group, sizes: tuple[int, ...]) -> int:
     """Return the bytes of a block: its cells as they came and in float64, its columns or predictions, and y."""
-    problem, filters = _shrink(group, sizes), group.problem.filters
+    problem, filters = group.problem.cut(sizes), group.problem.filters
     rows = max(group.n_columns, 2 * filters) + filters + 4
     n_cells, n_outputs = problem.channels * int(np.prod(problem.spatial)), int(np.prod(sizes))
     return 8 * (3 * n_cells + rows * n_outputs)
@@ -100,17 +99,10 @@ def _count_plan_bytes(group: Group, sizes: tuple[int, ...], memory: int) -> int:
     """Return the bytes that convolutions need beside a block, one filter at a time; of the last blocks too."""
     room, whole = memory - _count_bytes(group, sizes), group.problem.out_spatial
     lasts = ({size, count % size or size} for size, count in zip(sizes, whole, strict=True))
-    problems = [_shrink(group, each) for each in itertools.product(*lasts)]
+    problems = [group.problem.cut(each) for each in itertools.product(*lasts)]
     shares = {(share, channels) for share in group.shares for channels in (1, share.count)}
     return max(
         count_needed_bytes(share.describe(problem, 1, channels), room)
         for problem in problems
         for share, channels in shares
     )
-
-
-def _shrink(group: Group, sizes: tuple[int, ...]) -> Problem:
-    """Return the problem of a block of so many outputs, whose cells are padded by then."""
-    axes = zip(sizes, group.problem.stride, group.problem.extent, strict=True)
-    spatial = tuple((size - 1) * step + reach for size, step, reach in axes)
-    return replace(group.problem, spatial=spatial, padding=((0, 0),) * len(spatial))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray
-from interpolated_kernels.errors import AnchorWarning
+from interpolated_kernels.errors import ignore_anchor_warnings
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.fitting.convolving import Convolver
 from interpolated_kernels.kernel import InterpolatedKernel
@@ -142,6 +141,5 @@ def _isolate(kernel: InterpolatedKernel, index: int) -> InterpolatedKernel:
     if kernel.positions.ndim == 2:
         return kernel
     widths = None if kernel.width_sets is None else kernel.width_sets[index]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AnchorWarning)  # its maker was warned
+    with ignore_anchor_warnings():
         return kernel.replace(positions=kernel.position_sets[index], widths=widths)

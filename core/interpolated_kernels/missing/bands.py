@@ -55,11 +55,7 @@ def describe_band(problem: Problem, samples: int, lines: int, room: int | None) 
 
     `room` is what is left of `max_memory` for its path.
     """
-    cells = (lines - 1) * problem.stride[0] + problem.extent[0]
-    return replace(
-        problem.summed, batch=samples, spatial=(cells, *problem.spatial[1:]), missing="propagate", max_memory=room,
-        padding=((0, 0), *problem.padding[1:]),
-    )  # fmt: skip
+    return replace(problem.summed.cut([lines]), batch=samples, missing="propagate", max_memory=room)
 
 
 def find_room(problem: Problem, bands: Bands) -> int | None:
@@ -97,7 +93,7 @@ def predict_renormalized(problem: Problem, predict: Callable[[Problem], Cost], p
     cells, outputs = float(np.prod(problem.x_shape[1:])), float(np.prod(problem.y_shape[1:]))
     if path == "reference":
         # numerator, denominator and a count, all sums of float64, all channels apart
-        extra = 3 * plain.extra_bytes * (problem.channels_per_group if problem.sums_channels else 1)
+        extra = 3 * plain.extra_bytes * problem.n_summed
         return Cost(3 * plain.seconds, extra, f"{plain.error}; a quotient")
     seconds = 2 * plain.seconds + (3 * cells + 5 * outputs) * itemsize / machine.bytes_per_second
     bands = choose_bands(problem, predict)

@@ -46,9 +46,8 @@ def make_filters(problem: Problem, filling: Filling, bank: FloatArray) -> Filter
     """
     dense = filling.apply(bank, np.float64)
     _check(dense)
-    repeats = problem.channels_per_group if problem.sums_channels else 1
-    totals = repeats * dense.sum(axis=tuple(range(1, dense.ndim)))
-    return Filters(dense, totals, _find_limits(problem, filling, bank, totals, repeats))
+    totals = problem.n_summed * dense.sum(axis=tuple(range(1, dense.ndim)))
+    return Filters(dense, totals, _find_limits(problem, filling, bank, totals))
 
 
 def _check(dense: FloatArray) -> None:
@@ -65,14 +64,14 @@ def _check(dense: FloatArray) -> None:
         )
 
 
-def _find_limits(problem: Problem, filling: Filling, bank: FloatArray, totals: FloatArray, repeats: int) -> FloatArray:
+def _find_limits(problem: Problem, filling: Filling, bank: FloatArray, totals: FloatArray) -> FloatArray:
     """Return 16 times the bound on a denominator's rounding errors, less what these are of its own size.
 
     The bound is `gamma(n + m + 4d) sum(m abs(A) abs(w))`, and that sum is at most the denominator and all that cancels
     in the kernel; with the subnormal numbers' share, as `testing.bounds` has it.
     """
     numbers, sizes = np.finfo(problem.dtype), np.abs(bank, dtype=np.float64)
-    cancelled = np.maximum(repeats * filling.sum_sizes(sizes) - totals, 0.0)
+    cancelled = np.maximum(problem.n_summed * filling.sum_sizes(sizes) - totals, 0.0)
     n = int(np.prod(problem.window)) * problem.channels_per_group
     roundings = (n + problem.kernel.n_anchors + 4 * problem.kernel.n_dims) * float(numbers.eps) / 2
     gamma = roundings / max(1.0 - roundings, float(numbers.eps))

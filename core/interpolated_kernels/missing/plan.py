@@ -90,9 +90,7 @@ class RenormalizedPlan(Plan):
 
     def _index_lines(self, band: Band) -> IntArray:
         """Return the line of x, or -1, that each line of a band shows."""
-        start = band.first * self.problem.stride[0]
-        stop = start + (band.lines - 1) * self.problem.stride[0] + self.problem.extent[0]
-        return index_axis(self.problem, 0)[start:stop]
+        return index_axis(self.problem, 0, range(band.first, band.first + band.lines))
 
     def _sum_band(self, band: Band, x: FloatArray, filters: Filters, kernels: FloatArray, buffers: Buffers) -> Sums:
         """Return the numerators and denominators of a band, settled."""
@@ -127,9 +125,8 @@ class RenormalizedPlan(Plan):
     ) -> Gradients:
         """Return the gradients by anchors, from that by kernels and that by every filter's total."""
         problem, filling = self.problem, self._filling
-        repeats = problem.channels_per_group if problem.sums_channels else 1
         by_cells = np.broadcast_to(
-            (repeats * by_totals).reshape(-1, *(1,) * (filters.dense.ndim - 1)), filters.dense.shape
+            (problem.n_summed * by_totals).reshape(-1, *(1,) * (filters.dense.ndim - 1)), filters.dense.shape
         )
         if not self._gives_bank(wrt):
             return pull_back(filling, by_kernels + by_cells, self._as_bank(weights), problem.dtype, wrt)

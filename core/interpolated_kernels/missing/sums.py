@@ -11,7 +11,7 @@ from interpolated_kernels.lazy import loops
 from interpolated_kernels.missing.bands import Band
 from interpolated_kernels.missing.filters import Filters
 from interpolated_kernels.padding import index_axis
-from interpolated_kernels.paths.common import extend_axes
+from interpolated_kernels.paths.common import extend_axes, index_axes
 from interpolated_kernels.problem import Problem
 
 
@@ -80,9 +80,8 @@ def split(problem: Problem, x: FloatArray, index: IntArray, buffers: Buffers) ->
 
     `(2, samples, channels, lines, *spatial[1:])`, a group's channels summed where they are tied.
     """
-    summed = problem.channels_per_group if problem.sums_channels else 1
-    pair = buffers.take("pair", (2, len(x), problem.channels // summed, len(index), *problem.spatial[1:]))
-    images = x.reshape(-1, summed, problem.spatial[0], int(np.prod(problem.spatial[1:])))
+    pair = buffers.take("pair", (2, len(x), problem.channels // problem.n_summed, len(index), *problem.spatial[1:]))
+    images = x.reshape(-1, problem.n_summed, problem.spatial[0], int(np.prod(problem.spatial[1:])))
     loops.split_missing(images, index, _as_lines(pair, 3))
     return pair
 
@@ -101,8 +100,7 @@ def _as_volumes(array: FloatArray, n_lead: int) -> FloatArray:
 
 
 def _lay_out_windows(problem: Problem) -> loops.Windows:
-    tables = [index_axis(problem, axis) for axis in range(len(problem.spatial))]
-    planes, rows, columns = [np.zeros(1, np.int64)] * (3 - len(tables)) + tables
+    planes, rows, columns = index_axes(problem)
     return loops.Windows(
         planes=planes, rows=rows, columns=columns,
         strides=np.array(extend_axes(problem.stride, 1)), dilations=np.array(extend_axes(problem.dilation, 1)),

@@ -11,14 +11,13 @@ The gradients are the stages' transposes, and the second stage's gradient by its
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.errors import AnchorWarning
+from interpolated_kernels.errors import ignore_anchor_warnings
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine
@@ -186,7 +185,6 @@ def _as_separate(kernel: InterpolatedKernel) -> InterpolatedKernel:
     """Return the kernel with its shared positions listed once, and weights for every channel."""
     if kernel.positions.ndim == 2 and kernel.channel_mode == "separate":
         return kernel
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AnchorWarning)  # the kernel's maker was warned
+    with ignore_anchor_warnings():
         widths = None if kernel.width_sets is None else kernel.width_sets[0]
         return kernel.replace(positions=kernel.position_sets[0], widths=widths, channel_mode="separate")

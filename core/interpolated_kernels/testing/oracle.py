@@ -5,7 +5,6 @@ It computes in float64, in longdouble, or, by the loops of `exact`, in `fraction
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,7 +14,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.edge import infer_shape
-from interpolated_kernels.errors import AnchorWarning
+from interpolated_kernels.errors import ignore_anchor_warnings
 from interpolated_kernels.filling import Definition
 from interpolated_kernels.gradients import Gradients, check_wrt
 from interpolated_kernels.interpolation import Interpolator
@@ -58,7 +57,7 @@ def reference(
         y = quotient(problem, x.reshape(problem.x_shape), dense, dtype)
     else:
         y = engine.convolve(problem.summed, as_summed(x, problem, dtype), dense, dtype)
-    return y.reshape(infer_y_shape(x, weights, problem))
+    return y.reshape(infer_shape(x, weights, problem.y_shape))
 
 
 def reference_backward(
@@ -104,8 +103,7 @@ def reference_backward(
     grads: dict[str, FloatArray | None] = {}
     if "x" in wrt:
         grad_x = engine.convolve_transpose(problem.summed, grad_y, filling.apply(bank, dtype), dtype)
-        repeats = problem.channels_per_group if problem.sums_channels else 1
-        grads["x"] = np.repeat(grad_x, repeats, axis=1).reshape(x.shape)
+        grads["x"] = np.repeat(grad_x, problem.n_summed, axis=1).reshape(x.shape)
     summed = as_summed(x, problem, dtype)
     if "weights" in wrt:
         grad_dense = engine.correlate(problem.summed, grad_y, summed, dtype)
@@ -206,18 +204,9 @@ def describe_transposed(
     return describe(x_shape, np.shape(weights), kernel, geometry, "float64")
 
 
-def infer_y_shape(x: Any, weights: Any, problem: Problem) -> tuple[int, ...]:
-    """Return the shape of `conv`'s result for x and weights."""
-    lead = np.shape(x)[: np.ndim(x) - problem.kernel.n_dims]
-    if np.ndim(weights) > 1:
-        lead = (*lead[:-1], problem.filters)
-    return (*lead, *problem.out_spatial)
-
-
 def absolute(kernel: InterpolatedKernel) -> InterpolatedKernel:
     """Return the kernel of the interpolation matrix `abs(A)`, with the same support: for sums over absolute values."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AnchorWarning)  # the kernel's maker was warned
+    with ignore_anchor_warnings():
         return kernel.replace(interpolator=_Absolute(kernel.interpolator))
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.edge import infer_shape
 from interpolated_kernels.filling import Definition
-from interpolated_kernels.testing.oracle import absolute, find_quotient, infer_y_shape
+from interpolated_kernels.testing.oracle import absolute, find_quotient
 from interpolated_kernels.testing.sum_bounds import UNITS, SumBound, gamma
 
 _ROUNDINGS = 4
@@ -57,7 +58,7 @@ class QuotientBound:
         """Return the measure of a quantity; gradients need `grad_y`."""
         if quantity == "y":
             found = self._total * self._of_mean + self._measure * self._bound.sums.tiniest
-            return found.reshape(infer_y_shape(self._values, self._weights, self._bound.problem))
+            return found.reshape(infer_shape(self._values, self._weights, self._bound.problem.y_shape))
         grad_y = np.abs(np.asarray(grad_y).astype(np.float64).reshape(self._total.shape))
         grad_y = np.where(self._is_met, grad_y, 0.0)
         return self._find_grad_x(grad_y) if quantity == "grad_x" else self._find_grad_weights(grad_y)
@@ -95,8 +96,7 @@ class QuotientBound:
     def _spread_totals(self, by_output: FloatArray) -> FloatArray:
         """Return what errors of every output's total come to in the weights: a total is the sum of all cells."""
         problem = self._bound.problem
-        repeats = problem.channels_per_group if problem.sums_channels else 1
-        by_filter = repeats * by_output.sum(axis=(0, *range(2, by_output.ndim)))
+        by_filter = problem.n_summed * by_output.sum(axis=(0, *range(2, by_output.ndim)))
         shape = (problem.filters, 1 if problem.sums_channels else problem.channels_per_group, *problem.window)
         by_cells = np.broadcast_to(by_filter.reshape(-1, *(1,) * (len(shape) - 1)), shape)
         return Definition(absolute(self._bound.kernel)).transpose(by_cells).reshape(self._weights.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,21 +12,20 @@ from hypothesis import strategies as st
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.convolution import conv, conv_backward
-from interpolated_kernels.errors import AnchorError, AnchorWarning
+from interpolated_kernels.edge import infer_shape
+from interpolated_kernels.errors import AnchorError, ignore_anchor_warnings
 from interpolated_kernels.interpolation import (
     INTERPOLATORS,
     Interpolator,
     Polyharmonic,
-    as_interpolator,
     interpolators,
 )
 from interpolated_kernels.kernel import CHANNEL_MODES, InterpolatedKernel
 from interpolated_kernels.options import PADDING_MODES
 from interpolated_kernels.testing.comparison import assert_matches_reference
-from interpolated_kernels.testing.oracle import describe_problem, infer_y_shape
-
-DYADIC = ("dilated", "linear", "nearest")
-"""Interpolators whose matrices can hold dyadic fractions alone."""
+from interpolated_kernels.testing.drawing.drawer import BANKS
+from interpolated_kernels.testing.drawing.kernels import DYADIC, VARIANTS
+from interpolated_kernels.testing.oracle import describe_problem
 
 _WINDOWS = {1: 12, 2: 9, 3: 4}
 _MOST_CELLS = {1: 12, 2: 45, 3: 27}
@@ -85,25 +83,12 @@ def windows(draw: st.DrawFn, n_dims: int) -> tuple[int, ...]:
     return tuple(draw(st.permutations(window)))
 
 
-_OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "bilinear": [{}, {"normalized": False}],
-    "bspline": [{"degree": degree} for degree in (0, 1, 2, 3, 5)],
-    "cone": [{"radius": radius} for radius in (0.2, 1.0)],
-    "gaussian": [{}, {"normalized": False}],
-    "inverse_distance": [{"power": power} for power in (1.0, 2.0, 3.5)],
-    "rbf": [{"function": name} for name in ("linear", "thin_plate_spline", "cubic", "gaussian", "inverse_quadratic")],
-    "triangle": [{}, {"normalized": False}],
-}
-
-
 @st.composite
 def interpolator_instances(draw: st.DrawFn, names: Sequence[str] | None = None) -> Interpolator:
     """All registered interpolators, with drawn options where these are known here."""
     name = draw(st.sampled_from(sorted(interpolators() if names is None else names)))
-    if name in _OPTIONS:
-        return INTERPOLATORS[name](**draw(st.sampled_from(_OPTIONS[name])))
     if name != "polyharmonic":
-        return as_interpolator(name)
+        return INTERPOLATORS[name](**draw(st.sampled_from(VARIANTS.get(name, [{}]))))
     order = draw(st.integers(1, 5))
     smoothing = draw(st.sampled_from([0.0, 0.0, 0.1])) if order < 4 else 0.0
     return Polyharmonic(order, smoothing, draw(st.integers(1 if order > 1 else 0, 1)))
@@ -174,8 +159,7 @@ def kernels(
         quarters = st.lists(st.integers(1, 6), min_size=int(np.prod(shape)), max_size=int(np.prod(shape)))
         widths = np.reshape(draw(quarters), shape) / 4
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AnchorWarning)
+        with ignore_anchor_warnings():
             kernel = InterpolatedKernel(positions, window, interpolator, channel_mode=channel_mode, widths=widths)
         assert np.isfinite(kernel.matrix).all()
     except AnchorError:
@@ -210,7 +194,7 @@ def cases(
     """
     plain = not batched and draw(st.integers(0, 4)) == 0
     mode = "separate" if plain else draw(st.sampled_from(CHANNEL_MODES))
-    groups, channels, per_group = (1, 1, 1) if plain else draw(st.sampled_from(_BANKS))
+    groups, channels, per_group = (1, 1, 1) if plain else draw(st.sampled_from(BANKS))
     kernel = draw(
         kernels(
             names=names, dyadic=dyadic, channel_mode=mode,
@@ -233,13 +217,9 @@ def cases(
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     make = data or (_integers if dyadic else draw(st.sampled_from(_DATA)))
     dtype = draw(st.sampled_from(list(dtypes)))
-    shapes = (x_shape, weights_shape, infer_y_shape(x, weights, problem))
+    shapes = (x_shape, weights_shape, infer_shape(x, weights, problem.y_shape))
     x, weights, grad_y = (make(rng, shape).astype(dtype) for shape in shapes)
     return Case(x, weights, grad_y, kernel, options)
-
-
-_BANKS = [(1, 1, 1), (1, 1, 9), (1, 3, 2), (2, 1, 1), (2, 2, 3), (3, 1, 2), (1, 2, 7), (2, 3, 1), (1, 2, 12), (2, 1, 8)]
-"""Groups, channels and filters of a group."""
 
 
 @st.composite

@@ -56,16 +56,17 @@ def sum_squares(
         elif quantity == "grad_x":
             grad_y = squares["grad_y"].reshape(problem.y_shape)
             found = definition.convolve_transpose(problem.summed, grad_y, dense, np.float64)
-            found = np.repeat(found, problem.channels_per_group if problem.sums_channels else 1, axis=1)
+            found = np.repeat(found, problem.n_summed, axis=1)
         else:
             found = _pull_back(quantity, squares, kernel, problem, 2)
-    return count_shown(problem) * found
+    return float(np.prod(count_shown(problem))) * found
 
 
-def count_shown(problem: Problem) -> int:
-    """Return how often padding shows a cell of x at most."""
-    axes = [axis for axis, folds in enumerate(problem.folds) if folds]
-    return int(np.prod([int(np.bincount(index_axis(problem, axis)).max()) for axis in axes], dtype=np.int64))
+def count_shown(problem: Problem) -> list[int]:
+    """Return how often padding shows a cell of x at most, along every axis."""
+    return [
+        int(np.bincount(index_axis(problem, axis)).max()) if folds else 1 for axis, folds in enumerate(problem.folds)
+    ]
 
 
 def find_condition(kernel: InterpolatedKernel) -> float:

@@ -25,7 +25,6 @@ import logging
 import os
 import pickle
 import sys
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -156,12 +155,7 @@ class _LoopCache:
 
     def _write(self, folder: Path, name: str, content: bytes) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f"{name}.{uuid.uuid4().hex[:16]}"
-        try:
-            partial.write_bytes(content)
-            partial.replace(folder / name)
-        finally:
-            partial.unlink(missing_ok=True)
+        folders.replace_file(folder / name, lambda target: target.write_bytes(content))
         for path in folder.glob(f"{glob.escape(self._base)}.*.nbc"):
             if not path.name.startswith(f"{self._base}.{_stamp()}."):
                 with contextlib.suppress(OSError):  # another user's

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.errors import AnchorWarning
+from interpolated_kernels.errors import ignore_anchor_warnings
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.testing.drawing import BackendProblem, Trial
 
@@ -28,8 +27,7 @@ def simplify(trial: Trial) -> Iterator[Trial]:
 def _attempt(steps: Iterator[Callable[[], BackendProblem]]) -> Iterator[BackendProblem]:
     for step in steps:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", AnchorWarning)
+            with ignore_anchor_warnings():
                 problem = step()
                 problem.kernel.matrix  # noqa: B018 - what cannot be solved raises here
         except ValueError:  # anchors, sizes or options that do not fit together

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.errors import AnchorError, AnchorWarning
+from interpolated_kernels.errors import AnchorError, ignore_anchor_warnings
 from interpolated_kernels.interpolation import INTERPOLATORS, Interpolator
 from interpolated_kernels.kernel import InterpolatedKernel
 
@@ -54,8 +53,7 @@ def draw_kernel(
         positions = np.array(sets).reshape(*lead, *sets[0].shape)
         widths = _draw_widths(rng, interpolator, positions)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", AnchorWarning)
+            with ignore_anchor_warnings():
                 kernel = InterpolatedKernel(positions, window, interpolator, channel_mode=channel_mode, widths=widths)
                 if np.isfinite(kernel.matrix).all():
                     return kernel

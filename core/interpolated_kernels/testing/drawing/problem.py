@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.edge import infer_shape
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import Options, Pairs
 from interpolated_kernels.problem import Problem, describe
-from interpolated_kernels.testing.oracle import infer_y_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class BackendProblem:
     @property
     def out_shape(self) -> tuple[int, ...]:
         """The shape of y."""
-        return infer_y_shape(np.empty(self.x_shape), np.empty(self.weights_shape), self.described)
+        return infer_shape(np.empty(self.x_shape), np.empty(self.weights_shape), self.described.y_shape)
 
     @property
     def is_plain(self) -> bool:
