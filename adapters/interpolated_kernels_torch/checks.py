@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+import interpolated_kernels as ik
 from interpolated_kernels import adapting
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -27,6 +28,39 @@ def check_tensors(tensors: dict[str, Any]) -> None:
             raise TypeError(f"`{name}` must be a dense tensor, got {tensor.layout}: write `{name}.to_dense()`.")
         if tensor.device != tensors["x"].device:
             raise ValueError(f"`{name}` must be on x's device, {tensors['x'].device}, got {tensor.device}.")
+
+
+def check_anchors(kernel: ik.InterpolatedKernel, **moved: torch.Tensor | None) -> None:
+    """Raise unless `positions` and `widths` that are given have a derivative and the shapes of the kernel's own.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+    """
+    adapting.check_learned(kernel, **moved)
+    for name, tensor in moved.items():
+        if tensor is None:
+            continue
+        is_radius = name == "widths" and kernel.interpolator.width_axes == 0
+        expected = kernel.positions.shape[:-1] if is_radius else kernel.positions.shape
+        if tuple(tensor.shape) != expected:
+            raise ValueError(f"`{name}` must have shape {expected} for {kernel!r}, got {tuple(tensor.shape)}.")
+
+
+def check_native_anchors(kernel: ik.InterpolatedKernel) -> None:
+    """Raise unless torch's own operators know how the interpolator's dense kernel follows its anchors.
+
+    Raises
+    ------
+    ValueError
+        Saying which engine does.
+    """
+    if not adapting.can_spread(kernel):
+        raise ValueError(
+            f"`positions` and `widths` of {kernel.interpolator} need engine='numba', which serves eager and compiled "
+            "calls on the CPU; engine='native' learns those of splats and cones."
+        )
 
 
 def check_layer(layer: Any) -> adapting.Settled:

@@ -65,14 +65,25 @@ def read_key(key: str) -> ik.InterpolatedKernel:
         return ik.InterpolatedKernel.from_dict(json.loads(key))
 
 
+def choose_matrix_dtype(device: torch.device) -> torch.dtype:
+    """Return the dtype that dense kernels are summed in on a device."""
+    return _MATRIX_DTYPES.get(device.type, torch.float64)
+
+
+@functools.lru_cache(maxsize=32)
+def keep_whole_kernel(window: tuple[int, ...], channel_mode: str) -> ik.InterpolatedKernel:
+    """Return the kernel with an anchor on every cell: its weights are the dense kernel of another."""
+    mode = "tied" if channel_mode == "tied" else "separate"
+    return ik.InterpolatedKernel(ik.grid_positions(window, 1), window, "dilated", channel_mode=mode)
+
+
 @torch.compiler.assume_constant_result
 def keep_matrix(kernel: ik.InterpolatedKernel, device: torch.device) -> torch.Tensor:
     """Return `kernel.matrix` as a tensor on `device`, kept there as long as the kernel lives."""
     kept = _matrices.setdefault(kernel, {})
     if device in kept:
         return kept[device]
-    dtype = _MATRIX_DTYPES.get(device.type, torch.float64)
-    matrix = torch.from_numpy(kernel.matrix.copy()).to(device, dtype)
+    matrix = torch.from_numpy(kernel.matrix.copy()).to(device, choose_matrix_dtype(device))
     if type(matrix) is torch.Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(matrix):
         kept[device] = matrix  # never a tensor of a trace or a transform, which end before the kernel does
     return matrix

@@ -21,7 +21,7 @@ def choose_engine(engine: str, path: str, *tensors: torch.Tensor) -> str:
         For an unknown engine, or where the one asked for by name cannot serve.
     """
     adapting.check_engine(engine)
-    if engine == "numba" or (engine == "auto" and not torch.compiler.is_compiling()):
+    if engine == "numba" or (engine == "auto" and not _is_exporting()):
         why_not = why_not_numba(*tensors)
         if why_not is None:
             return "numba"
@@ -54,6 +54,16 @@ def refuse_tangent(tensor: torch.Tensor) -> None:
         carried = True
     if carried:
         raise RuntimeError(f"`engine`='numba' cannot serve forward mode: {_NO_FORWARD_MODE}. Use engine='native'.")
+
+
+def _is_exporting() -> bool:
+    """Return whether what is traced now is to run elsewhere, where this engine need not be installed."""
+    return torch.compiler.is_exporting() or is_jit_tracing()
+
+
+def is_jit_tracing() -> bool:
+    """Return whether `torch.jit.trace` records this call, as the older ONNX exporter makes it do."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call] # torch's own
 
 
 @torch.compiler.assume_constant_result

@@ -10,10 +10,10 @@ import torch
 
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
-from interpolated_kernels_torch import native_engine, numba_engine
-from interpolated_kernels_torch.checks import check_tensors
+from interpolated_kernels_torch import moving_engine, native_engine, numba_engine
+from interpolated_kernels_torch.checks import check_anchors, check_native_anchors, check_tensors
 from interpolated_kernels_torch.engines import choose_engine
-from interpolated_kernels_torch.options import settle_options
+from interpolated_kernels_torch.options import make_plain, settle_options
 
 
 def interpolated_conv(
@@ -46,13 +46,14 @@ def interpolated_conv(
     bias : Tensor, optional
         `(filters,)`; one value for plain weights.
     positions, widths : Tensor, optional
-        Instead of the kernel's own, for interpolators that are differentiable by them.
+        Instead of the kernel's own and in their shapes, for interpolators that are differentiable by them; engine
+        "native" serves those of splats and cones. Of any floating dtype; dense kernels are made in float64.
     stride, padding, padding_mode, dilation, groups, path, accuracy
         As for `interpolated_kernels.conv`. `path` and `accuracy` choose among the algorithms of engine "numba".
     engine : {"auto", "numba", "native"}
-        "numba": the core's loops, on the CPU, for reverse mode of any order. "native": torch's own operators, for
-        everything torch can do, on any device. "auto": numba for eager CPU tensors; native while compiling,
-        exporting, in forward mode, under `torch.func`, and on other devices.
+        "numba": the core's loops, on the CPU, for reverse mode of any order, eager and under `torch.compile`. "native":
+        torch's own operators, for everything torch can do, on any device. "auto": numba on the CPU; native while
+        exporting or tracing, in forward mode, under `torch.func`, and on other devices.
 
     Returns
     -------
@@ -73,21 +74,35 @@ def interpolated_conv(
     >>> interpolated_conv(torch.tensor([0.0, 1.0, 0.0, 0.0]), torch.tensor([1.0, 3.0]), kernel, padding="same")
     tensor([3., 2., 1., 0.])
     """
-    tensors = {"x": x, "weights": weights} if bias is None else {"x": x, "weights": weights, "bias": bias}
+    given = {"x": x, "weights": weights, "bias": bias, "positions": positions, "widths": widths}
+    tensors = {name: tensor for name, tensor in given.items() if tensor is not None}
     check_tensors(tensors)
     adapting.check_kernel(kernel)
-    adapting.check_fixed(kernel, positions=positions, widths=widths)
-    dtype = functools.reduce(torch.promote_types, [tensor.dtype for tensor in tensors.values()])
+    check_anchors(kernel, positions=positions, widths=widths)
+    added = () if bias is None else (bias.dtype,)
+    dtype = functools.reduce(torch.promote_types, added, torch.promote_types(x.dtype, weights.dtype))
     compute = torch.float64 if dtype == torch.float64 else torch.float32
     settled = settle_options(
         x.shape, weights.shape, kernel, "float64" if compute == torch.float64 else "float32",
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups,
         path=path, accuracy=accuracy,
     )  # fmt: skip
-    across = () if bias is None else adapting.shape_bias(bias.shape, weights.shape, len(settled[0]))
+    across = (
+        ()
+        if bias is None
+        else adapting.shape_bias(make_plain(tuple(bias.shape)), make_plain(tuple(weights.shape)), len(settled[0]))
+    )
+    moves = positions is not None or widths is not None
     chosen = choose_engine(engine, path, *tensors.values())
-    operands = x.to(compute), weights.to(compute), kernel, settled
-    y = native_engine.conv(*operands) if chosen == "native" else numba_engine.conv(*operands, path, accuracy)
+    x, weights = x.to(compute), weights.to(compute)
+    if chosen == "native":
+        if moves:
+            check_native_anchors(kernel)
+        y = native_engine.conv(x, native_engine.densify(weights, kernel, positions, widths), kernel, settled)
+    elif moves:
+        y = moving_engine.conv(x, weights, positions, widths, kernel, settled, path, accuracy)
+    else:
+        y = numba_engine.conv(x, weights, kernel, settled, path, accuracy)
     if bias is not None:
-        y = y + bias.to(compute).reshape(across)
+        y = y.add_(bias.to(compute).reshape(across)) if chosen == "numba" else y + bias.to(compute).reshape(across)
     return y.to(dtype)

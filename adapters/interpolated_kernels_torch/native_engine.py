@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -9,14 +10,25 @@ import torch.nn.functional as F
 
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
-from interpolated_kernels_torch.constants import PlainOptions, keep_matrix
+from interpolated_kernels_torch.constants import PlainOptions, choose_matrix_dtype, keep_matrix
 
 _CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TORCH_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
+_FUNCTIONS = adapting.Functions(torch.abs, torch.exp, torch.relu, torch.where)
 
 
-def densify(weights: torch.Tensor, kernel: ik.InterpolatedKernel) -> torch.Tensor:
-    """Return the dense kernel as `ik.densify` does, summed in float64 and cast at the end."""
+def densify(
+    weights: torch.Tensor,
+    kernel: ik.InterpolatedKernel,
+    positions: torch.Tensor | None = None,
+    widths: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the dense kernel as `ik.densify` does, summed in float64 and cast at the end.
+
+    Positions and widths that are given, of splats and cones, take the place of the kernel's.
+    """
+    if positions is not None or widths is not None:
+        return _densify_moved(weights, kernel, positions, widths).to(weights.dtype)
     matrix = keep_matrix(kernel, weights.device)
     values = weights.to(matrix.dtype)
     if matrix.ndim == 4:  # a matrix for every filter and channel
@@ -31,15 +43,32 @@ def densify(weights: torch.Tensor, kernel: ik.InterpolatedKernel) -> torch.Tenso
     return dense.reshape(weights.shape[0], -1, *kernel.window)
 
 
-def conv(x: torch.Tensor, weights: torch.Tensor, kernel: ik.InterpolatedKernel, settled: PlainOptions) -> torch.Tensor:
-    """Return y, without bias, for x and weights of one dtype; autocast stays out of it, as of the other engine."""
+def _densify_moved(
+    weights: torch.Tensor, kernel: ik.InterpolatedKernel, positions: torch.Tensor | None, widths: torch.Tensor | None
+) -> torch.Tensor:
+    """Return the dense kernel by the formulas of the interpolator, differentiable by all tensors to any order."""
+    dtype = choose_matrix_dtype(weights.device)
+    as_array = functools.partial(torch.as_tensor, dtype=dtype, device=weights.device)
+    own_widths = adapting.fill_widths(kernel)
+    namespace = adapting.Namespace(_FUNCTIONS, torch.einsum, torch.reshape, as_array)
+    positions = as_array(kernel.positions.copy()) if positions is None else positions.to(dtype)
+    widths = (None if own_widths is None else as_array(own_widths.copy())) if widths is None else widths.to(dtype)
+    dense: torch.Tensor = adapting.spread(weights.to(dtype), positions, widths, kernel, namespace)
+    return dense
+
+
+def conv(x: torch.Tensor, dense: torch.Tensor, kernel: ik.InterpolatedKernel, settled: PlainOptions) -> torch.Tensor:
+    """Return y, without bias, for x and a dense kernel of one dtype; autocast stays out of it, as of the other engine.
+
+    `dense` is what `densify` returns; of the kernel only the channel mode counts.
+    """
     if torch.is_autocast_enabled(x.device.type):
         with torch.autocast(x.device.type, enabled=False):
-            return conv(x, weights, kernel, settled)
+            return conv(x, dense, kernel, settled)
     stride, padding, modes, dilation, groups = settled
-    d, dense = len(stride), densify(weights, kernel)
+    d = len(stride)
     sizes = x.shape[-d:]
-    plain = weights.ndim == 1
+    plain = dense.ndim == len(kernel.window)
     lead = x.shape[:-d] if plain else x.shape[: -d - 1]
     x = x.reshape(math.prod(lead), 1 if plain else x.shape[-d - 1], *sizes)
     if kernel.channel_mode == "tied" and not plain:

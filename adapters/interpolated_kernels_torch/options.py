@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import interpolated_kernels as ik
 from interpolated_kernels.adapting import Shape
 from interpolated_kernels_torch.constants import PlainOptions, settle
+from interpolated_kernels_torch.engines import is_jit_tracing
 
 
 def settle_options(
@@ -23,11 +25,11 @@ def settle_options(
     TypeError, ValueError
         As the core raises them.
     """
-    plain = {name: _make_plain(value) for name, value in options.items()}
-    shape, bank = _open_shape(x_shape, len(weights_shape), kernel), _make_plain(tuple(weights_shape))
+    plain = {name: make_plain(value) for name, value in options.items()}
+    shape, bank = _open_shape(x_shape, len(weights_shape), kernel), make_plain(tuple(weights_shape))
     settled: PlainOptions = settle(kernel, shape, bank, dtype, **plain)
     if None in settled[1]:  # sizes decide the padding, so that the trace serves these alone
-        settled = settle(kernel, _make_plain(tuple(x_shape)), bank, dtype, **plain)
+        settled = settle(kernel, make_plain(tuple(x_shape)), bank, dtype, **plain)
     return settled
 
 
@@ -37,15 +39,19 @@ def _open_shape(x_shape: Any, weights_ndim: int, kernel: ik.InterpolatedKernel) 
         return tuple(x_shape)
     n_dims = len(kernel.window) - (kernel.channel_mode == "interpolated")
     channel_axis = len(x_shape) - n_dims - 1 if weights_ndim > 1 else -1
-    return tuple(_make_plain(size) if axis == channel_axis else None for axis, size in enumerate(x_shape))
+    return tuple(make_plain(size) if axis == channel_axis else None for axis, size in enumerate(x_shape))
 
 
-def _make_plain(option: Any) -> Any:
+def make_plain(option: Any) -> Any:
     """Return an option with tuples for lists and arrays, and ints for what a trace leaves open."""
     if isinstance(option, np.ndarray):
         option = option.tolist()
     if isinstance(option, (list, tuple)):
-        return tuple(_make_plain(entry) for entry in option)
+        return tuple(make_plain(entry) for entry in option)
+    if isinstance(option, torch.Tensor) and is_jit_tracing():  # the sizes of weights and channels
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined] # torch's own
+            return int(option)
     return (
         operator.index(option) if isinstance(option, (int, torch.SymInt)) and not isinstance(option, bool) else option
     )

@@ -17,7 +17,6 @@ import interpolated_kernels_tensorflow as iktf  # noqa: E402
 import interpolated_kernels_torch as ikt  # noqa: E402
 
 KERNEL = ik.InterpolatedKernel(ik.grid_positions((5, 5), 2), (5, 5), "linear")
-GAUSSIAN = KERNEL.replace(interpolator="gaussian")
 X, WEIGHTS = np.ones((2, 4, 9, 8)), np.ones((6, 4, 9))
 OF_CALLS = {
     "kernel": (TypeError, {"kernel": "linear"}),
@@ -35,7 +34,6 @@ OF_CALLS = {
     "engine": (ValueError, {"engine": "cuda"}),
     "bias": (ValueError, {"bias": np.ones(4)}),
     "no derivative": (ValueError, {"positions": np.ones((9, 2))}),
-    "no derivative here": (NotImplementedError, {"kernel": GAUSSIAN, "widths": np.ones((9, 2))}),
 }
 OF_LAYERS = {
     "kernel": (TypeError, {"kernel": "linear"}),

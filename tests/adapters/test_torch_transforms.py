@@ -95,18 +95,42 @@ def test_compiles_without_a_break(engine, options):
             assert_same(actual, wanted)
 
 
-def test_compiled_auto_uses_native_and_numba_stays_numba():
-    """While compiling, auto puts no operator of ours into the graph; numba by name puts one."""
+def test_compiled_auto_stays_with_the_fast_engine():
+    """While compiling, auto and numba put our operator into the graph; native puts none."""
     graphs = []
 
     def backend(graph, _):
         graphs.append(str(graph.graph))
         return graph
 
-    for engine in ("auto", "numba"):
+    for engine in ("auto", "numba", "native"):
         torch._dynamo.reset()
         torch.compile(conv(engine), fullgraph=True, backend=backend)(*operands())
-    assert ["interpolated_kernels" in graph for graph in graphs] == [False, True]
+    assert ["interpolated_kernels" in graph for graph in graphs] == [True, True, False]
+
+
+@pytest.mark.parametrize("name", ["jvp", "vmap", "grad"])
+def test_compiled_transforms_are_native(name):
+    """Inside `torch.compile`, auto serves a transform of torch.func by torch's own operators."""
+    torch._dynamo.reset()
+    x, weights = (operand.detach() for operand in operands())
+    compiled = torch.compile(lambda x, w: TRANSFORMS[name](conv("auto"), x, w), fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x, weights), TRANSFORMS[name](conv("native"), x, weights))
+
+
+def test_compiled_forward_mode_raises():
+    """A tangent that enters a compiled call with our operator in it raises, and is not dropped."""
+    torch._dynamo.reset()
+    x, weights = (operand.detach() for operand in operands())
+    with forward_ad.dual_level(), pytest.raises(RuntimeError, match="`engine`='numba' cannot serve forward mode"):
+        torch.compile(conv("auto"), backend="aot_eager")(forward_ad.make_dual(x, x), weights)
+
+
+def test_traces_serve_other_sizes():
+    """`torch.jit.trace` records torch's own operators, which serve other sizes."""
+    layer = InterpolatedConv2d(4, 2, KERNEL, groups=2)
+    traced, x = torch.jit.trace(layer, (torch.randn(1, 4, 6, 7),)), torch.randn(3, 4, 9, 8)
+    torch.testing.assert_close(traced(x), layer(x), rtol=0, atol=1e-5)
 
 
 def exported(layer, strict):

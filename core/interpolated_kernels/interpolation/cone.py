@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from interpolated_kernels.anchors import name_anchors
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, window_cells
+from interpolated_kernels.interpolation.elementwise import NUMPY, Functions
 from interpolated_kernels.interpolation.local import blocks_of_cells
 
-_SMALLEST_COUNT = 1e-6
+SMALLEST_COUNT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class Cone(Interpolator):
         bad = np.flatnonzero((widths <= 0).reshape(-1, widths.shape[-1]).any(axis=0))
         if bad.size:
             raise AnchorError(f"`widths` must be positive for `cone`, whose radii they are: see {name_anchors(bad)}.")
+
+    def profile(self, functions: Functions, distances: Any, radii: Any) -> Any:
+        """Return the cones at L1 distances, before any division."""
+        return functions.relu(1.0 - distances / radii)
 
     def make_row_function(
         self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
@@ -119,10 +124,10 @@ class Cone(Interpolator):
         """Return the cones `(cells, n)`, what each cell is divided by, the distances, and the radii `(n,)`."""
         radii = np.full(len(positions), self.radius) if widths is None else widths
         distances = np.sum([np.abs(offsets) for offsets, _ in _offsets(cells, positions, window)], axis=0)
-        values = np.maximum(1.0 - distances / radii, 0.0)
+        values = self.profile(NUMPY, distances, radii)
         if not self.normalized:
             return values, np.ones((1, 1)), distances, radii
-        return values, (values > 0).sum(axis=1, keepdims=True) + _SMALLEST_COUNT, distances, radii
+        return values, (values > 0).sum(axis=1, keepdims=True) + SMALLEST_COUNT, distances, radii
 
 
 def _offsets(cells: FloatArray, positions: FloatArray, window: tuple[int, ...]) -> list[tuple[FloatArray, float]]:

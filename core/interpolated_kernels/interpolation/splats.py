@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.interpolation.base import Interpolator
+from interpolated_kernels.interpolation.elementwise import NUMPY, Functions
 
-_SMALLEST_SUM = 1e-7
+SMALLEST_SUM = 1e-7
 _SMALLEST_SIGMA = 0.27
 
 
@@ -48,12 +49,16 @@ class Splat(Interpolator):
         """Return the profiles at `offsets` `(..., n, cells)` from anchors of `widths` `(..., n, 1)`."""
         raise NotImplementedError(f"{type(self).__name__} must define `profiles(offsets, widths)`.")
 
+    def profile(self, functions: Functions, offsets: Any, widths: Any) -> Any:
+        """Return the values of `profiles` in any library's arrays, whose own derivatives are its slopes."""
+        raise NotImplementedError(f"{type(self).__name__} must define `profile(functions, offsets, widths)`.")
+
     def matrix(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> FloatArray:
         """Return `A` by its definition, cell by cell."""
         values = [axis.values for axis in self._axes(positions, window, widths)]
         by_anchor = functools.reduce(_outer, values)
         if self.normalized:
-            by_anchor = by_anchor / (by_anchor.sum(axis=1, keepdims=True) + _SMALLEST_SUM)
+            by_anchor = by_anchor / (by_anchor.sum(axis=1, keepdims=True) + SMALLEST_SUM)
         return np.ascontiguousarray(by_anchor.T)
 
     def sum_of_squares(self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None) -> float:
@@ -62,7 +67,7 @@ class Splat(Interpolator):
         squares = functools.reduce(np.multiply, [np.square(profile).sum(axis=-1) for profile in values])
         if self.normalized:
             squares = squares / np.square(
-                functools.reduce(np.multiply, [profile.sum(axis=-1) for profile in values]) + _SMALLEST_SUM
+                functools.reduce(np.multiply, [profile.sum(axis=-1) for profile in values]) + SMALLEST_SUM
             )
         return float(squares.sum())
 
@@ -74,7 +79,7 @@ class Splat(Interpolator):
         values = [axis.values for axis in axes]
         if self.normalized:
             product = functools.reduce(_outer, values)
-            total = product.sum(axis=1, keepdims=True) + _SMALLEST_SUM
+            total = product.sum(axis=1, keepdims=True) + SMALLEST_SUM
             grad = grad / total - ((grad * product).sum(axis=1, keepdims=True) / total**2)
         grad_positions, grad_widths = np.empty_like(positions), np.empty_like(positions)
         for axis, profiles in enumerate(axes):
@@ -141,11 +146,15 @@ class Gaussian(Splat):
         """Return the name of these bumps, but not for a subclass, which may have others."""
         return "gaussian" if type(self) is Gaussian else None
 
+    def profile(self, functions: Functions, offsets: Any, widths: Any) -> Any:
+        """Return the bumps."""
+        scaled = offsets / (functions.abs(widths) + _SMALLEST_SIGMA)
+        return functions.exp(-(scaled * scaled) / 2)
+
     def profiles(self, offsets: FloatArray, widths: FloatArray) -> Profiles:
         """Return the bumps and their slopes."""
-        sigma = np.abs(widths) + _SMALLEST_SIGMA
+        values, sigma = self.profile(NUMPY, offsets, widths), np.abs(widths) + _SMALLEST_SIGMA
         scaled = offsets / sigma
-        values = np.exp(-np.square(scaled) / 2)
         slopes = values * scaled / sigma
         return Profiles(values, slopes, slopes * scaled * np.sign(widths))
 
@@ -178,9 +187,13 @@ class Triangle(Splat):
         """Return the name of these tents, but not for a subclass, which may have others."""
         return "triangle" if type(self) is Triangle else None
 
+    def profile(self, functions: Functions, offsets: Any, widths: Any) -> Any:
+        """Return the tents."""
+        return functions.relu(functions.abs(widths) + 1.0 - functions.abs(offsets))
+
     def profiles(self, offsets: FloatArray, widths: FloatArray) -> Profiles:
         """Return the tents and their slopes."""
-        values = np.maximum(np.abs(widths) + 1.0 - np.abs(offsets), 0.0)
+        values = self.profile(NUMPY, offsets, widths)
         inside = values > 0
         return Profiles(values, np.where(inside, np.sign(offsets), 0.0), np.where(inside, np.sign(widths), 0.0))
 
@@ -213,9 +226,18 @@ class Bilinear(Splat):
         """Return the name of these shares, but not for a subclass, which may have others."""
         return ("triangle" if self.normalized else "share") if type(self) is Bilinear else None
 
+    def profile(self, functions: Functions, offsets: Any, widths: Any) -> Any:
+        """Return the shares; not `normalized`, with the derivative of `position - floor(position)` at a kink."""
+        if self.normalized:
+            return functions.relu(1.0 - functions.abs(offsets))
+        rising, falling = (offsets > 0) & (offsets <= 1), (offsets > -1) & (offsets <= 0)
+        return functions.where(
+            rising, 1.0 - offsets, functions.where(falling, 1.0 + offsets, 0.0 * functions.abs(offsets))
+        )
+
     def profiles(self, offsets: FloatArray, widths: FloatArray) -> Profiles:
         """Return the shares and their slopes."""
-        values = np.maximum(1.0 - np.abs(offsets), 0.0)
+        values = self.profile(NUMPY, offsets, widths)
         if self.normalized:
             slopes = np.where(values > 0, np.sign(offsets), 0.0)
         else:

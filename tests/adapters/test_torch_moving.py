@@ -1,0 +1,157 @@
+"""Positions and widths that are learned: both engines, their derivatives of first and second order, compiled too."""
+
+import numpy as np
+import pytest
+
+import interpolated_kernels as ik
+from interpolated_kernels import testing
+
+torch = pytest.importorskip("torch")
+
+from interpolated_kernels_torch import interpolated_conv  # noqa: E402 # only where torch is
+
+WINDOW, OPTIONS = (4, 5), {"stride": (2, 1), "padding": ((1, 2), (0, 1)), "groups": 2}
+SPREADING = {
+    "gaussian": "gaussian",
+    "triangle": "triangle",
+    "bilinear": "bilinear",
+    "shares": ik.Bilinear(normalized=False),
+    "cone": "cone",
+}
+LEADS = {"separate": [(), (2,), (2, 3)], "tied": [(), (2,)], "interpolated": [(), (2,)]}
+CASES = [(name, mode, lead) for name in SPREADING for mode, leads in LEADS.items() for lead in leads]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """torch's threads only hinder each other on convolutions of this size."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_problem(interpolator="gaussian", mode="separate", lead=(), n=4):
+    """Return a kernel, and leaves for x, weights, positions and (where it has them) widths, off all kinks."""
+    rng = np.random.default_rng(0)
+    window = (*WINDOW, 3) if mode == "interpolated" else WINDOW
+    kernel = ik.InterpolatedKernel(
+        rng.uniform(0.2, 2.8, (*lead, n, len(window))), window, interpolator, channel_mode=mode
+    )
+    leaves = [
+        rng.normal(size=(1, 6, 5, 6)),
+        rng.normal(size=(2, 3, n) if mode == "separate" else (2, n)),
+        kernel.positions,
+    ]
+    if kernel.interpolator.width_axes is not None:
+        shape = kernel.positions.shape if kernel.interpolator.width_axes else kernel.positions.shape[:-1]
+        widths = rng.uniform(0.5, 1.5, shape)
+        kernel = kernel.replace(widths=widths)
+        leaves.append(widths)
+    return kernel, [torch.tensor(leaf, requires_grad=True) for leaf in leaves]
+
+
+def conv(kernel, engine, **options):
+    """Return y of x, weights, positions and widths."""
+    return lambda x, weights, positions, widths=None: interpolated_conv(
+        x, weights, kernel, positions=positions, widths=widths, engine=engine, **{**OPTIONS, **options}
+    )
+
+
+def as_arrays(tensors):
+    return [tensor.detach().numpy() for tensor in tensors]
+
+
+@pytest.mark.parametrize("engine", ["numba", "native"])
+@pytest.mark.parametrize(("name", "mode", "lead"), CASES)
+def test_both_engines_are_the_core(name, mode, lead, engine):
+    """y and all gradients are those of `ik.conv` and `ik.conv_backward` with the positions in the kernel."""
+    kernel, leaves = make_problem(SPREADING[name], mode, lead)
+    y = conv(kernel, engine)(*leaves)
+    grad_y = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(0))
+    x, weights = as_arrays(leaves[:2])
+    testing.assert_matches_reference(y.detach().numpy(), x, weights, kernel, **OPTIONS)
+    names = ("x", "weights", "positions", "widths")[: len(leaves)]
+    expected = ik.conv_backward(grad_y.numpy(), x, weights, kernel, **OPTIONS, wrt=names)
+    for own, name in zip(torch.autograd.grad(y, leaves, grad_y), names, strict=True):
+        np.testing.assert_allclose(own.numpy(), getattr(expected, name), rtol=0, atol=1e-12)  # sums of order 10
+
+
+@pytest.mark.parametrize("engine", ["numba", "native"])
+@pytest.mark.parametrize("name", sorted(SPREADING))
+def test_derivatives_of_first_and_second_order(name, engine):
+    """gradcheck and gradgradcheck by x, weights, positions and widths."""
+    kernel, leaves = make_problem(SPREADING[name], n=3)
+    assert torch.autograd.gradcheck(conv(kernel, engine), leaves, fast_mode=True)
+    assert torch.autograd.gradgradcheck(conv(kernel, engine), leaves, fast_mode=True)
+
+
+def test_second_derivatives_follow_what_made_the_anchors():
+    """Positions computed from the weights: the second derivative runs through both, once."""
+    kernel, (x, weights, positions, widths) = make_problem(n=3)
+
+    def energy(engine, values):
+        moved = positions.detach() + 0.1 * values.mean((0, 1))[:, None]
+        return conv(kernel, engine)(x.detach(), values, moved, widths.detach()).square().sum()
+
+    hessians = [
+        torch.autograd.functional.hessian(lambda values, engine=engine: energy(engine, values), weights.detach())
+        for engine in ("numba", "native")
+    ]
+    torch.testing.assert_close(*hessians)
+
+
+@pytest.mark.parametrize("interpolator", ["polyharmonic", "rbf"])
+def test_other_interpolators_move_by_numba_alone(interpolator):
+    """gradcheck with numba; native raises, and so does a second derivative by numba."""
+    kernel, leaves = make_problem(interpolator, n=5)
+    assert torch.autograd.gradcheck(conv(kernel, "numba"), leaves, fast_mode=True)
+    with pytest.raises(ValueError, match="engine='native' learns those of splats and cones"):
+        conv(kernel, "native")(*leaves)
+    grads = torch.autograd.grad(conv(kernel, "numba")(*leaves).sum(), leaves[2], create_graph=True)
+    with pytest.raises(NotImplementedError, match="there is no second one by them"):
+        grads[0].sum().backward()
+
+
+@pytest.mark.parametrize("engine", ["auto", "native"])
+def test_compiles_without_a_break(engine):
+    """`torch.compile(fullgraph=True)` gives the eager y and gradients by everything."""
+    torch._dynamo.reset()
+    kernel, leaves = make_problem()
+    compiled = torch.compile(conv(kernel, engine), fullgraph=True, backend="aot_eager")
+    results = [torch.autograd.grad(f(*leaves).square().sum(), leaves) for f in (compiled, conv(kernel, "numba"))]
+    for own, expected in zip(*results, strict=True):
+        torch.testing.assert_close(own, expected, rtol=0, atol=1e-11)
+
+
+def test_operators_keep_torch_rules():
+    """All three operators pass `opcheck`."""
+    from interpolated_kernels_torch import constants, moving_engine
+
+    kernel, (x, weights, positions, widths) = make_problem()
+    options = (constants.write_key(kernel), [2, 1], [1, 2, 0, 1], ["zeros", "zeros"], [1, 1], 2, "auto", "normwise")
+    grad = torch.randn_like(conv(kernel, "numba")(x, weights, positions, widths)).requires_grad_()
+    anchors = (weights, positions, widths)
+    torch.library.opcheck(moving_engine.conv_op, (x, *anchors, *options))
+    torch.library.opcheck(moving_engine.grad_x_op, (grad, *anchors, list(x.shape), *options))
+    torch.library.opcheck(moving_engine.grad_anchors_op, (grad, x, *anchors, ["positions", "widths"], *options))
+
+
+def test_forward_mode_is_native():
+    """`torch.func.jvp` by positions gives the directional derivative."""
+    kernel, leaves = make_problem()
+    leaves = [leaf.detach() for leaf in leaves]
+    step = torch.randn_like(leaves[2])
+    along = lambda positions: conv(kernel, "auto")(*leaves[:2], positions, leaves[3])  # noqa: E731 # one line says it
+    _, tangent = torch.func.jvp(along, (leaves[2],), (step,))
+    apart = (along(leaves[2] + 1e-6 * step) - along(leaves[2] - 1e-6 * step)) / 2e-6
+    torch.testing.assert_close(tangent, apart, rtol=0, atol=1e-7)
+
+
+def test_mistakes_name_the_argument():
+    """Another shape, or an interpolator without the derivative, raises."""
+    kernel, (x, weights, positions, widths) = make_problem()
+    with pytest.raises(ValueError, match=r"`positions` must have shape \(4, 2\)"):
+        conv(kernel, "auto")(x, weights, positions[1:])
+    with pytest.raises(ValueError, match="`widths` cannot be learned: Bilinear"):
+        conv(kernel.replace(interpolator="bilinear", widths=None), "auto")(x, weights, positions, widths)
