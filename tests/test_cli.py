@@ -138,7 +138,7 @@ def test_calibrate_where_nothing_can_be_kept(tmp_path, monkeypatch, capsys):
     (tmp_path / "taken").touch()
     monkeypatch.setenv("INTERPOLATED_KERNELS_CACHE_DIR", str(tmp_path / "taken"))
     monkeypatch.setattr(calibration, "_measure", machine.Machine)
-    assert main(["calibrate"]) == 1
+    assert main(["calibrate"]) == 2
     assert_one_line(capsys, "set INTERPOLATED_KERNELS_CACHE_DIR to a folder that can be written")
 
 
@@ -204,8 +204,8 @@ def test_explain_as_json(interpolator, capsys):
     ],
 )
 def test_what_a_command_refuses_is_one_line(words, message, capsys):
-    """Values that do not fit give exit code 1 and one line on stderr that names them."""
-    assert main(words) == 1
+    """Values that do not fit give exit code 2 and one line on stderr that names them."""
+    assert main(words) == 2
     assert_one_line(capsys, message)
 
 
@@ -232,7 +232,7 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
     """Without the demo's libraries the command says what is missing and the extra that brings it."""
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "rich", None)
-    assert main(["demo", *TINY]) == 1
+    assert main(["demo", *TINY]) == 2
     assert_one_line(capsys, "scikit-learn, rich missing: pip install 'interpolated-kernels[demo]'")
 
 

@@ -83,6 +83,34 @@ def test_transposed_convolutions_match(padding):
         assert_matches_reference(y, x, weights, kernel, quantity="transposed", **options)
 
 
+def test_a_transposed_convolution_has_the_bound_of_a_gradient_by_x():
+    """n and C1 of `conv_transpose`'s result are those of the gradient by x, whatever the number of outputs."""
+    rng = np.random.default_rng(0)
+    kernel = ik.InterpolatedKernel(ik.grid_positions((4, 3), 2), (4, 3), "linear")
+    x, weights = rng.standard_normal((1, 2, 4, 3)), rng.standard_normal((6, 2, 4))
+    grad_y = rng.standard_normal((1, 6, 1, 1))
+    by_x = error_bound(x, weights, kernel, quantity="grad_x", grad_y=grad_y)
+    transposed = error_bound(grad_y, weights, kernel, quantity="transposed")
+    assert transposed.n == by_x.n == 4 * 3 * 6
+    np.testing.assert_array_equal(transposed.componentwise, by_x.componentwise)
+
+
+def test_derivatives_of_normalized_splats_may_cancel():
+    """On an axis of one cell a share hardly depends on the position: rounding of what cancels is within the bound."""
+    positions, widths = np.array([[0.25, 1.5], [-0.25, 3.0]]), np.array([[0.5, 0.75], [0.25, 1.0]])
+    kernel = ik.InterpolatedKernel(positions, (1, 5), "triangle", widths=widths)
+    rng = np.random.default_rng(0)
+    x, weights, grad_y = rng.standard_normal((1, 9)), rng.standard_normal(2), rng.standard_normal((1, 5))
+    for name in ("positions", "widths"):
+        gradient = getattr(reference_backward(grad_y, x, weights, kernel, wrt=(name,)), name)
+        plain = kernel.replace(interpolator=ik.Triangle(normalized=False))
+        parts = np.abs(getattr(reference_backward(grad_y, x, weights, plain, wrt=(name,)), name))
+        rounded = gradient + 2.0**-53 * parts  # a rounding of one of the parts
+        assert_matches_reference(rounded, x, weights, kernel, quantity=f"grad_{name}", grad_y=grad_y)
+        with pytest.raises(AssertionError, match=f"grad_{name} is .* times the bound C1"):
+            assert_matches_reference(0 * rounded, x, weights, kernel, quantity=f"grad_{name}", grad_y=grad_y)
+
+
 def _make_splats():
     rng = np.random.default_rng(1)
     kernel = ik.InterpolatedKernel(

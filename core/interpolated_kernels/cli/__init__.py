@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from interpolated_kernels import __version__
-from interpolated_kernels.cli import calibrate, demo, explain, info, warmup
+from interpolated_kernels.cli import calibrate, demo, explain, info, vectors, warmup
 from interpolated_kernels.cli.common import CommandError
 
 __all__ = ["COMMANDS", "main"]
 
 # A command is a module with SUMMARY, add_arguments(parser) and run(arguments).
-COMMANDS = {"demo": demo, "explain": explain, "warmup": warmup, "calibrate": calibrate, "info": info}
+COMMANDS = {
+    "demo": demo, "explain": explain, "vectors": vectors, "warmup": warmup, "calibrate": calibrate, "info": info,
+}  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0, 1 for what a command refuses, 2 for arguments that do not parse.
+    """Run one command and return the exit code: 0, 1 for a check that fails, 2 for a user's mistake.
 
     Parameters
     ----------
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Examples
     --------
     >>> main(["explain", "1x1x64x64", "--window", "5", "--spacing", "9x0"])
-    1
+    2
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except CommandError as error:
         print(f"{parser.prog} {arguments.command}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
+        return error.exit_code
     except KeyboardInterrupt:
         print(f"{parser.prog} {arguments.command}: interrupted", file=sys.stderr)
         return 130

@@ -10,7 +10,15 @@ from typing import Any
 
 
 class CommandError(Exception):
-    """A user's mistake, or something missing: one line on stderr and exit code 1."""
+    """A user's mistake, or something missing: one line on stderr and exit code 2."""
+
+    exit_code = 2
+
+
+class FailedCheckError(CommandError):
+    """What a command was asked to check does not hold: one line on stderr and exit code 1."""
+
+    exit_code = 1
 
 
 def require_extra(extra: str, modules: Mapping[str, str]) -> None:

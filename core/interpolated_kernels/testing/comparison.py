@@ -100,10 +100,8 @@ def compare(
     used = arrays if quantity.startswith("grad_") else {name: arrays[name] for name in ("x", "weights")}
     arithmetic = arithmetic or compute_dtype(np.result_type(*used.values())).name
     _check_dtype(actual, quantity, dtype, used, arithmetic)
-    # longdouble is the oracle of float64
-    precise = np.longdouble if arithmetic == "float64" else np.float64
     with np.errstate(invalid="ignore"):
-        expected = evaluate(quantity, used, kernel, precise, options)
+        expected = evaluate(quantity, used, kernel, choose_oracle(arithmetic), options)
     if actual.shape != expected.shape:
         raise MismatchError(f"{quantity} has shape {actual.shape}, expected {expected.shape}.")
     context = _Context(quantity, used, kernel, options, actual, expected)
@@ -113,8 +111,7 @@ def compare(
     bound = error_bound(
         **used, kernel=kernel, quantity=quantity, arithmetic=arithmetic, out_dtype=actual.dtype.name, **options
     )
-    slack = 2.0 if arithmetic == "float64" and not _has_wide_longdouble() else 1.0  # then the reference is no better
-    worst = context.check_ratio("the bound C1", slack * bound.componentwise, 1.0)
+    worst = context.check_ratio("the bound C1", find_slack(arithmetic) * bound.componentwise, 1.0)
     if quality and find_arithmetic(arithmetic).rounds_factors:
         context.check_ratio("the bound for random data", bound.random, 1.0)
     elif quality:
@@ -143,8 +140,32 @@ def _check_dtype(
         raise MismatchError(f"{quantity} has dtype {actual.dtype}, expected {' or '.join(dict.fromkeys(expected))}.")
 
 
-def _has_wide_longdouble() -> bool:
-    return bool(np.finfo(np.longdouble).nmant >= 63)
+def choose_oracle(arithmetic: str) -> Any:
+    """Return the dtype of the reference that an arithmetic is compared with: longdouble for float64, else float64."""
+    return np.longdouble if arithmetic == "float64" else np.float64
+
+
+def find_slack(arithmetic: str) -> float:
+    """Return what C1 is multiplied with: 2 for float64 where longdouble is no wider, and the reference no better."""
+    return 2.0 if arithmetic == "float64" and np.finfo(np.longdouble).nmant < 63 else 1.0
+
+
+def find_spoiled(
+    arrays: Mapping[str, FloatArray], kernel: InterpolatedKernel, options: Mapping[str, Any]
+) -> FloatArray:
+    """Return which weights' gradients a non-finite product of their filter may spoil, in the weights' shape."""
+    x, weights, grad_y = (arrays[name] for name in ("x", "weights", "grad_y"))
+    problem = describe_problem(x, weights, kernel, **options)
+    grad_y = grad_y.reshape(problem.y_shape)
+    if problem.renormalizes:  # holes spoil nothing, nor does what comes from an output without a value
+        is_met = find_quotient(x, weights, kernel, np.float64, **options).is_met
+        x, grad_y = np.where(np.isnan(x), 0, x), np.where(is_met, grad_y, 0)
+    by_filter = ~np.isfinite(grad_y).all(axis=(0, *range(2, grad_y.ndim)))
+    shape = (problem.batch, problem.groups, problem.channels_per_group, *problem.spatial)
+    by_group = ~np.isfinite(x.reshape(shape)).all(axis=(0, *range(2, len(shape))))
+    spoiled = by_filter | np.repeat(by_group, problem.filters_per_group)
+    spoiled = spoiled.reshape(-1, *(1,) * (len(problem.weights_shape) - 1))
+    return np.broadcast_to(spoiled, problem.weights_shape).reshape(weights.shape)
 
 
 class _Context:
@@ -167,9 +188,9 @@ class _Context:
         actual, expected = self.actual, self.expected
         wrong = np.isfinite(actual) != np.isfinite(expected)
         if self.quantity == "grad_weights":
-            wrong &= np.isfinite(actual) | ~self._find_spoiled_filters()
+            wrong &= np.isfinite(actual) | ~find_spoiled(self.arrays, self.kernel, self.options)
         elif self.quantity in ("grad_positions", "grad_widths"):
-            wrong &= np.isfinite(actual) | (not self._find_spoiled_filters().any())
+            wrong &= np.isfinite(actual) | (not find_spoiled(self.arrays, self.kernel, self.options).any())
         if wrong.any():
             index = tuple(map(int, np.argwhere(wrong)[0]))
             raise MismatchError(
@@ -210,20 +231,3 @@ class _Context:
         finite = np.isfinite(self.expected) & np.isfinite(self.actual)
         ours = np.where(finite, self.actual.astype(self.expected.dtype), 0)
         return np.where(finite, np.abs(ours - np.where(finite, self.expected, 0)), 0)
-
-    def _find_spoiled_filters(self) -> FloatArray:
-        """Return which weights' gradients a non-finite product of their filter may spoil, in the weights' shape."""
-        x, weights, grad_y = (self.arrays[name] for name in ("x", "weights", "grad_y"))
-        problem = describe_problem(x, weights, self.kernel, **self.options)
-        if problem.renormalizes:  # holes spoil nothing, nor does what comes from an output without a value
-            is_met = find_quotient(x, weights, self.kernel, np.float64, **self.options).is_met
-            x, grad_y = np.where(np.isnan(x), 0, x), np.where(is_met, grad_y.reshape(problem.y_shape), 0)
-        by_filter = ~np.isfinite(grad_y.reshape(problem.y_shape)).all(
-            axis=(0, *range(2, grad_y.reshape(problem.y_shape).ndim))
-        )
-        shape = (problem.batch, problem.groups, problem.channels_per_group, *problem.spatial)
-        by_group = ~np.isfinite(x.reshape(shape)).all(axis=(0, *range(2, len(shape))))
-        spoiled = by_filter | np.repeat(by_group, problem.filters_per_group)
-        return np.broadcast_to(
-            spoiled.reshape(-1, *(1,) * (len(problem.weights_shape) - 1)), problem.weights_shape
-        ).reshape(weights.shape)

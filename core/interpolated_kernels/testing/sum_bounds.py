@@ -120,12 +120,13 @@ def gamma(k: float, unit: float) -> float:
 def count_products(problem: Problem, quantity: str) -> int:
     """Return n: window cells x channels of a group for y, x its filters for grad_x, at most 4096 for grad_weights.
 
-    For grad_x the additions count too that fold padded cells into the one that they show.
+    A transposed convolution is a gradient by x. For both the additions count too that fold padded cells into the one
+    that they show.
     """
     cells = int(np.prod(problem.window))
     if quantity == "y":
         return cells * problem.channels_per_group
-    if quantity == "grad_x":
+    if quantity in ("grad_x", "transposed"):
         return cells * problem.filters_per_group + sum(shown - 1 for shown in count_shown(problem))
     return min(_PRODUCTS_OF_BLOCK, problem.batch * int(np.prod(problem.out_spatial)) * problem.n_summed)
 

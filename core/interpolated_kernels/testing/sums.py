@@ -19,6 +19,8 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.filling import Definition
+from interpolated_kernels.interpolation import Interpolator
+from interpolated_kernels.interpolation.splats import Splat
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.padding import index_axis
 from interpolated_kernels.paths import reference as definition
@@ -100,28 +102,50 @@ class _PowerFilling(Definition):
         self, cells: FloatArray, rows: FloatArray, positions: FloatArray, widths: FloatArray | None
     ) -> tuple[FloatArray, FloatArray | None]:
         """Return the sums by positions `(sets, n, d)` and widths over the powers of the derivatives."""
-        sums = []
+        sums, interpolator = [], self.kernel.interpolator
         for index, each in enumerate(positions):
-            entries = self._find_derivatives(each, None if widths is None else widths[index])
+            given = (each, self.kernel.window, None if widths is None else widths[index])
             if self.power == 1:
-                derivatives = [np.tensordot(np.abs(rows[index]), np.abs(entry), axes=(1, 1)) for entry in entries]
+                entries = _find_sizes(interpolator, *given)
+                derivatives = [np.tensordot(np.abs(rows[index]), entry, axes=(1, 1)) for entry in entries]
             else:
+                entries = _find_derivatives(interpolator, *given)
                 derivatives = [np.square(np.tensordot(rows[index], entry, axes=(1, 1))) for entry in entries]
             sums.append([np.tensordot(cells[index], derivative, axes=2) for derivative in derivatives])
         by_positions, *by_widths = (np.stack(each) for each in zip(*sums, strict=True))
         return by_positions, by_widths[0] if by_widths else None
 
-    def _find_derivatives(self, positions: FloatArray, widths: FloatArray | None) -> list[FloatArray]:
-        """Return the derivatives of every entry of `A` by positions `(cells, n, n, d)`, and by widths if there are."""
-        shape = (int(np.prod(self.kernel.window)), self.kernel.n_anchors)
-        rows = []
-        for entry in np.ndindex(shape):
-            only = np.zeros(shape)
-            only[entry] = 1.0
-            rows.append(self.kernel.interpolator.matrix_vjp(only, positions, self.kernel.window, widths))
-        by_positions, by_widths = zip(*rows, strict=True)
-        found = [np.stack(by_positions)] + ([] if widths is None else [np.stack(by_widths)])
-        return [each.reshape(*shape, *each.shape[1:]) for each in found]
-
     def _matrices(self, dtype: Any) -> FloatArray:
         return np.abs(super()._matrices(dtype)) ** self.power
+
+
+def _find_derivatives(
+    interpolator: Interpolator, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
+) -> list[FloatArray]:
+    """Return the derivatives of every entry of `A` by positions `(cells, n, n, d)`, and by widths if there are."""
+    shape = (int(np.prod(window)), len(positions))
+    rows = []
+    for entry in np.ndindex(shape):
+        only = np.zeros(shape)
+        only[entry] = 1.0
+        rows.append(interpolator.matrix_vjp(only, positions, window, widths))
+    by_positions, by_widths = zip(*rows, strict=True)
+    found = [np.stack(by_positions)] + ([] if widths is None else [np.stack(by_widths)])
+    return [each.reshape(*shape, *each.shape[1:]) for each in found]
+
+
+def _find_sizes(
+    interpolator: Interpolator, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None
+) -> list[FloatArray]:
+    """Return the absolute values of `_find_derivatives`.
+
+    An entry `p / s` of a normalized splat, s the sum of p over the window, has the derivative `p' / s - p s' / s^2`,
+    whose parts all but cancel where a bump meets a single cell: both count.
+    """
+    if not (isinstance(interpolator, Splat) and interpolator.normalized):
+        return [np.abs(entry) for entry in _find_derivatives(interpolator, positions, window, widths)]
+    plain = replace(interpolator, normalized=False)  # type: ignore[type-var]  # every interpolator is a dataclass
+    shares, bumps = (np.abs(each.matrix(positions, window, widths)) for each in (interpolator, plain))
+    sums = np.divide(bumps.sum(axis=0), shares.sum(axis=0), out=np.ones(len(positions)), where=shares.any(axis=0))
+    slopes = [np.abs(entry) for entry in _find_derivatives(plain, positions, window, widths)]
+    return [(slope + shares[..., None, None] * slope.sum(axis=0)) / sums[:, None, None] for slope in slopes]

@@ -82,10 +82,10 @@ def check_backend(
         problem = drawer.draw()
         nearest = find_supported(problem, supports)
         if nearest is not problem:
-            tally.refuse(problem)
+            tally.refuse(problem.features)
         if nearest is not None:
             verdict = backend.judge(drawer.draw_trial(nearest))
-            tally.add(verdict)
+            tally.add(nearest.features, verdict.ratios, [failure.quantity for failure in verdict.failures])
             first = first or verdict.failure
     if not tally.count:
         raise ValueError(

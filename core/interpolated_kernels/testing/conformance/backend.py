@@ -60,7 +60,8 @@ class Backend:
     def judge(self, trial: Trial, only: str | None = None) -> Verdict:
         """Return the verdict on all of a trial's quantities, or on one of them."""
         verdict = Verdict(trial)
-        wanted = [name for name in self._find_quantities(trial) if only in (None, name)]
+        quantities = ["y"] if self.backward is None else find_quantities(trial)
+        wanted = [name for name in quantities if only in (None, name)]
         if "y" in wanted:
             self._judge_one(verdict, "y", lambda: self._run_forward(trial))
         gradients = [name for name in wanted if name != "y"]
@@ -93,19 +94,6 @@ class Backend:
         return write_program(
             trial.problem.kernel, arrays, [*lines, f"actual = {result}"], {**checks, **trial.problem.conv_options}
         )
-
-    def _find_quantities(self, trial: Trial) -> list[str]:
-        """Return what is asked for: gradients by anchors on normal data alone, where bounds say something."""
-        kernel, problem = trial.problem.kernel, trial.problem
-        if self.backward is None:
-            return ["y"]
-        sets = len(kernel.collapse_sets(kernel.positions))
-        entries = sets * int(np.prod(kernel.window)) * kernel.n_anchors
-        by_anchors = {"positions": True, "widths": kernel.widths is not None}
-        if problem.data != "normal" or entries > _MOST_DERIVATIVES or not _has_gradient(trial):
-            by_anchors = {}
-        names = [name for name in kernel.interpolator.differentiable_by if by_anchors.get(name)]
-        return ["y", *(f"grad_{name}" for name in ("x", "weights", *names))]
 
     def _find_checks(self, trial: Trial, quantity: str) -> dict[str, Any]:
         """Return the keyword arguments of the comparison."""
@@ -159,6 +147,18 @@ class Backend:
 
     def _take(self, result: Any) -> FloatArray:
         return as_array("the result", result if self.to_numpy is None else self.to_numpy(result))
+
+
+def find_quantities(trial: Trial) -> list[str]:
+    """Return what is asked for: gradients by anchors on normal data alone, where bounds say something."""
+    kernel = trial.problem.kernel
+    sets = len(kernel.collapse_sets(kernel.positions))
+    entries = sets * int(np.prod(kernel.window)) * kernel.n_anchors
+    by_anchors = {"positions": True, "widths": kernel.widths is not None}
+    if trial.problem.data != "normal" or entries > _MOST_DERIVATIVES or not _has_gradient(trial):
+        by_anchors = {}
+    names = [name for name in kernel.interpolator.differentiable_by if by_anchors.get(name)]
+    return ["y", *(f"grad_{name}" for name in ("x", "weights", *names))]
 
 
 def _has_gradient(trial: Trial) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from interpolated_kernels.testing.conformance.backend import Failure, Verdict
-from interpolated_kernels.testing.drawing import BackendProblem
+from interpolated_kernels.testing.conformance.backend import Failure
 
 _PASSED, _FAILED, _NOT_SUPPORTED = range(3)
 
@@ -102,18 +102,19 @@ class Tally:
         """The problems that were run."""
         return self._problems[_PASSED] + self._problems[_FAILED]
 
-    def refuse(self, problem: BackendProblem) -> None:
-        """Count a problem that is not supported."""
-        self._count(problem, _NOT_SUPPORTED)
+    def refuse(self, features: Mapping[str, str]) -> None:
+        """Count a problem with these features, which is not supported."""
+        self._count(features, _NOT_SUPPORTED)
 
-    def add(self, verdict: Verdict) -> None:
-        """Count a verdict."""
-        self._count(verdict.trial.problem, _FAILED if verdict.failures else _PASSED)
-        for quantity, ratio in verdict.ratios.items():
+    def add(self, features: Mapping[str, str], ratios: Mapping[str, float | None], failed: Sequence[str]) -> None:
+        """Count a problem that was run: the results that passed, by their ratios (see `Verdict`), and that failed."""
+        self._count(features, _FAILED if failed else _PASSED)
+        for quantity, ratio in ratios.items():
             self._results[quantity][_NOT_SUPPORTED if ratio is None else _PASSED] += 1
-            self._worst[quantity] = max(self._worst[quantity], ratio or 0.0)
-        for failure in verdict.failures:
-            self._results[failure.quantity][_FAILED] += 1
+            if ratio is not None:
+                self._worst[quantity] = max(self._worst[quantity], ratio)
+        for quantity in failed:
+            self._results[quantity][_FAILED] += 1
 
     def report(self, name: str, arithmetic: str, seed: int) -> Report:
         """Return the report on all that was counted."""
@@ -123,7 +124,7 @@ class Tally:
         passed, failed, not_supported = self._problems
         return Report(name, arithmetic, seed, passed, failed, not_supported, tuple(rows), dict(self._worst))
 
-    def _count(self, problem: BackendProblem, outcome: int) -> None:
+    def _count(self, features: Mapping[str, str], outcome: int) -> None:
         self._problems[outcome] += 1
-        for kind, feature in problem.features.items():
+        for kind, feature in features.items():
             self._features[kind][feature][outcome] += 1
