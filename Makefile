@@ -4,6 +4,9 @@ PYTHON ?= python3
 ARGS ?=
 # Processes that share the tests.
 JOBS ?= 2
+# What test-wheel runs beside tests/wheel: what compiles little. PART=tests/core is all of the core's tests.
+PART ?= $(addprefix tests/core/,anchors test_convolution.py test_files.py test_kernel.py test_options.py \
+  test_padding.py test_problem.py test_report.py test_testing.py test_vectors.py)
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -13,7 +16,7 @@ INPUTS := pyproject.toml constraints.txt
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest lint soak bench growth regressions clean
+.PHONY: help demo test test-lowest test-wheel coverage lint soak bench growth regressions clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -28,6 +31,19 @@ test: lint ## install everything, then lint, types and all tests
 
 test-lowest: .venv-lowest/.test ## the core's tests on the lowest versions that pyproject.toml promises
 	.venv-lowest/bin/python -m pytest -n $(JOBS) tests/core $(ARGS)
+
+test-wheel: .venv-wheel/.test ## tests of the core on the built wheel, where the source tree cannot be imported
+	INTERPOLATED_KERNELS_CACHE_DIR="$${INTERPOLATED_KERNELS_CACHE_DIR:-$(CURDIR)/core/interpolated_kernels/loops/__pycache__}" \
+	  .venv-wheel/bin/python -m pytest -n $(JOBS) tests/wheel $(PART) $(ARGS)
+
+# Loops as plain Python need small problems; all else that compiles does so from an empty cache.
+coverage: .venv/.test ## the lines of the core that tests run, over 95 %, from two runs together: some twenty minutes
+	rm -rf .coverage*
+	NUMBA_DISABLE_JIT=1 INTERPOLATED_KERNELS_SOAK=100 $(BIN)/coverage run -m pytest -n $(JOBS) tests/core/test_soak.py
+	INTERPOLATED_KERNELS_CACHE_DIR=$(CURDIR)/.coverage-cache $(BIN)/coverage run -m pytest -n $(JOBS) \
+	  tests --ignore tests/adapters $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: .venv/.test ## ruff and mypy
 	$(BIN)/ruff check
@@ -47,7 +63,7 @@ regressions: .venv/.bench ## time every path on small shapes, to compare version
 	$(BIN)/pytest benchmarks $(ARGS)
 
 clean: ## remove .venv, caches and build results
-	rm -rf .venv .venv-lowest build dist demo.png docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lowest .venv-wheel .coverage* build dist demo.png docs/_build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find core adapters tests benchmarks -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps: an install is repeated only when pyproject.toml or constraints.txt has changed.
@@ -77,6 +93,19 @@ clean: ## remove .venv, caches and build results
 	  print(*(entry.replace(">=", "==") for entry in wanted), sep="\n")' > .venv-lowest/lowest.txt
 	.venv-lowest/bin/python -m pip --disable-pip-version-check install --quiet -r .venv-lowest/lowest.txt -e .
 	@touch $@
+
+# The wheel is built from the sdist, as installers do that find no wheel. Only the wheel is installed; what else the tests
+# need is read from .venv's packages, whose link to the source tree (a .pth file) does not count there.
+.PHONY: .venv-wheel/.test
+.venv-wheel/.test: .venv/.test
+	rm -rf dist .venv-wheel
+	$(BIN)/python -m hatchling build --target sdist > /dev/null
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist dist/*.tar.gz
+	$(BIN)/python -m venv --without-pip .venv-wheel
+	$(PIP) --python .venv-wheel install --quiet --no-deps dist/*.whl
+	.venv-wheel/bin/python -c 'import pathlib, sys, sysconfig; \
+	  pathlib.Path(sysconfig.get_path("purelib"), "tests.pth").write_text(sys.argv[1])' \
+	  "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 .venv/.bench: .venv/.test $(INPUTS)
 	$(PIP) install --quiet -c constraints.txt -e '.[bench]'
