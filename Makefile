@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # Words for the benchmark or for pytest, as in: make bench ARGS="--random 40 --seed 1"
 ARGS ?=
+# What `make fuzz` draws from; it is printed with the command.
+SEED := $(or $(SEED),$(shell date +%s))
 # Processes that share the tests.
 JOBS ?= 2
 # What test-wheel runs beside tests/wheel: what compiles nothing. PART=tests/core is all of the core's tests.
@@ -16,7 +18,7 @@ INPUTS := pyproject.toml constraints.txt
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-wheel coverage lint soak bench growth regressions clean
+.PHONY: help demo test test-lowest test-wheel coverage lint soak fuzz errors bench growth regressions clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -52,6 +54,12 @@ lint: .venv/.test ## ruff and mypy
 
 soak: .venv/.test ## the bounds on 10,000 random problems, on every path: half an hour on two cores
 	INTERPOLATED_KERNELS_SOAK=10000 $(BIN)/pytest -n $(JOBS) tests/core/test_soak.py $(ARGS)
+
+fuzz: .venv/.test ## 2,000 broken files and 2,000 random calls raise nothing unexpected (SEED=1 for the same again)
+	INTERPOLATED_KERNELS_FUZZ=2000 INTERPOLATED_KERNELS_FUZZ_SEED=$(SEED) $(BIN)/pytest tests/test_fuzz.py $(ARGS)
+
+errors: .venv/.test ## write docs/errors.md from the table of bad inputs
+	$(BIN)/python tests/bad_inputs.py
 
 bench: .venv/.bench ## the table of this engine against its peers
 	$(BIN)/python benchmarks/compare.py $(ARGS)

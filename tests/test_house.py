@@ -18,7 +18,7 @@ from interpolated_kernels.loops.compile import numba_parts
 CORE = Path(interpolated_kernels.__file__).parent
 ADAPTERS = CORE.parent.parent / "adapters"
 ORDER = [
-    "tile_sizes", "folders", "forks", "loops", "lazy", "errors", "arrays", "caching", "machine", "anchors",
+    "tile_sizes", "folders", "forks", "loops", "lazy", "errors", "arrays", "arguments", "caching", "machine", "anchors",
     "interpolation", "structure", "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan",
     "missing", "planning", "edge", "densify", "bands", "convolution", "transposed", "report", "fitting", "files",
     "calibration", "initialization", "runtime", "warming", "plotting", "testing", "cli", "adapting", "layers", "utils",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from interpolated_kernels.arrays import FloatArray, compute_dtype, lay_out, result_dtype
+from interpolated_kernels.arguments import as_floats, names_options
+from interpolated_kernels.arrays import FloatArray, compute_dtype, lay_out
 from interpolated_kernels.bands import forward_by_bands
-from interpolated_kernels.edge import as_floats, check_out, hand_back, hand_out, infer_shape
-from interpolated_kernels.gradients import Gradients, check_wrt
+from interpolated_kernels.edge import check_out, hand_back, hand_out, infer_shape, promote
+from interpolated_kernels.gradients import Gradients, list_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import Cells, Options, Padding, PaddingMode
 from interpolated_kernels.planning import plan_call
+from interpolated_kernels.problem import check_kernel
 
 
+@names_options()
 def conv(
     x: Any,
     weights: Any,
@@ -106,8 +109,9 @@ def conv(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
         accuracy=accuracy, missing=missing, max_memory=max_memory,
     )  # fmt: skip
+    check_kernel(kernel)
     x, weights = as_floats("x", x), as_floats("weights", weights)
-    dtype = result_dtype(x, weights)
+    dtype = promote(x=x, weights=weights)
     plan = plan_call(x.shape, weights.shape, kernel, dtype, options)
     problem, computed = plan.problem, compute_dtype(dtype)
     shape = infer_shape(x, weights, problem.y_shape)
@@ -122,6 +126,7 @@ def conv(
     )
 
 
+@names_options()
 def conv_backward(
     grad_y: Any,
     x: Any,
@@ -137,7 +142,7 @@ def conv_backward(
     accuracy: str = "componentwise",
     missing: str = "propagate",
     max_memory: int | None = None,
-    wrt: Sequence[str] = ("x", "weights"),
+    wrt: str | Iterable[str] = ("x", "weights"),
 ) -> Gradients:
     """Return the gradients of a loss whose gradient by `conv`'s result is `grad_y`, straight to the anchors.
 
@@ -147,7 +152,7 @@ def conv_backward(
         In the shape that `conv` returns.
     x, weights, kernel, stride, padding, padding_mode, dilation, groups, path, accuracy, missing, max_memory
         As passed to `conv`.
-    wrt : sequence of str
+    wrt : str or iterable of str
         Of "x", "weights", and what the interpolator is differentiable by.
 
     Returns
@@ -174,10 +179,11 @@ def conv_backward(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
         accuracy=accuracy, missing=missing, max_memory=max_memory,
     )  # fmt: skip
+    check_kernel(kernel)
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
-    dtype = result_dtype(x, weights, grad_y)
+    dtype = promote(x=x, weights=weights, grad_y=grad_y)
     plan = plan_call(x.shape, weights.shape, kernel, dtype, options)
-    check_wrt(wrt, kernel, ("x", "weights"))
+    names = list_wrt(wrt, kernel, ("x", "weights"))
     problem, computed = plan.problem, compute_dtype(dtype)
     if grad_y.shape != (expected := infer_shape(x, weights, problem.y_shape)):
         raise ValueError(f"`grad_y` must have the shape of `conv`'s result, {expected}, got {grad_y.shape}.")
@@ -185,6 +191,6 @@ def conv_backward(
         lay_out(grad_y, computed, problem.y_shape),
         lay_out(x, computed, problem.x_shape),
         lay_out(weights, computed, problem.weights_shape),
-        wrt,
+        names,
     )
     return replace(grads, x=hand_back(grads.x, x), weights=hand_back(grads.weights, weights))

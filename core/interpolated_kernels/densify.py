@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import as_floats, names_options
 from interpolated_kernels.arrays import FloatArray, compute_dtype, result_dtype
-from interpolated_kernels.edge import as_floats, hand_back
+from interpolated_kernels.edge import hand_back, promote
 from interpolated_kernels.filling import find_filling
-from interpolated_kernels.gradients import Gradients, check_wrt, pull_back
+from interpolated_kernels.gradients import Gradients, list_wrt, pull_back
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.problem import as_bank_shape
+from interpolated_kernels.problem import as_bank_shape, check_kernel
 
 
+@names_options()
 def densify(weights: Any, kernel: InterpolatedKernel) -> FloatArray:
     """Return the dense kernel of the weights.
 
@@ -50,6 +52,7 @@ def densify(weights: Any, kernel: InterpolatedKernel) -> FloatArray:
     >>> ik.densify(numpy.array([0.0, 2.0]), ik.InterpolatedKernel([[0], [2]], 3, "linear"))
     array([0., 1., 2.])
     """
+    check_kernel(kernel)
     weights = as_floats("weights", weights)
     bank = weights.reshape(as_bank_shape(weights.shape, kernel))
     dtype = result_dtype(weights)
@@ -57,8 +60,9 @@ def densify(weights: Any, kernel: InterpolatedKernel) -> FloatArray:
     return dense.reshape(kernel.window if weights.ndim == 1 else dense.shape).astype(dtype, copy=False)
 
 
+@names_options()
 def densify_backward(
-    grad_dense: Any, weights: Any, kernel: InterpolatedKernel, wrt: Sequence[str] = ("weights",)
+    grad_dense: Any, weights: Any, kernel: InterpolatedKernel, wrt: str | Iterable[str] = ("weights",)
 ) -> Gradients:
     """Return the gradients of a loss whose gradient by the dense kernel is `grad_dense`.
 
@@ -68,7 +72,7 @@ def densify_backward(
         In the shape that `densify` returns.
     weights, kernel
         As passed to `densify`.
-    wrt : sequence of str
+    wrt : str or iterable of str
         Of "weights", and of what the interpolator is differentiable by.
 
     Returns
@@ -84,14 +88,15 @@ def densify_backward(
     AnchorError
         Where a matrix has no derivative by positions: collinear anchors of a spline with a linear trend.
     """
+    check_kernel(kernel)
     weights, grad_dense = as_floats("weights", weights), as_floats("grad_dense", grad_dense)
-    check_wrt(wrt, kernel, ("weights",))
+    names = list_wrt(wrt, kernel, ("weights",))
     bank = weights.reshape(as_bank_shape(weights.shape, kernel))
     dense_channels = kernel.window[-1] if kernel.interpolates_channels else bank.shape[1]
     bank_shape = (bank.shape[0], dense_channels, *kernel.spatial_window)
     expected = kernel.window if weights.ndim == 1 else bank_shape
     if grad_dense.shape != expected:
         raise ValueError(f"`grad_dense` must have the dense kernel's shape {expected}, got {grad_dense.shape}.")
-    dtype = compute_dtype(result_dtype(weights, grad_dense))
-    found = pull_back(find_filling(kernel), grad_dense.reshape(bank_shape).astype(np.float64), bank, dtype, wrt)
+    dtype = compute_dtype(promote(weights=weights, grad_dense=grad_dense))
+    found = pull_back(find_filling(kernel), grad_dense.reshape(bank_shape).astype(np.float64), bank, dtype, names)
     return replace(found, weights=hand_back(found.weights, weights))

@@ -7,72 +7,72 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, compute_dtype, is_supported, result_dtype
+from interpolated_kernels.arrays import FloatArray, compute_dtype, result_dtype
 
 
-def as_floats(name: str, value: Any) -> FloatArray:
-    """Return `value` as an array of a supported floating dtype, or raise with the cast to write.
+def promote(**arrays: FloatArray) -> np.dtype[Any]:
+    """Return the dtype of the result of the arrays together, each by the name of its argument.
 
     Raises
     ------
     TypeError
-        For masked, integer, bool, complex, object and other arrays that are not float16, bfloat16, float32 or float64.
+        For float16 with bfloat16, neither of which holds the other.
     """
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"`{name}` must not be a masked array: pass `{name}.filled(numpy.nan)`, and missing='renormalize' where "
-            "NaN is to count as missing."
-        )
-    array = np.asarray(value)
-    check_floating(name, array.dtype)
-    return array
+    try:
+        return result_dtype(*arrays.values())
+    except TypeError:
+        given = " and ".join(f"`{name}` of {array.dtype}" for name, array in arrays.items())
+        cast = f"{next(iter(arrays))}.astype(numpy.float32)"
+        raise TypeError(f"{given} must have a dtype in common, and have none: pass `{cast}`.") from None
 
 
-def check_floating(name: str, dtype: np.dtype[Any]) -> None:
-    """Raise unless arrays of a dtype are taken; the message holds the cast to write.
-
-    Raises
-    ------
-    TypeError
-        For everything but float16, bfloat16, float32 and float64.
-    """
-    if is_supported(dtype):
-        return
-    if dtype.kind in "iub":
-        raise TypeError(
-            f"`{name}` must be a floating array, got {dtype}: integers are never cast silently. "
-            f"Write `{name}.astype(numpy.float32)` or `{name}.astype(numpy.float64)`."
-        )
-    if dtype.kind == "c":
-        raise TypeError(f"`{name}` must be real, got {dtype}: pass `{name}.real` and `{name}.imag` one after another.")
-    raise TypeError(
-        f"`{name}` must be float16, bfloat16, float32 or float64, got {dtype}: "
-        f"convert it first, for example with `numpy.asarray({name}, dtype=numpy.float64)`."
-    )
-
-
-def check_out(out: FloatArray | None, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: FloatArray) -> None:
-    """Raise unless `out` can take the result.
+def check_out(
+    out: FloatArray | None, shape: tuple[int, ...], dtype: np.dtype[Any], x: FloatArray, weights: FloatArray
+) -> None:
+    """Raise unless `out` can take the result of x and weights.
 
     Raises
     ------
     TypeError
-        If `out` is not an array of the result's dtype.
+        If `out` is not a NumPy array of the result's dtype.
     ValueError
-        If its shape differs, if it is read-only, or if it overlaps an input.
+        If its shape differs, if it is read-only, or if its cells overlap each other's or an input's.
     """
     if out is None:
         return
-    if not isinstance(out, np.ndarray) or out.dtype != dtype:
-        raise TypeError(f"`out` must be an array of dtype {dtype}, got {getattr(out, 'dtype', type(out).__name__)}.")
+    if not isinstance(out, np.ndarray):
+        raise TypeError(
+            f"`out` must be an array of dtype {dtype}, got {type(out).__name__}: pass a NumPy array or a memory map, "
+            "and copy from that."
+        )
+    if out.dtype != dtype:
+        raise TypeError(
+            f"`out` must be an array of dtype {dtype}, got {out.dtype}: `x` of {x.dtype} and `weights` of "
+            f"{weights.dtype} promote to {dtype}. Cast these, or pass another `out`."
+        )
     if out.shape != shape:
         raise ValueError(f"`out` must have the result's shape {shape}, got {out.shape}.")
     if not out.flags.writeable:
         raise ValueError("`out` must be writeable, got a read-only array.")
-    if any(np.shares_memory(out, array) for array in inputs):
+    if not out.flags.c_contiguous and _overlaps_itself(out):
+        raise ValueError(
+            f"`out` must have a place in memory for each of its cells, got shape {out.shape} with strides "
+            f"{out.strides}: pass a new array."
+        )
+    if np.shares_memory(out, x) or np.shares_memory(out, weights):
         raise ValueError(
             "`out` must not overlap an input: the result would overwrite what it is computed from. Pass a new array."
         )
+
+
+def _overlaps_itself(array: FloatArray) -> bool:
+    """Return whether steps along an axis are shorter than all that lies along the axes of shorter steps."""
+    reach = array.itemsize
+    for step, size in sorted((abs(step), size) for step, size in zip(array.strides, array.shape, strict=True)):
+        if size > 1 and step < reach:
+            return True
+        reach += step * (size - 1)
+    return False
 
 
 def infer_shape(x: FloatArray, weights: FloatArray, planned: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import show
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.filling import Filling
 from interpolated_kernels.kernel import InterpolatedKernel
@@ -61,11 +62,25 @@ def pull_back(filling: Filling, grad_dense: FloatArray, bank: FloatArray, dtype:
     return Gradients(**grads)
 
 
-def check_wrt(wrt: Sequence[str], kernel: InterpolatedKernel, always: tuple[str, ...]) -> None:
-    """Raise `ValueError` unless every name in `wrt` has a derivative."""
-    allowed = (*always, *kernel.interpolator.differentiable_by)
-    unknown = [name for name in ([wrt] if isinstance(wrt, str) else wrt) if name not in allowed]
-    if unknown or isinstance(wrt, str):
-        raise ValueError(f"`wrt` must be a tuple of names from {allowed} for {kernel.interpolator}, got {wrt!r}.")
-    if "widths" in wrt and kernel.widths is None:
+def list_wrt(wrt: Any, kernel: InterpolatedKernel, always: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names in `wrt`, one or any iterable of them.
+
+    Raises
+    ------
+    TypeError
+        For what is neither a name nor an iterable.
+    ValueError
+        For a name that there is no derivative by, for this kernel.
+    """
+    if not np.iterable(wrt):
+        raise TypeError(f"`wrt` must be a name or an iterable of names, got {show(wrt)}.")
+    allowed, names = (*always, *kernel.interpolator.differentiable_by), []
+    for name in (wrt,) if isinstance(wrt, str) else wrt:
+        if not isinstance(name, str) or name not in allowed:
+            raise ValueError(
+                f"`wrt` must name some of {', '.join(allowed)} for {kernel.interpolator}, got {show(name)}."
+            )
+        names.append(name)
+    if "widths" in names and kernel.widths is None:
         raise ValueError("`wrt` names 'widths' and the kernel has none: pass `widths` to it, such as the default's.")
+    return tuple(names)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from interpolated_kernels.arguments import as_generator, as_int, names_options
 from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.problem import check_kernel
+
+_MOST_WEIGHTS = 2**31
 
 
-def initial_weights(kernel: InterpolatedKernel, filters: int, channels: int, rng: np.random.Generator) -> FloatArray:
+@names_options()
+def initial_weights(kernel: InterpolatedKernel, filters: int, channels: int, rng: Any) -> FloatArray:
     """Return uniform weights whose dense kernel has the mean square of torch's `nn.ConvNd` default.
 
     Parameters
@@ -17,7 +25,8 @@ def initial_weights(kernel: InterpolatedKernel, filters: int, channels: int, rng
     kernel : InterpolatedKernel
     filters, channels : int
         Channels of one group.
-    rng : numpy.random.Generator
+    rng : numpy.random.Generator or int
+        Decides the weights; an int is a seed.
 
     Returns
     -------
@@ -26,8 +35,10 @@ def initial_weights(kernel: InterpolatedKernel, filters: int, channels: int, rng
 
     Raises
     ------
-    ValueError
-        If filters or channels are below 1 or do not fit the kernel.
+    TypeError, ValueError
+        If filters or channels are no ints of at least 1, or do not fit the kernel.
+    AnchorError
+        If no anchor reaches a cell of the window.
 
     Notes
     -----
@@ -36,11 +47,16 @@ def initial_weights(kernel: InterpolatedKernel, filters: int, channels: int, rng
     A[cell, a]^2)`; v is chosen so that both agree. With tied channels the kernel meets the channels' sum, and fan_in
     counts them all the same.
     """
-    if filters < 1 or channels < 1:
-        raise ValueError(f"`filters` and `channels` must be at least 1, got {filters} and {channels}.")
+    check_kernel(kernel)
+    filters, channels = as_int("filters", filters, minimum=1), as_int("channels", channels, minimum=1)
+    rng = as_generator("rng", rng)
+    if filters * channels * kernel.n_anchors > _MOST_WEIGHTS:
+        raise ValueError(f"`filters` times `channels` must give at most 2^31 weights, got {filters} and {channels}.")
     cells = int(np.prod(kernel.spatial_window))
     target = 1.0 / (3.0 * channels * cells)
     gain = find_filling(kernel).gain()
+    if gain == 0:
+        raise AnchorError(f"`positions` must reach a cell of the window, so that weights have a scale, got {kernel!r}.")
     bound = np.sqrt(3.0 * target / gain)
     shape = (filters, channels, kernel.n_anchors) if kernel.channel_mode == "separate" else (filters, kernel.n_anchors)
     return rng.uniform(-bound, bound, shape)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.anchors import as_positions, as_widths, as_window
+from interpolated_kernels.arguments import check_choice, is_sequence, names_options, show
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.caching import Cache
 from interpolated_kernels.errors import AnchorError, AnchorWarning, ignore_anchor_warnings
@@ -66,6 +67,7 @@ class InterpolatedKernel:
     channel_mode: str
     widths: FloatArray | None
 
+    @names_options()
     def __init__(
         self,
         positions: Any,
@@ -77,8 +79,7 @@ class InterpolatedKernel:
     ) -> None:
         fields: dict[str, Any] = {"positions": as_positions(positions)}
         fields["interpolator"] = as_interpolator(interpolator)
-        if channel_mode not in CHANNEL_MODES:
-            raise ValueError(f"`channel_mode` must be one of {', '.join(CHANNEL_MODES)}, got {channel_mode!r}.")
+        check_choice("channel_mode", channel_mode, CHANNEL_MODES)
         fields["channel_mode"] = channel_mode
         fields["window"] = as_window(window, fields["positions"].shape[-1])
         fields["widths"] = None if widths is None else _as_widths(widths, fields["positions"], fields["interpolator"])
@@ -101,9 +102,6 @@ class InterpolatedKernel:
             )
 
     def _check_anchors(self) -> None:
-        cells = int(np.prod([float(entry) for entry in self.window]))
-        if cells > 2**31:
-            raise ValueError(f"`window` must span at most 2^31 cells, got {self.window}.")
         notes = {}
         for index, positions in enumerate(self.position_sets):
             try:
@@ -115,7 +113,8 @@ class InterpolatedKernel:
                 notes[index] = note
         if notes:
             more = f" ({len(notes)} of {len(self.position_sets)} position sets)" if len(self.position_sets) > 1 else ""
-            warnings.warn(next(iter(notes.values())) + more, AnchorWarning, stacklevel=3)
+            # past `__init__` and `names_options`
+            warnings.warn(next(iter(notes.values())) + more, AnchorWarning, stacklevel=4)
 
     @property
     def interpolates_channels(self) -> bool:
@@ -206,7 +205,13 @@ class InterpolatedKernel:
         return self.structure.factors
 
     def replace(self, **changes: Any) -> InterpolatedKernel:
-        """Return a kernel with some of the constructor's arguments changed."""
+        """Return a kernel with some of the constructor's arguments changed.
+
+        Raises
+        ------
+        TypeError, ValueError, AnchorError
+            As the constructor.
+        """
         return InterpolatedKernel(**{**self._arguments(), **changes})
 
     def resized(self, window: int | Sequence[int]) -> InterpolatedKernel:
@@ -246,34 +251,32 @@ class InterpolatedKernel:
 
         Raises
         ------
-        ValueError
-            For an unknown or missing key, or an unknown interpolator.
+        TypeError, ValueError, AnchorError
+            For what is no mapping, an unknown or missing key, or an unknown interpolator; else as the constructor.
         """
-        expected = {"positions", "window", "interpolator", "channel_mode", "widths"}
+        if not isinstance(spec, Mapping):
+            raise TypeError(f"`spec` must be a mapping such as `to_dict` gives, got {show(spec)}.")
+        expected = set(cls.__dataclass_fields__)
         if set(spec) != expected:
-            raise ValueError(f"`spec` must have the keys {sorted(expected)}, got {sorted(spec)}.")
+            raise ValueError(f"`spec` must have the keys {sorted(expected)}, got {show(list(spec))}.")
+        if not is_sequence(spec["window"]):
+            raise TypeError(f"`window` must be a list of ints in a document, got {show(spec['window'])}.")
         return cls(
             spec["positions"],
-            tuple(spec["window"]),
+            spec["window"],
             read_document(spec["interpolator"]),
             channel_mode=spec["channel_mode"],
             widths=spec["widths"],
         )
 
     def _arguments(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("positions", "window", "interpolator", "channel_mode", "widths")}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     @functools.cached_property
     def _key(self) -> tuple[Any, ...]:
         widths = None if self.widths is None else (self.widths.shape, self.widths.tobytes())
-        return (
-            self.positions.shape,
-            self.positions.tobytes(),
-            self.window,
-            self.interpolator,
-            self.channel_mode,
-            widths,
-        )
+        positions = (self.positions.shape, self.positions.tobytes())
+        return positions, self.window, self.interpolator, self.channel_mode, widths
 
     @functools.cached_property
     def _hash(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
+from interpolated_kernels.arguments import as_int, check_choice, is_sequence, show
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
@@ -23,13 +23,14 @@ MISSING = ("propagate", "renormalize")
 class Options:
     """What is asked of a convolution beside its arrays and its kernel, as `conv` takes it, in a form that hashes.
 
-    Sequences become tuples and NumPy's ints become ints. What is no int raises here, since True and 1.0 would equal 1
-    wherever options are a key; all else is checked where it meets shapes, in `problem.describe`.
+    Sequences become tuples and NumPy's ints become ints. What is no int, nor a word where one is asked for, raises
+    here, since True and 1.0 would equal 1 wherever options are a key; all else is checked where it meets shapes, in
+    `problem.describe`.
 
     Raises
     ------
     TypeError
-        For a bool, a float and whatever else is no int.
+        For a bool, a float and whatever else is neither an int nor a word.
 
     Examples
     --------
@@ -58,30 +59,20 @@ class Options:
 
 
 _HASHABLE = frozenset({int, str, type(None)})
+_WORDS = ("padding_mode", "path", "accuracy", "missing")
+
+CONV_OPTIONS = tuple(Options.__dataclass_fields__)
 
 
 def _freeze(name: str, value: Any) -> Any:
     """Return an option as an int, a word, None, or tuples of them."""
     if type(value) in _HASHABLE or isinstance(value, str):
         return value
-    if np.iterable(value):
+    if is_sequence(value):
         return tuple(_freeze(name, entry) for entry in value)
-    return value if name == "padding_mode" else as_int(name, value)
-
-
-def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Raise `ValueError` unless the value is one of those allowed."""
-    if value not in allowed:
-        raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}.")
-
-
-def as_int(name: str, value: Any, minimum: int | None = None) -> int:
-    """Return an option that is an int, or raise `TypeError` for another type and `ValueError` below the minimum."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"`{name}` must be an int, got {value!r}.")
-    if minimum is not None and value < minimum:
-        raise ValueError(f"`{name}` must be at least {minimum}, got {value}.")
-    return int(value)
+    if name in _WORDS:
+        raise TypeError(f"`{name}` must be a word, got {show(value)}.")
+    return as_int(name, value)
 
 
 def per_axis(name: str, value: Any, d: int, minimum: int) -> tuple[int, ...]:
@@ -111,9 +102,9 @@ def modes_per_axis(value: PaddingMode, d: int) -> tuple[str, ...]:
 
 def _repeat(name: str, value: Any, d: int, one: str) -> tuple[Any, ...]:
     """Return an option's entries, one a spatial axis; what is no sequence stands for all."""
-    entries = tuple(value) if np.iterable(value) and not isinstance(value, str) else (value,) * d
+    entries = tuple(value) if is_sequence(value) else (value,) * d
     if len(entries) != d:
-        raise ValueError(f"`{name}` must be {one} or have {d} entries, one a spatial axis, got {value!r}.")
+        raise ValueError(f"`{name}` must be {one} or have {d} entries, one a spatial axis, got {show(value)}.")
     return entries
 
 
@@ -146,10 +137,10 @@ def as_padding(
             for size, step, reach in zip(spatial, stride, reaches, strict=True)
         ]
         return tuple((total // 2, total - total // 2) for total in totals)
-    if np.iterable(padding) and any(np.iterable(entry) for entry in padding):
+    if is_sequence(padding) and any(map(is_sequence, padding)):
         pairs = tuple(per_axis("padding", entry, 2, 0) for entry in padding)
         if len(pairs) != d:
-            raise ValueError(f"`padding` must have {d} (before, after) pairs, one a spatial axis, got {padding!r}.")
+            raise ValueError(f"`padding` must have {d} (before, after) pairs, one a spatial axis, got {show(padding)}.")
         return tuple((before, after) for before, after in pairs)
     return tuple((entry, entry) for entry in per_axis("padding", padding, d, 0))
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, IntArray
+from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.problem import Problem
 
 _SHOWN: dict[str, Callable[[Any, Any], Any]] = {
@@ -61,10 +61,17 @@ def pad(x: FloatArray, problem: Problem) -> FloatArray:
     """Return `(batch, channels, *spatial)` with the problem's padding, in x's dtype."""
     for axis, pair in enumerate(problem.padding):
         if any(pair):
-            index = index_axis(problem, axis)
-            x = np.take(x, np.maximum(index, 0), axis=axis + 2)
-            x[(slice(None),) * (axis + 2) + (index < 0,)] = 0
+            x = pad_axis(x, axis + 2, index_axis(problem, axis))
     return x
+
+
+def pad_axis(x: FloatArray, axis: int, index: IntArray) -> FloatArray:
+    """Return the cells `index` of an axis, zeros for -1: all of them where the axis is empty."""
+    if x.shape[axis] == 0:
+        return np.zeros((*x.shape[:axis], len(index), *x.shape[axis + 1 :]), x.dtype)
+    padded: FloatArray = np.take(x, np.maximum(index, 0), axis=axis)
+    padded[_cut(axis, index < 0)] = 0
+    return padded
 
 
 def pad_transpose(grad: FloatArray, problem: Problem) -> FloatArray:
@@ -129,5 +136,5 @@ def _slice_shown(index: IntArray, first: int, last: int, step: int) -> slice:
     return slice(int(index[first]), None if end < 0 else end, step)
 
 
-def _cut(axis: int, cells: slice) -> tuple[slice, ...]:
+def _cut(axis: int, cells: slice | BoolArray) -> tuple[slice | BoolArray, ...]:
     return (*(slice(None),) * axis, cells)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from interpolated_kernels.arguments import as_floats
 from interpolated_kernels.arrays import FloatArray, lay_out
 from interpolated_kernels.caching import Cache, bytes_held
 from interpolated_kernels.filling import Filling, find_filling
-from interpolated_kernels.gradients import Gradients, check_wrt, pull_back
+from interpolated_kernels.gradients import Gradients, list_wrt, pull_back
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths import PATHS, Cost, Path, Prepared
 from interpolated_kernels.paths.common import count_kernels
@@ -109,7 +110,7 @@ class Plan:
         return self.convolve(x, self._check_planned("weights", weights, self.problem.weights_shape))
 
     def backward(
-        self, grad_y: FloatArray, x: FloatArray, weights: FloatArray, wrt: Sequence[str] = ("x", "weights")
+        self, grad_y: FloatArray, x: FloatArray, weights: FloatArray, wrt: str | Iterable[str] = ("x", "weights")
     ) -> Gradients:
         """Return the gradients of a loss whose gradient by y is `grad_y`, for what `wrt` names.
 
@@ -118,10 +119,10 @@ class Plan:
         ValueError
             If a shape differs from the plan's, or `wrt` names what there is no derivative by.
         """
-        check_wrt(wrt, self.problem.kernel, ("x", "weights"))
+        names = list_wrt(wrt, self.problem.kernel, ("x", "weights"))
         weights = self._check_planned("weights", weights, self.problem.weights_shape)
         grad_y = self._check_planned("grad_y", grad_y, self.problem.y_shape)
-        return self.differentiate(grad_y, self._check_planned("x", x, self.problem.x_shape), weights, wrt)
+        return self.differentiate(grad_y, self._check_planned("x", x, self.problem.x_shape), weights, names)
 
     def convolve(self, x: FloatArray, weights: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return y, in `out` where it is given, unchecked: all arrays are C-contiguous, as planned."""
@@ -206,7 +207,8 @@ class Plan:
             by_weights = by_weights.reshape(self.problem.weights_shape).astype(self.problem.dtype, copy=False)
         return replace(by_anchors, x=by_x, weights=by_weights)
 
-    def _check_planned(self, name: str, array: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    def _check_planned(self, name: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
+        array = as_floats(name, value)
         if array.shape != shape:
             raise ValueError(f"`{name}` must have the planned shape {shape}, got {array.shape}.")
         return lay_out(array, self._dtype, shape)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import as_shape, names_options, show
 from interpolated_kernels.arrays import name_compute_dtype
 from interpolated_kernels.caching import Cache
 from interpolated_kernels.filling import find_filling
@@ -32,7 +33,7 @@ def plan_problem(problem: Problem, path: str = "auto") -> Plan:
         If `path` is unknown or cannot serve the problem, or no path meets `max_memory`.
     """
     if path != "auto" and path not in PATHS:
-        raise ValueError(f"`path` must be 'auto' or one of {', '.join(sorted(PATHS))}, got {path!r}.")
+        raise ValueError(f"`path` must be 'auto' or one of {', '.join(sorted(PATHS))}, got {show(path)}.")
     machine = current_machine()
     return _PLANS.get((problem, path, machine), lambda: _make_plan(problem, path, tuple(PATHS), machine))
 
@@ -131,6 +132,7 @@ def _explain(row: Candidate, chosen: Candidate, forced: bool) -> Candidate:
     return Candidate(row.path, row.cost, f"{ratio:.1f}x the chosen path's time{asked}")
 
 
+@names_options()
 def plan(
     x_shape: Sequence[int],
     weights_shape: Sequence[int],
@@ -176,13 +178,22 @@ def plan(
     >>> ik.plan((1, 1, 64, 64), (4, 1, 9), kernel).problem.y_shape
     (1, 4, 60, 60)
     """
-    if str(np.dtype(dtype)) not in ("float32", "float64"):
-        raise ValueError(f"`dtype` must be 'float32' or 'float64', got {dtype!r}.")
-    if device != "cpu":
-        raise ValueError(f"`device` must be 'cpu', got {device!r}.")
+    if not isinstance(device, str) or device != "cpu":
+        raise ValueError(f"`device` must be 'cpu', got {show(device)}.")
     options = Options(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
         accuracy=accuracy, missing=missing, max_memory=max_memory,
     )  # fmt: skip
-    problem = describe(tuple(x_shape), tuple(weights_shape), kernel, options, str(np.dtype(dtype)), device)
-    return plan_problem(problem, path)
+    shapes = as_shape("x_shape", x_shape), as_shape("weights_shape", weights_shape)
+    return plan_problem(describe(*shapes, kernel, options, _name_dtype(dtype), device), options.path)
+
+
+def _name_dtype(dtype: Any) -> str:
+    """Return the name of a dtype that loops compute in, of its name or of the dtype itself."""
+    try:
+        name = "" if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        name = ""
+    if name not in ("float32", "float64"):
+        raise ValueError(f"`dtype` must be 'float32' or 'float64', got {show(dtype)}.")
+    return name

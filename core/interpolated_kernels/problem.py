@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import numpy as np
 
+from interpolated_kernels.arguments import as_int, check_choice, is_sequence
 from interpolated_kernels.arrays import BoolArray
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import (
@@ -16,9 +18,7 @@ from interpolated_kernels.options import (
     MISSING,
     Options,
     Pairs,
-    as_int,
     as_padding,
-    check_choice,
     check_shown,
     modes_per_axis,
     per_axis,
@@ -176,7 +176,7 @@ def describe(
     d = kernel.n_dims
     batch, channels, spatial = _split_x_shape(x_shape, kernel, is_plain=len(weights_shape) == 1)
     groups = as_int("groups", options.groups, minimum=1)
-    _check_groups(groups, "x's channels", channels)
+    _check_channels(channels, groups, weights_shape, kernel)
     if len(weights_shape) > 1:
         _check_groups(groups, "filters", weights_shape[0])
     filters, _, _ = as_bank_shape(weights_shape, kernel, channels // groups)
@@ -198,7 +198,8 @@ def describe(
 def check_kernel(kernel: object) -> None:
     """Raise `TypeError` unless a kernel came where one is asked for."""
     if not isinstance(kernel, InterpolatedKernel):
-        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
+        order = ": it comes after the arrays" if is_sequence(kernel) else ""
+        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}{order}.")
 
 
 def as_bank_shape(
@@ -241,8 +242,14 @@ def _refuse_weights(shape: tuple[int, ...], kernel: InterpolatedKernel, channels
     fitting = (shape[0], channels_per_group, n) if mode == "separate" else (shape[0], n)
     raise ValueError(
         f"`weights` must have shape {fitting} for {channels_per_group} channels a group of x and "
-        f"channel_mode={mode!r}, got {shape}."
+        f"channel_mode={mode!r}, got {shape}{_count_expected(shape, kernel)}."
     )
+
+
+def _count_expected(shape: tuple[int, ...], kernel: InterpolatedKernel) -> str:
+    """Return how many channels weights of a shape go with, in words, where they say so."""
+    goes_with = len(shape) == 3 and kernel.channel_mode == "separate"
+    return f", which goes with {shape[1]} channels a group" if goes_with else ""
 
 
 def _check_position_sets(kernel: InterpolatedKernel, filters: int, channels_per_group: int) -> None:
@@ -274,6 +281,21 @@ def _split_x_shape(
     return batch, x_shape[-d - 1], x_shape[-d:]
 
 
+def _check_channels(channels: int, groups: int, weights_shape: tuple[int, ...], kernel: InterpolatedKernel) -> None:
+    """Raise unless x has whole groups of channels; weights and windows that count them say how many there must be."""
+    if channels and channels % groups == 0:
+        return
+    of_group = kernel.window[-1] if kernel.interpolates_channels else 0
+    if len(weights_shape) == 3 and kernel.channel_mode == "separate":
+        of_group = weights_shape[1]
+    if of_group == 0:
+        _check_groups(groups, "x's channels", channels)
+    raise ValueError(
+        f"`x` must have {groups * of_group} channels, {of_group} in each of `groups`={groups}, for weights of shape "
+        f"{weights_shape} and {kernel!r}, got {channels}."
+    )
+
+
 def _check_groups(groups: int, what: str, count: int) -> None:
     if count == 0 or count % groups:
         name = what.split()[-1]
@@ -289,7 +311,7 @@ def _check_sizes(problem: Problem) -> None:
                 "Use padding='same', or a smaller window or dilation."
             )
     check_shown(problem.spatial, problem.padding_modes)
-    products = float(np.prod([float(entry) for entry in (problem.batch, problem.channels, *problem.padded)]))
-    outputs = float(np.prod([float(entry) for entry in problem.y_shape]))
-    if max(products, outputs) >= 2**62:
-        raise ValueError(f"`x` of shape {problem.x_shape} gives arrays of 2^62 cells or more.")
+    if max(math.prod((problem.batch, problem.channels, *problem.padded)), math.prod(problem.y_shape)) >= 2**62:
+        raise ValueError(
+            f"`x` of shape {problem.x_shape} with `padding` {problem.padding} gives arrays of 2^62 cells or more."
+        )

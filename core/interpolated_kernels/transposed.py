@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, compute_dtype, lay_out, result_dtype
+from interpolated_kernels.arguments import as_floats, as_int, names_options
+from interpolated_kernels.arrays import FloatArray, compute_dtype, lay_out
 from interpolated_kernels.bands import transpose_by_bands
-from interpolated_kernels.edge import as_floats, check_out, hand_back, hand_out, infer_shape
-from interpolated_kernels.gradients import Gradients, check_wrt
+from interpolated_kernels.edge import check_out, hand_back, hand_out, infer_shape, promote
+from interpolated_kernels.gradients import Gradients, list_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.options import Cells, Options, Padding, PaddingMode, as_int, as_padding, per_axis
+from interpolated_kernels.options import Cells, Options, Padding, PaddingMode, as_padding, per_axis
 from interpolated_kernels.plan import Plan
 from interpolated_kernels.planning import plan_call
 from interpolated_kernels.problem import Problem, check_kernel
 
 
+@names_options()
 def conv_transpose(
     x: Any,
     weights: Any,
@@ -78,8 +80,9 @@ def conv_transpose(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
         accuracy=accuracy, max_memory=max_memory,
     )  # fmt: skip
+    check_kernel(kernel)
     x, weights = as_floats("x", x), as_floats("weights", weights)
-    dtype = result_dtype(x, weights)
+    dtype = promote(x=x, weights=weights)
     plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
     problem = plan.problem
     shape = infer_shape(x, weights, problem.x_shape)
@@ -94,6 +97,7 @@ def conv_transpose(
     )
 
 
+@names_options()
 def conv_transpose_backward(
     grad_y: Any,
     x: Any,
@@ -109,7 +113,7 @@ def conv_transpose_backward(
     path: str = "auto",
     accuracy: str = "componentwise",
     max_memory: int | None = None,
-    wrt: Sequence[str] = ("x", "weights"),
+    wrt: str | Iterable[str] = ("x", "weights"),
 ) -> Gradients:
     """Return the gradients of a loss whose gradient by `conv_transpose`'s result is `grad_y`.
 
@@ -119,7 +123,7 @@ def conv_transpose_backward(
         In the shape that `conv_transpose` returns.
     x, weights, kernel, stride, padding, padding_mode, dilation, groups, output_padding, path, accuracy, max_memory
         As passed to `conv_transpose`.
-    wrt : sequence of str
+    wrt : str or iterable of str
         Of "x", "weights", and what the interpolator is differentiable by.
 
     Returns
@@ -137,18 +141,19 @@ def conv_transpose_backward(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
         accuracy=accuracy, max_memory=max_memory,
     )  # fmt: skip
+    check_kernel(kernel)
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
-    dtype = result_dtype(x, weights, grad_y)
+    dtype = promote(x=x, weights=weights, grad_y=grad_y)
     plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
-    check_wrt(wrt, kernel, ("x", "weights"))
+    names = list_wrt(wrt, kernel, ("x", "weights"))
     problem, computed = plan.problem, compute_dtype(dtype)
     if grad_y.shape != (expected := infer_shape(x, weights, problem.x_shape)):
         raise ValueError(f"`grad_y` must have the shape of `conv_transpose`'s result, {expected}, got {grad_y.shape}.")
     given, bank = lay_out(grad_y, computed, problem.x_shape), lay_out(weights, computed, problem.weights_shape)
-    others = tuple(name for name in wrt if name != "x")
+    others = tuple(name for name in names if name != "x")
     grads = plan.differentiate(_lay_out_y(x, dtype, problem), given, bank, others)
     by_x = None
-    if "x" in wrt:
+    if "x" in names:
         inside = (slice(None), slice(None), *map(slice, x.shape[x.ndim - kernel.n_dims :]))
         by_x = plan.convolve(given, bank)[inside]
     return replace(grads, x=hand_back(by_x, x), weights=hand_back(grads.weights, weights))

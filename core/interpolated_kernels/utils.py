@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.anchors import grid_positions
+from interpolated_kernels.arguments import as_int, as_reals
 from interpolated_kernels.arrays import FloatArray
 
 
@@ -29,11 +30,9 @@ def symmetric_filters(known_positions: Any, n_filters: int) -> FloatArray:
     >>> symmetric_filters([[0, 0], [3, 3], [0, 3]], 5).shape
     (5, 3, 2)
     """
-    positions = np.asarray(known_positions)
+    positions, n_filters = as_reals("known_positions", known_positions), as_int("n_filters", n_filters, minimum=1)
     if positions.ndim != 2:
         raise ValueError(f"`known_positions` must have shape (n, columns), got {positions.shape}.")
-    if n_filters < 1:
-        raise ValueError(f"`n_filters` must be at least 1, got {n_filters}.")
     return np.repeat(positions[None], n_filters, axis=0)
 
 
@@ -52,9 +51,8 @@ def dilated_interpolated_filters(kernel_size: int, dilation_rate: int) -> FloatA
     >>> dilated_interpolated_filters(2, 3).tolist()
     [[0.0, 0.0], [0.0, 3.0], [3.0, 0.0], [3.0, 3.0]]
     """
-    for name, value in (("kernel_size", kernel_size), ("dilation_rate", dilation_rate)):
-        if value < 1:
-            raise ValueError(f"`{name}` must be at least 1, got {value}.")
+    kernel_size = as_int("kernel_size", kernel_size, minimum=1)
+    dilation_rate = as_int("dilation_rate", dilation_rate, minimum=1)
     window = (kernel_size - 1) * dilation_rate + 1
     return grid_positions((window, window), dilation_rate)
 
@@ -72,6 +70,7 @@ def auto_filter_positions(kernel_size: int, spacing: float) -> FloatArray:
     >>> auto_filter_positions(4, 2).tolist()
     [[0.0, 0.0], [0.0, 2.0], [2.0, 0.0], [2.0, 2.0]]
     """
+    kernel_size = as_int("kernel_size", kernel_size, minimum=1)
     return grid_positions((kernel_size, kernel_size), spacing)
 
 
@@ -93,7 +92,7 @@ def required_kernel_size(kernel_positions: Any) -> int:
     >>> required_kernel_size([[0, 0], [2, 4]])
     5
     """
-    positions = np.asarray(kernel_positions, dtype=np.float64)
+    positions = as_reals("kernel_positions", kernel_positions).astype(np.float64)
     if positions.ndim < 2 or positions.shape[-1] not in (2, 3) or positions.size == 0:
         raise ValueError(f"`kernel_positions` must have shape (..., n, 2) or (..., n, 3), got {positions.shape}.")
     spatial = positions[..., :2]

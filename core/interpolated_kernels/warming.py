@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.anchors import grid_positions
+from interpolated_kernels.arguments import check_choice, is_sequence, show
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.densify import densify, densify_backward
 from interpolated_kernels.interpolation import Polyharmonic
@@ -57,17 +58,18 @@ def warmup(dtypes: Sequence[str] = DTYPES) -> tuple[WarmupStep, ...]:
 
     Raises
     ------
-    ValueError
-        For another dtype.
+    TypeError, ValueError
+        For what is no sequence, and for another dtype.
     """
     return tuple(warm(dtypes))
 
 
 def warm(dtypes: Sequence[str] = DTYPES) -> Iterator[WarmupStep]:
     """Do as `warmup`, and yield every step as soon as it is done."""
-    unknown = [dtype for dtype in dtypes if dtype not in DTYPES]
-    if unknown or isinstance(dtypes, str):
-        raise ValueError(f"`dtypes` must be a sequence of {' and '.join(DTYPES)}, got {dtypes!r}.")
+    if not is_sequence(dtypes):
+        raise TypeError(f"`dtypes` must be a sequence of {' and '.join(DTYPES)}, got {show(dtypes)}.")
+    for dtype in dtypes:
+        check_choice("dtypes", dtype, DTYPES)
     for dtype in dtypes:
         for name, call in _make_calls(np.dtype(dtype)).items():
             before, start = dict(loops.counts), time.perf_counter()

@@ -148,7 +148,7 @@ CHANNELS = ik.InterpolatedKernel([[0, 0], [2, 0]], (3, 2), "nearest", channel_mo
         (lambda: backward(np.ones((3, 3), int), np.ones(4), KERNEL), TypeError, "`grad_dense` must be a"),
         (lambda: backward(np.ones((3, 3)), np.ones(4), KERNEL, wrt=("x",)), ValueError, "`wrt`"),
         (lambda: backward(np.ones((3, 3)), np.ones(4), KERNEL, wrt=("positions",)), ValueError, "`wrt`"),
-        (lambda: backward(np.ones((3, 3)), np.ones(4), KERNEL, wrt="weights"), ValueError, "`wrt`"),
+        (lambda: backward(np.ones((3, 3)), np.ones(4), KERNEL, wrt="x"), ValueError, "`wrt`"),
     ],
 )  # fmt: skip
 def test_bad_input(call, error, match):

@@ -163,11 +163,11 @@ def test_rbf_raises_on_ill_conditioned_anchors():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"function": "wavelet"}, "`function` must be one of cubic, gaussian"),
+        ({"function": "wavelet"}, "`function` must be one of linear, thin_plate_spline"),
         ({"shape": 0.0}, "`shape` must be finite and positive"),
         ({"shape": float("inf")}, "`shape` must be finite and positive"),
-        ({"degree": -2}, "`degree` must be None or an integer of at least -1"),
-        ({"degree": 1.0}, "`degree` must be None or an integer of at least -1"),
+        ({"degree": -2}, "`degree` must be at least -1 and at most 100"),
+        ({"degree": 10**6}, "`degree` must be at least -1 and at most 100"),
         ({"smoothing": -0.1}, "`smoothing` must be finite and at least 0"),
     ],
 )

@@ -17,8 +17,7 @@ from interpolated_kernels.adapting.checks import (
 from interpolated_kernels.adapting.settling import Settled, Shape, settle, settle_layer
 from interpolated_kernels.adapting.shapes import dilate_matrix, reorder, shape_bias
 from interpolated_kernels.adapting.spreading import Functions, Namespace, can_spread, fill_widths, spread
-from interpolated_kernels.edge import as_floats
-from interpolated_kernels.options import check_choice
+from interpolated_kernels.arguments import as_floats, check_choice
 from interpolated_kernels.padding import show_cells
 
 __all__ = [

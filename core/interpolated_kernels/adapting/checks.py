@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.edge import check_floating
+from interpolated_kernels.arguments import check_choice, check_floating
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.options import check_choice, per_axis
+from interpolated_kernels.options import per_axis
 from interpolated_kernels.problem import check_kernel as check_type
 
 ENGINES = ("auto", "native", "numba")

@@ -5,13 +5,18 @@ Positions are in window cells: the centre of the first cell is 0 on every axis; 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import as_reals, is_int, is_sequence, show
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorError
+
+_MOST_AXES = 4  # three of space, and the channels
+_MOST_CELLS = 2**31
 
 
 def as_window(window: int | Sequence[int], n_axes: int | None = None) -> tuple[int, ...]:
@@ -22,17 +27,25 @@ def as_window(window: int | Sequence[int], n_axes: int | None = None) -> tuple[i
     TypeError
         If an entry is not an integer.
     ValueError
-        If an entry is below 1 or the number of entries is not `n_axes`.
+        If an entry is below 1, the number of entries is not `n_axes` (or, where that is not given, from 1 to 4), or the
+        window has more than 2^31 cells.
     """
-    entries: tuple[Any, ...] = tuple(window) if np.iterable(window) else (window,) * (n_axes or 1)
+    entries: tuple[Any, ...] = tuple(window) if is_sequence(window) else (window,) * (n_axes or 1)
     for entry in entries:
-        if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, (int, np.integer)):
-            raise TypeError(f"`window` must be an int or a tuple of ints, got {window!r}.")
+        if not is_int(entry):
+            raise TypeError(f"`window` must be an int or a tuple of ints, got {show(window)}.")
         if entry < 1:
-            raise ValueError(f"`window` must be at least 1 cell on every axis, got {window!r}.")
+            raise ValueError(f"`window` must be at least 1 cell on every axis, got {show(window)}.")
     if n_axes is not None and len(entries) != n_axes:
-        raise ValueError(f"`window` must have {n_axes} entries to match the positions' columns, got {window!r}.")
-    return tuple(int(entry) for entry in entries)
+        raise ValueError(f"`window` must have {n_axes} entries to match the positions' columns, got {show(window)}.")
+    if not 1 <= len(entries) <= _MOST_AXES:
+        raise ValueError(
+            f"`window` must have 1, 2 or 3 spatial axes, and maybe a channel axis, got {len(entries)} axes."
+        )
+    cells = tuple(map(int, entries))
+    if math.prod(cells) > _MOST_CELLS:
+        raise ValueError(f"`window` must span at most 2^31 cells, got {show(window)}.")
+    return cells
 
 
 def as_positions(positions: Any) -> FloatArray:
@@ -47,9 +60,7 @@ def as_positions(positions: Any) -> FloatArray:
     AnchorError
         If a coordinate is NaN or infinite; the message names the anchors.
     """
-    array = np.asarray(positions)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"`positions` must be real numbers in window cells, got dtype {array.dtype}.")
+    array = as_reals("positions", positions)
     if array.ndim not in (2, 3, 4):
         raise ValueError(
             "`positions` must have shape (n, d), (filters, n, d) or (filters, channels_per_group, n, d), "
@@ -81,9 +92,7 @@ def as_widths(widths: Any, positions: FloatArray, width_axes: int, interpolator:
     AnchorError
         If one is NaN or infinite; the message names the anchors.
     """
-    array = np.asarray(widths)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"`widths` must be real numbers, got dtype {array.dtype}.")
+    array = as_reals("widths", widths)
     expected = positions.shape[: positions.ndim - 1 + width_axes]
     if array.shape != expected:
         one = "a position and axis" if width_axes else "an anchor"

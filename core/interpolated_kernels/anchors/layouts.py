@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from interpolated_kernels.anchors.checks import as_window
+from interpolated_kernels.arguments import as_flag, as_generator, as_int, as_number, is_sequence, show
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.lazy import load
 
 _CANDIDATES_OF_POINT = 6
 _SHARPNESS = 8
+_MOST_ANCHORS = 2**22
 
 
 def grid_positions(
@@ -41,9 +44,10 @@ def grid_positions(
     Raises
     ------
     TypeError
-        If `spacing` holds no real numbers.
+        If `spacing` holds no real numbers, or `counts` no ints.
     ValueError
-        If not exactly one of `spacing` and `counts` is given, or one is not positive and finite.
+        If not exactly one of `spacing` and `counts` is given, one is not positive and finite, or they give more than
+        2^22 anchors.
 
     Examples
     --------
@@ -56,31 +60,38 @@ def grid_positions(
     >>> grid_positions(31, 7, centred=True).ravel().tolist()
     [1.0, 8.0, 15.0, 22.0, 29.0]
     """
-    window = as_window(window)
+    window, centred = as_window(window), as_flag("centred", centred)
     if (spacing is None) == (counts is None):
         raise ValueError("`grid_positions` takes either `spacing` or `counts`, and not both.")
-    given = np.asarray(spacing if counts is None else counts).shape
-    if given not in ((), (len(window),)):
-        name = "spacing" if counts is None else "counts"
-        raise ValueError(f"`{name}` must be a number or have {len(window)} entries, one an axis, got shape {given}.")
     if spacing is not None:
-        if np.asarray(spacing).dtype.kind not in "iuf":
-            raise TypeError(f"`spacing` must be a real number, or one an axis, got {spacing!r}.")
-        steps = np.broadcast_to(np.asarray(spacing, dtype=np.float64), (len(window),))
-        if not ((steps > 0) & np.isfinite(steps)).all():
-            raise ValueError(f"`spacing` must be positive and finite, got {spacing!r}.")
-        return _cross([_step_along(cells, step, centred) for cells, step in zip(window, steps, strict=True)])
-    numbers = np.broadcast_to(np.asarray(counts), (len(window),))
-    if numbers.dtype.kind not in "iu" or not (numbers > 0).all():
-        raise ValueError(f"`counts` must be positive integers, got {counts!r}.")
+        steps = [as_number("spacing", step, is_positive=True) for step in _repeat("spacing", spacing, len(window))]
+        # A spacing that divides the window but for rounding reaches its edge.
+        gaps = [(cells - 1.0) / step + 1e-9 for cells, step in zip(window, steps, strict=True)]
+        _check_count("spacing", spacing, math.prod(gap + 1 for gap in gaps))
+        axes = zip(window, gaps, steps, strict=True)
+        return _cross([_step_along(cells, int(gap) + 1, step, centred) for cells, gap, step in axes])
+    numbers = [as_int("counts", number, minimum=1) for number in _repeat("counts", counts, len(window))]
+    _check_count("counts", counts, math.prod(numbers))
     return _cross([_divide(cells, number) for cells, number in zip(window, numbers, strict=True)])
 
 
-def _step_along(cells: int, step: float, centred: bool) -> FloatArray:
+def _repeat(name: str, value: Any, n_axes: int) -> tuple[Any, ...]:
+    """Return an argument's entries, one an axis; what is no sequence stands for all."""
+    entries = tuple(value) if is_sequence(value) else (value,) * n_axes
+    if len(entries) != n_axes:
+        raise ValueError(f"`{name}` must be a number or have {n_axes} entries, one an axis, got {show(value)}.")
+    return entries
+
+
+def _check_count(name: str, value: Any, count: float) -> None:
+    """Raise where an argument asks for more anchors than any kernel can use."""
+    if count > _MOST_ANCHORS:
+        raise ValueError(f"`{name}` must give at most 2^22 anchors, got {show(value)}, which gives {count:.3g}.")
+
+
+def _step_along(cells: int, count: int, step: float, centred: bool) -> FloatArray:
     """Return one axis' coordinates 0, s, 2s, ..., or as many about the axis' middle; none beyond the border cells."""
-    extent = cells - 1.0
-    # A spacing that divides the window but for rounding reaches its edge.
-    steps = np.arange(int(extent / step + 1e-9) + 1)
+    extent, steps = cells - 1.0, np.arange(count)
     along = extent / 2 + (steps - steps[-1] / 2) * step if centred else steps * step
     return along.clip(0.0, extent)
 
@@ -110,9 +121,9 @@ def random_positions(window: int | Sequence[int], n: int, *, rng: Any) -> FloatA
     Raises
     ------
     TypeError
-        If `n` is not an int.
+        If `n` is not an int, or `rng` no generator and no int.
     ValueError
-        If `n` is below 1, or above 1 where the window is a single cell.
+        If `n` is below 1, above 2^22, or above 1 where the window is a single cell.
 
     Notes
     -----
@@ -125,21 +136,18 @@ def random_positions(window: int | Sequence[int], n: int, *, rng: Any) -> FloatA
     (5, 2)
     """
     window = as_window(window)
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise TypeError(f"`n` must be an int, got {n!r}.")
-    if n < 1:
-        raise ValueError(f"`n` must be at least 1, got {n}.")
+    n, generator = as_int("n", n, minimum=1, maximum=_MOST_ANCHORS), as_generator("rng", rng)
     extent = np.array(window, dtype=np.float64) - 1
     if n > 1 and not extent.any():
         raise ValueError(f"`n` must be 1 in a window of a single cell, {window}: more anchors would coincide, got {n}.")
-    points = np.random.default_rng(rng).uniform(0, 1, (_CANDIDATES_OF_POINT * n, len(window))) * extent
-    return points[_spread_out(points, int(n), extent[extent > 0])]
+    points = generator.uniform(0, 1, (_CANDIDATES_OF_POINT * n, len(window))) * extent
+    return points[_spread_out(points, n, extent[extent > 0])]
 
 
 def _spread_out(points: FloatArray, n: int, extent: FloatArray) -> list[int]:
     """Return which n points are left when the most crowded ones are taken away, one after another."""
     d, volume = len(extent), float(np.prod(extent))
-    packed = {0: 1.0, 1: 2.0, 2: 2 * np.sqrt(3), 3: 4 * np.sqrt(2)}[d]  # n disks of this radius fill the volume
+    packed = {0: 1.0, 1: 2.0, 2: 2 * np.sqrt(3), 3: 4 * np.sqrt(2), 4: 8.0}[d]  # n disks of this radius fill the volume
     reach = 2 * (volume / (packed * n)) ** (1 / max(d, 1))
     pairs = load("scipy.spatial").cKDTree(points).query_pairs(reach, output_type="ndarray")
     distances = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
@@ -185,9 +193,11 @@ def ring_positions(window: Sequence[int], radii: Sequence[float], counts: Sequen
 
     Raises
     ------
+    TypeError
+        For radii that are no real numbers, or counts that are no ints.
     ValueError
-        For a window that is not 2-D, lists of different lengths, a negative radius, a count below 1, or more than one
-        anchor at the centre.
+        For a window that is not 2-D, lists of different lengths, a negative radius, a count below 1, more than one
+        anchor at the centre, or more than 2^22 anchors.
 
     Examples
     --------
@@ -197,14 +207,16 @@ def ring_positions(window: Sequence[int], radii: Sequence[float], counts: Sequen
     window = as_window(window)
     if len(window) != 2:
         raise ValueError(f"`window` must have two axes for rings, got {window}.")
+    for name, values in (("radii", radii), ("counts", counts)):
+        if not is_sequence(values):
+            raise TypeError(f"`{name}` must be a sequence, one entry a ring, got {show(values)}.")
+    radii = [as_number("radii", radius, minimum=0) for radius in radii]
+    counts = [as_int("counts", count, minimum=1) for count in counts]
     if len(radii) != len(counts) or len(radii) == 0:
         raise ValueError(f"`radii` and `counts` must be as many, at least one, got {len(radii)} and {len(counts)}.")
+    _check_count("counts", counts, sum(counts))
     centre, rings = (np.array(window) - 1) / 2, []
     for index, (radius, count) in enumerate(zip(radii, counts, strict=True)):
-        if not (np.isfinite(radius) and radius >= 0):
-            raise ValueError(f"`radii` must be finite and at least 0, got {radius!r}.")
-        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-            raise ValueError(f"`counts` must be integers of at least 1, got {count!r}.")
         if radius == 0 and count > 1:
             raise ValueError(f"`counts` must be 1 for a ring of radius 0, got {count}: its anchors would coincide.")
         angles = 2 * np.pi * (np.arange(count) + index % 2 / 2) / count
@@ -232,8 +244,10 @@ def peripheral_positions(window: int | Sequence[int], core: int = 2, ratio: floa
 
     Raises
     ------
+    TypeError
+        If `core` is not an int, or `ratio` no real number.
     ValueError
-        If `core` is not an int of at least 0, or `ratio` is below 1.
+        If `core` is negative, `ratio` below 1, or there are more than 2^22 anchors.
 
     Notes
     -----
@@ -246,18 +260,20 @@ def peripheral_positions(window: int | Sequence[int], core: int = 2, ratio: floa
     [0.0, 4.0, 6.0, 7.0, 8.0, 10.0, 14.0]
     """
     window = as_window(window)
-    if isinstance(core, bool) or not isinstance(core, (int, np.integer)) or core < 0:
-        raise ValueError(f"`core` must be an int of at least 0, got {core!r}.")
-    if not (np.isfinite(ratio) and ratio >= 1):
-        raise ValueError(f"`ratio` must be finite and at least 1, got {ratio!r}.")
-    return _cross([_widen(cells, int(core), float(ratio)) for cells in window])
+    core, ratio = as_int("core", core, minimum=0), as_number("ratio", ratio, minimum=1)
+    axes = []
+    for cells in window:
+        _check_count("core", core, 2 * min(core, cells // 2) + 1)
+        axes.append(_widen(cells, core, ratio))
+    _check_count("core", core, math.prod(map(len, axes)))
+    return _cross(axes)
 
 
 def _widen(cells: int, core: int, ratio: float) -> FloatArray:
     """Return one axis' coordinates."""
     half = (cells - 1) / 2
-    offsets, gap = [half % 1 + step for step in range(core + 1)], ratio
-    while offsets[-1] < half:
+    offsets, gap = [half % 1 + step for step in range(min(core, cells) + 1)], ratio
+    while offsets[-1] < half and len(offsets) <= _MOST_ANCHORS:
         offsets.append(offsets[-1] + gap)
         gap *= ratio
     away = np.unique(np.minimum(offsets, half))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 
@@ -59,6 +61,27 @@ def integer(minimum: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+_UNITS = {"": 1, **{letter: 1024**power for power, letter in enumerate("KMGT", start=1)}}
+_UNITS |= {f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", start=1)}
+_UNITS |= {f"{letter}B": 1000**power for power, letter in enumerate("KMGT", start=1)} | {"B": 1}
+
+
+def memory(text: str) -> int:
+    """Return bytes written as `"2GB"` or `"512M"`; an argument type.
+
+    GB are 10^9 bytes, G and GiB 2^30, as GNU's tools have it; K, M and T likewise.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For another unit, or no number of at least 0 before it.
+    """
+    found = re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)\s?([KMGT]?(?:i?B)?)", text.strip(), re.ASCII)
+    if found is None or found[2] not in _UNITS:
+        raise argparse.ArgumentTypeError(f"expected bytes, as 2GB, 512M or 1048576, got {text!r}")
+    return int(Fraction(found[1]) * _UNITS[found[2]])
 
 
 def shape(text: str) -> tuple[int, ...]:

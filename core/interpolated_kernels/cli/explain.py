@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from interpolated_kernels.anchors import grid_positions
-from interpolated_kernels.cli.common import CommandError, integer, numbers, print_json, shape
+from interpolated_kernels.cli.common import CommandError, integer, memory, numbers, print_json, shape
 from interpolated_kernels.interpolation import interpolators
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import ACCURACIES, PADDING_MODES
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"), help="default %(default)s")
     parser.add_argument("--accuracy", default="componentwise", choices=ACCURACIES, help="default %(default)s")
     parser.add_argument(
-        "--max-memory", type=integer(0), metavar="BYTES", help="the most memory beside inputs and outputs"
+        "--max-memory", type=memory, metavar="BYTES", help="the most memory beside inputs and outputs: 2GB, 512M"
     )
     parser.add_argument("--path", default="auto", help="force a path by its name; default %(default)s")
     parser.add_argument("--json", action="store_true", help="print a JSON document")

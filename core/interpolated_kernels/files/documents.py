@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import as_floats, as_path, read_array
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.edge import as_floats
 from interpolated_kernels.files.archives import (
     check_file,
     name_foreign_dtype,
@@ -22,7 +22,7 @@ from interpolated_kernels.files.archives import (
 )
 from interpolated_kernels.folders import replace_file
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.problem import as_bank_shape
+from interpolated_kernels.problem import as_bank_shape, check_kernel
 
 _FORMAT, _VERSION = "interpolated-kernels", 1
 
@@ -70,9 +70,8 @@ def save(path: str | os.PathLike[str], kernel: InterpolatedKernel, weights: Any 
     >>> ik.load(path).kernel == kernel
     True
     """
-    path = Path(path)
-    if not isinstance(kernel, InterpolatedKernel):
-        raise TypeError(f"`kernel` must be an InterpolatedKernel, got {type(kernel).__name__}.")
+    path = Path(as_path("path", path))
+    check_kernel(kernel)
     document = {"format": _FORMAT, "version": _VERSION, "kernel": kernel.to_dict()}
     if weights is not None:
         weights = as_floats("weights", weights)
@@ -87,7 +86,7 @@ def save(path: str | os.PathLike[str], kernel: InterpolatedKernel, weights: Any 
         return
     if path.suffix != ".npz":
         raise ValueError(f"`path` must end in '.json' or '.npz', got {path.name!r}.")
-    entries = {f"arrays/{name}": np.asarray(value) for name, value in arrays.items()}
+    entries = {f"arrays/{name}": read_array(name, value) for name, value in arrays.items()}
     for name, value in entries.items():
         if value.dtype.hasobject:
             raise TypeError(f"`{name.removeprefix('arrays/')}` must be an array of plain values, got {value.dtype}.")
@@ -122,7 +121,7 @@ def load(path: str | os.PathLike[str]) -> Saved:
         For a file of another kind, a newer version, a damaged one, weights that do not fit the kernel, an interpolator
         that is not registered, or arrays of objects, which are never unpickled.
     """
-    path = Path(path)
+    path = Path(as_path("path", path))
     if path.suffix == ".json":
         check_file(path)
         return Saved(_read_kernel(path, _read_document(path, path.read_bytes())))

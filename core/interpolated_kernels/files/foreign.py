@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.anchors import as_window
+from interpolated_kernels.arguments import as_path, as_reals, check_choice, show
 from interpolated_kernels.files.archives import read_archive
 from interpolated_kernels.files.documents import Saved
 from interpolated_kernels.fitting import Fit, from_dense
 from interpolated_kernels.interpolation import Bilinear, Gaussian, Triangle
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.problem import check_kernel
 
 _DCLS = {"v0": Bilinear(normalized=False), "v1": Bilinear(), "max": Triangle(), "gauss": Gaussian()}
 
@@ -38,7 +41,7 @@ def from_dcls(state: Mapping[str, Any], window: tuple[int, ...], version: str) -
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         For a missing entry, another version or shapes that do not fit.
 
     Notes
@@ -47,19 +50,25 @@ def from_dcls(state: Mapping[str, Any], window: tuple[int, ...], version: str) -
     others columns first; in 3-D "v0" has planes, columns, rows, the others the reverse. Axis i of `P` is counted from
     `window[i] // 2` there, whichever axis of the window it is; that is kept, so that kernels are equal.
     """
-    if version not in _DCLS:
-        raise ValueError(f"`version` must be one of {', '.join(_DCLS)}, got {version!r}.")
+    check_choice("version", version, _DCLS)
+    if not isinstance(state, Mapping):
+        raise TypeError(f"`state` must be a mapping of arrays, such as `module.state_dict()`, got {show(state)}.")
+    window = as_window(window)
     needed = ("weight", "P", "SIG") if version in ("max", "gauss") else ("weight", "P")
     missing = [entry for entry in needed if entry not in state]
     if missing:
         raise ValueError(
             f"`state` must hold {', '.join(needed)} for version {version!r}, {', '.join(missing)} missing."
         )
-    found = {entry: np.asarray(state[entry], dtype=np.float64) for entry in needed}
+    found = {entry: as_reals("state", state[entry]).astype(np.float64) for entry in needed}
     d = len(window)
-    if found["P"].shape != (d, *found["weight"].shape) or found["P"].shape != found.get("SIG", found["P"]).shape:
+    if (
+        d > 3
+        or found["P"].shape != (d, *found["weight"].shape)
+        or found["P"].shape != found.get("SIG", found["P"]).shape
+    ):
         raise ValueError(
-            f"`state` must hold P (and SIG) of shape {(d, *found['weight'].shape)} for `window` {tuple(window)}, "
+            f"`state` must hold P (and SIG) of shape {(d, *found['weight'].shape)} for `window` {window}, "
             f"got {found['P'].shape}."
         )
     axes = {1: (0,), 2: (0, 1), 3: (0, 2, 1)}[d] if version == "v0" else tuple(reversed(range(d)))
@@ -94,8 +103,9 @@ def from_checkpoint(arrays: Mapping[str, Any] | str | os.PathLike[str], kernel: 
     ValueError
         If no array fits, or the file cannot be read.
     """
+    check_kernel(kernel)
     if not isinstance(arrays, Mapping):
-        arrays = read_archive(Path(arrays))
+        arrays = read_archive(Path(as_path("arrays", arrays)))
     fits = {}
     for name, value in arrays.items():
         shape = np.shape(value)

@@ -7,8 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import (
+    as_flag,
+    as_floats,
+    as_int,
+    as_number,
+    as_reals,
+    check_choice,
+    names_options,
+    show,
+)
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.edge import as_floats
 from interpolated_kernels.fitting.blocks import find_blocks
 from interpolated_kernels.fitting.equations import sum_equations, sum_squares
 from interpolated_kernels.fitting.groups import Group, split_groups
@@ -16,10 +25,11 @@ from interpolated_kernels.fitting.result import Fit, pack_fit, scale_errors
 from interpolated_kernels.fitting.samples import Samples, check_finite, check_sample_weights
 from interpolated_kernels.fitting.solution import Total, solve
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.options import Cells, Options, Padding, PaddingMode, as_int, check_choice
+from interpolated_kernels.options import Cells, Options, Padding, PaddingMode
 from interpolated_kernels.problem import Problem, check_kernel, describe
 
 
+@names_options()
 def fit(
     x: Any,
     y: Any,
@@ -93,9 +103,9 @@ def fit(
     >>> fitted.weights.round(6), round(fitted.intercept, 6)
     (array([1., 3.]), 5.0)
     """
+    check_kernel(kernel)
     x, y = as_floats("x", x), as_floats("y", y)
-    if not (np.isfinite(ridge) and ridge >= 0):
-        raise ValueError(f"`ridge` must be finite and at least 0, got {ridge!r}.")
+    ridge, intercept = as_number("ridge", ridge, minimum=0), as_flag("intercept", intercept)
     check_choice("missing", missing, ("raise", "omit"))
     options = Options(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups,
@@ -111,7 +121,6 @@ def fit(
 
 def _describe_fit(x: FloatArray, y: FloatArray, kernel: InterpolatedKernel, options: Options) -> Problem:
     """Return the problem whose weights are asked for, after checking the shapes."""
-    check_kernel(kernel)
     d, n = kernel.n_dims, kernel.n_anchors
     if x.ndim == d:
         shape: tuple[int, ...] = (n,)
@@ -143,9 +152,9 @@ def _collect_samples(x: FloatArray, y: FloatArray, sample_weights: Any, missing:
 
 def _as_totals(total: Any, filters: int) -> FloatArray:
     """Return one total a filter."""
-    totals = np.asarray(total)
-    if totals.dtype.kind not in "iuf" or not np.isfinite(totals).all():
-        raise ValueError(f"`total` must be finite numbers, got {total!r}.")
+    totals = as_reals("total", total)
+    if not np.isfinite(totals).all():
+        raise ValueError(f"`total` must be finite, got {show(total)}.")
     if totals.shape not in ((), (filters,)):
         raise ValueError(f"`total` must be a number, or have shape {(filters,)}, one a filter, got {totals.shape}.")
     return np.broadcast_to(totals.astype(np.float64), (filters,))

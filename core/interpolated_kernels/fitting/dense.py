@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import as_floats
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.edge import as_floats
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.fitting.result import Fit, pack_fit, scale_errors
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import load
+from interpolated_kernels.problem import as_bank_shape, check_kernel
 
 
 def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
@@ -31,7 +32,7 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
     Raises
     ------
     TypeError, ValueError
-        For what is not floating, not finite, or of another shape.
+        For what is not floating, not finite, or of a shape that `densify` does not return for this kernel.
 
     Examples
     --------
@@ -41,6 +42,7 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
     >>> fitted.weights.round(6), round(fitted.residual, 6)
     (array([1., 3.]), 0.0)
     """
+    check_kernel(kernel)
     dense = as_floats("dense", dense).astype(np.float64, copy=False)
     is_plain = dense.shape == kernel.window
     channels = kernel.window[-1] if kernel.interpolates_channels else (dense.shape[1] if dense.ndim > 1 else 0)
@@ -49,6 +51,8 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
             f"`dense` must have shape {kernel.window} or (filters, channels, *{kernel.spatial_window}), "
             f"got {dense.shape}."
         )
+    bank_shape = (len(dense), *((channels,) if kernel.channel_mode == "separate" else ()), kernel.n_anchors)
+    as_bank_shape(bank_shape[-1:] if is_plain else bank_shape, kernel)  # refuses filters without a position set
     if not np.isfinite(dense).all():
         raise ValueError("`dense` must be finite.")
     bank = dense.reshape(1, 1, *kernel.window) if is_plain else dense

@@ -13,6 +13,7 @@ from interpolated_kernels.anchors import check_distinct
 from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.interpolation.axes import Axes
 from interpolated_kernels.interpolation.local import LocalMatrix
+from interpolated_kernels.interpolation.parameters import check_parameters
 
 
 class _Facts:
@@ -49,8 +50,8 @@ class _Facts:
 class Interpolator(_Facts):
     """Fills a window from anchors: `dense = A @ weights`, where `A` (cells x anchors) is this class's `matrix`.
 
-    A subclass is a frozen dataclass of its options. It overrides `matrix`, or, where the window is filled axis by axis,
-    derives from `TensorProduct` and overrides `axis_matrix`.
+    A subclass is a frozen dataclass of its options, which may have rules (`parameters`). It overrides `matrix`, or,
+    where the window is filled axis by axis, derives from `TensorProduct` and overrides `axis_matrix`.
 
     Attributes
     ----------
@@ -71,6 +72,10 @@ class Interpolator(_Facts):
     width_axes : int or None
         1 where widths are shaped as positions, 0 where an anchor has one, None for an interpolator without widths.
     """
+
+    def __post_init__(self) -> None:
+        """Check the options that have rules; a subclass with one of its own calls this first."""
+        check_parameters(self)
 
     def options(self) -> dict[str, Any]:
         """Return the options as plain values, which the class takes again and a document can hold."""

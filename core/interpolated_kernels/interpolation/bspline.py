@@ -10,6 +10,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.interpolation.grid import locate
 from interpolated_kernels.interpolation.local import LocalMatrix
+from interpolated_kernels.interpolation.parameters import integer
 from interpolated_kernels.interpolation.tensor_product import TensorProduct
 
 
@@ -25,7 +26,7 @@ class BSpline(TensorProduct):
     Parameters
     ----------
     degree : int, default 3
-        At least 0. Degree 0 is the nearest anchor (a tie goes to the higher coordinate), 1 is linear.
+        From 0 to 100. Degree 0 is the nearest anchor (a tie goes to the higher coordinate), 1 is linear.
 
     Notes
     -----
@@ -36,7 +37,7 @@ class BSpline(TensorProduct):
     Raises
     ------
     TypeError, ValueError
-        If `degree` is not an int, or negative.
+        If `degree` is not an int, or out of its range.
 
     Examples
     --------
@@ -46,16 +47,10 @@ class BSpline(TensorProduct):
     array([ 0.,  1.,  8., 24., 40., 47., 48.])
     """
 
-    degree: int = 3
+    degree: int = integer(3, minimum=0, maximum=100)
 
     constants: ClassVar[bool] = True
     needs_uniform_grid: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if isinstance(self.degree, (bool, np.bool_)) or not isinstance(self.degree, (int, np.integer)):
-            raise TypeError(f"`degree` must be an int, got {self.degree!r}.")
-        if self.degree < 0:
-            raise ValueError(f"`degree` must be at least 0, got {self.degree}.")
 
     def axis_matrix(self, coordinates: FloatArray, n_cells: int, axis: int) -> LocalMatrix:
         """Return at most `degree + 1` entries in every row, at the anchors around the cell."""

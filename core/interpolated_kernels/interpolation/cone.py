@@ -14,6 +14,7 @@ from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, window_cells
 from interpolated_kernels.interpolation.elementwise import NUMPY, Functions
 from interpolated_kernels.interpolation.local import blocks_of_cells
+from interpolated_kernels.interpolation.parameters import flag, number
 
 SMALLEST_COUNT = 1e-6
 
@@ -42,19 +43,15 @@ class Cone(Interpolator):
 
     Raises
     ------
-    ValueError
-        If the radius is not positive.
+    TypeError, ValueError
+        For an option of another type, or a radius that is not positive and finite.
     """
 
-    radius: float = 0.2
-    normalized: bool = True
+    radius: float = number(0.2, is_positive=True)
+    normalized: bool = flag(True)
 
     differentiable_by: ClassVar[tuple[str, ...]] = ("positions", "widths")
     width_axes: ClassVar[int | None] = 0
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.radius) and self.radius > 0):
-            raise ValueError(f"`radius` must be positive and finite, got {self.radius!r}.")
 
     def check_widths(self, widths: FloatArray) -> None:
         """Raise unless every radius is positive."""

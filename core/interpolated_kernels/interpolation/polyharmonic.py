@@ -9,12 +9,14 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorError
+from interpolated_kernels.interpolation.parameters import integer, number
 from interpolated_kernels.interpolation.spline import SplineInterpolator
-from interpolated_kernels.interpolation.spline_system import Radial, SplineSystem, monomial_powers
+from interpolated_kernels.interpolation.spline_system import Radial, SplineSystem, count_monomials, monomial_powers
 
 _MIN_SQUARED_DISTANCE = 1e-10
 _MIN_DEGREE_FOR_SMOOTHING = {1: 0, 2: 1, 3: 1, 4: 2, 5: 2}
 _SLOPE_LIMIT = 1e-8
+_MAX_ORDER = 100
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Polyharmonic(SplineInterpolator):
     Parameters
     ----------
     order : int, default 1
-        `k` in `phi_k`, at least 1.
+        `k` in `phi_k`, from 1 to 100.
     smoothing : float, default 0
         At least 0. `g = smoothing * s_k`, `s_k = (-1)^((k+1)/2)` for odd and `(-1)^(k/2+1)` for even orders: the sign
         with which the spline is smoothed, never the other way.
@@ -45,9 +47,9 @@ class Polyharmonic(SplineInterpolator):
 
     Raises
     ------
-    ValueError
-        For an option out of its range, or a degree too low for smoothing to be well defined (0, 1, 1, 2, 2 for orders 1
-        to 5).
+    TypeError, ValueError
+        For an option of another type or out of its range, or a degree too low for smoothing to be well defined (0, 1,
+        1, 2, 2 for orders 1 to 5).
 
     Examples
     --------
@@ -57,19 +59,14 @@ class Polyharmonic(SplineInterpolator):
     array([0.   , 1.   , 0.875, 0.   ])
     """
 
-    order: int = 1
-    smoothing: float = 0.0
-    degree: int = 1
+    order: int = integer(1, minimum=1, maximum=_MAX_ORDER)
+    smoothing: float = number(0.0, minimum=0)
+    degree: int = integer(1, minimum=-1, maximum=2)
 
     remedy: ClassVar[str] = "Move them apart, lower the order, or add `smoothing`."
 
     def __post_init__(self) -> None:
-        if isinstance(self.order, bool) or not isinstance(self.order, (int, np.integer)) or self.order < 1:
-            raise ValueError(f"`order` must be an integer of at least 1, got {self.order!r}.")
-        if self.degree not in (-1, 0, 1, 2):
-            raise ValueError(f"`degree` must be -1, 0, 1 or 2, got {self.degree!r}.")
-        if not (np.isfinite(self.smoothing) and self.smoothing >= 0):
-            raise ValueError(f"`smoothing` must be finite and at least 0, got {self.smoothing!r}.")
+        super().__post_init__()
         required = _MIN_DEGREE_FOR_SMOOTHING.get(self.order, self.order // 2)
         if self.smoothing > 0 and self.degree < required:
             raise ValueError(
@@ -91,7 +88,7 @@ class Polyharmonic(SplineInterpolator):
         """Raise on coincident anchors or fewer than the polynomial needs; warn where the trend loses a slope."""
         super().check(positions, window)
         kept, n_dims = _trend_axes(positions).shape[1], positions.shape[1]
-        required = len(monomial_powers(kept, self.degree))
+        required = count_monomials(kept, self.degree)
         if len(positions) < required:
             raise AnchorError(
                 f"`positions` must hold at least {required} anchors for a polynomial of degree {self.degree} along "

@@ -12,8 +12,15 @@ import numpy as np
 from interpolated_kernels.anchors import name_anchors
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.errors import AnchorError
+from interpolated_kernels.interpolation.parameters import integer, number, word
 from interpolated_kernels.interpolation.spline import SplineInterpolator
-from interpolated_kernels.interpolation.spline_system import Radial, SplineSystem, monomial_powers, monomials
+from interpolated_kernels.interpolation.spline_system import (
+    Radial,
+    SplineSystem,
+    count_monomials,
+    monomial_powers,
+    monomials,
+)
 
 
 class _Function(NamedTuple):
@@ -28,6 +35,8 @@ def _positive(squared: FloatArray) -> FloatArray:
     """Replace zeros by ones, where a formula's own limit at 0 follows from another factor."""
     return np.where(squared > 0, squared, 1.0)
 
+
+_MAX_DEGREE = 100
 
 # SciPy's own table (`scipy.interpolate.RBFInterpolator`, parameters `kernel` and `degree`), in s = (shape * r)^2.
 FUNCTIONS = {
@@ -61,8 +70,8 @@ class RBF(SplineInterpolator):
         Positive; SciPy's `epsilon`. Smaller values spread the last four functions wider and condition them worse; for
         the first four it only scales `smoothing`.
     degree : int, optional
-        Of the polynomial, at least -1 (none). Default: 1 for "thin_plate_spline" and "cubic", 2 for "quintic", else 0.
-        Lower ones, except -1, warn for the functions whose system they may leave without a solution.
+        Of the polynomial, from -1 (none) to 100. Default: 1 for "thin_plate_spline" and "cubic", 2 for "quintic", else
+        0. Lower ones, except -1, warn for the functions whose system they may leave without a solution.
     smoothing : float, default 0
         At least 0; at 0 the kernel goes through its anchors.
 
@@ -76,8 +85,8 @@ class RBF(SplineInterpolator):
 
     Raises
     ------
-    ValueError
-        For an unknown function or an option out of its range.
+    TypeError, ValueError
+        For an unknown function, or an option of another type or out of its range.
 
     Warns
     -----
@@ -92,22 +101,22 @@ class RBF(SplineInterpolator):
     array([0. , 0.5, 1. ])
     """
 
-    function: str = "thin_plate_spline"
-    shape: float = 1.0
-    degree: int | None = None
-    smoothing: float = 0.0
+    function: str = word("thin_plate_spline", FUNCTIONS)
+    shape: float = number(1.0, is_positive=True)
+    degree: int | None = integer(None, minimum=-1, maximum=_MAX_DEGREE)
+    smoothing: float = number(0.0, minimum=0)
 
     remedy: ClassVar[str] = "Move them apart, raise `shape`, lower the degree, or add `smoothing`."
 
     def __post_init__(self) -> None:
-        if self.function not in FUNCTIONS:
-            raise ValueError(f"`function` must be one of {', '.join(sorted(FUNCTIONS))}, got {self.function!r}.")
-        if not (np.isfinite(self.shape) and self.shape > 0):
-            raise ValueError(f"`shape` must be finite and positive, got {self.shape!r}.")
-        if not (np.isfinite(self.smoothing) and self.smoothing >= 0):
-            raise ValueError(f"`smoothing` must be finite and at least 0, got {self.smoothing!r}.")
-        if self.degree is not None:
-            self._check_degree(self.degree)
+        super().__post_init__()
+        required = FUNCTIONS[self.function].min_degree
+        if self.degree is not None and -1 < self.degree < required:
+            warnings.warn(
+                f"`degree` {self.degree} is below {required}, which {self.function!r} needs to be sure of a solution.",
+                UserWarning,
+                stacklevel=3,  # past the dataclass's `__init__`
+            )
 
     @property
     def exact(self) -> bool:
@@ -119,40 +128,30 @@ class RBF(SplineInterpolator):
         """Whether the polynomial holds the constant."""
         return self.polynomial_degree >= 0
 
-    def _check_degree(self, degree: int) -> None:
-        if isinstance(degree, bool) or not isinstance(degree, (int, np.integer)) or degree < -1:
-            raise ValueError(f"`degree` must be None or an integer of at least -1, got {degree!r}.")
-        required = FUNCTIONS[self.function].min_degree
-        if -1 < degree < required:
-            warnings.warn(
-                f"`degree` {degree} is below {required}, which {self.function!r} needs to be sure of a solution.",
-                UserWarning,
-                stacklevel=4,  # past `__post_init__` and the dataclass's `__init__`
-            )
-
     @property
     def polynomial_degree(self) -> int:
         """The polynomial's degree, with the function's own default in the place of None."""
-        return max(FUNCTIONS[self.function].min_degree, 0) if self.degree is None else int(self.degree)
+        return max(FUNCTIONS[self.function].min_degree, 0) if self.degree is None else self.degree
 
     def check(self, positions: FloatArray, window: tuple[int, ...]) -> str | None:
         """Raise on coincident anchors, and on anchors that do not determine the polynomial."""
         super().check(positions, window)
         n, n_dims = positions.shape
-        powers = monomial_powers(n_dims, self.polynomial_degree)
-        if len(powers) == 0:  # no polynomial: NumPy before 2.1 has no rank for no columns
+        required = count_monomials(n_dims, self.polynomial_degree)
+        if required == 0:  # no polynomial: NumPy before 2.1 has no rank for no columns
             return None
-        if n < len(powers):
+        if n < required:
             raise AnchorError(
-                f"`positions` must hold at least {len(powers)} anchors for {self}, whose polynomial has degree "
+                f"`positions` must hold at least {required} anchors for {self}, whose polynomial has degree "
                 f"{self.polynomial_degree} in {n_dims} dimensions, got {n}. Add some, or lower `degree`."
             )
+        powers = monomial_powers(n_dims, self.polynomial_degree)
         centred = positions - positions.mean(axis=0)
         largest = np.abs(centred).max(axis=0)
         rank = np.linalg.matrix_rank(monomials(centred / np.where(largest > 0, largest, 1.0), powers))
-        if rank < len(powers):
+        if rank < required:
             raise AnchorError(
-                f"`positions` do not determine the polynomial of {self}: its {len(powers)} monomials have rank {rank} "
+                f"`positions` do not determine the polynomial of {self}: its {required} monomials have rank {rank} "
                 f"at {name_anchors(range(n))} (rank 1 is a point, 2 a line, 3 a plane). Move one off, lower `degree`, "
                 "or use `polyharmonic`."
             )

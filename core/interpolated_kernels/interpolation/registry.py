@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import show
 from interpolated_kernels.interpolation.base import Interpolator
 
 INTERPOLATORS: dict[str, type[Interpolator]] = {}
@@ -27,12 +29,14 @@ def register(name: str, cls: type[Interpolator]) -> None:
     Raises
     ------
     TypeError
-        If `cls` is not a subclass of `Interpolator`.
+        If `name` is no text, or `cls` not a subclass of `Interpolator`.
     ValueError
         If the name is taken by another class.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be a text, got {show(name)}.")
     if not (isinstance(cls, type) and issubclass(cls, Interpolator)):
-        raise TypeError(f"`cls` must be a subclass of `interpolated_kernels.Interpolator`, got {cls!r}.")
+        raise TypeError(f"`cls` must be a subclass of `interpolated_kernels.Interpolator`, got {show(cls)}.")
     if INTERPOLATORS.get(name, cls) is not cls:
         raise ValueError(f"`name` {name!r} is taken by {INTERPOLATORS[name].__name__}: choose another.")
     INTERPOLATORS[name] = cls
@@ -50,12 +54,12 @@ def as_interpolator(interpolator: Any) -> Interpolator:
     """
     if isinstance(interpolator, str):
         if interpolator not in INTERPOLATORS:
-            raise ValueError(f"`interpolator` must be one of {', '.join(interpolators())}, got {interpolator!r}.")
+            raise ValueError(f"`interpolator` must be one of {', '.join(interpolators())}, got {show(interpolator)}.")
         return INTERPOLATORS[interpolator]()
     if isinstance(interpolator, Interpolator):
         return interpolator
     raise TypeError(
-        f"`interpolator` must be a name or an instance such as `Linear()`, got {interpolator!r}: "
+        f"`interpolator` must be a name or an instance such as `Linear()`, got {show(interpolator)}: "
         "a class needs its brackets, a user's own must derive from `interpolated_kernels.Interpolator`."
     )
 
@@ -65,14 +69,23 @@ def read_document(document: Mapping[str, Any]) -> Interpolator:
 
     Raises
     ------
+    TypeError
+        If the document is no mapping, or the class takes no option of a name.
     ValueError
         If the name is unknown.
+    TypeError, ValueError
+        As the class, for an option.
     """
+    if not isinstance(document, Mapping):
+        raise TypeError(f"`spec` must name an interpolator and its options in a mapping, got {show(document)}.")
     options = dict(document)
     name = options.pop("name", None)
     known = {**INTERPOLATORS, **WRAPPERS}
-    if name not in known:
-        raise ValueError(f"`spec` names the unknown interpolator {name!r}: register its class first.")
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"`spec` names the unknown interpolator {show(name)}: register its class first.")
+    taken = [entry.name for entry in fields(known[name]) if entry.init]  # type: ignore[arg-type]  # all are dataclasses
+    if not set(options) <= set(taken):
+        raise TypeError(f"`spec` must hold of {name!r} the options {taken} alone, got {show(list(options))}.")
     return known[name](**options)
 
 

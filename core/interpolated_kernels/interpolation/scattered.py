@@ -11,6 +11,7 @@ import numpy as np
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.interpolation.base import Interpolator, squared_distances, window_cells
 from interpolated_kernels.interpolation.local import LocalMatrix, blocks_of_cells
+from interpolated_kernels.interpolation.parameters import number
 from interpolated_kernels.lazy import load
 
 _NEIGHBOURS = 8
@@ -97,15 +98,11 @@ class InverseDistance(Interpolator):
     array([0. , 0.2, 0.8, 1. ])
     """
 
-    power: float = 2.0
+    power: float = number(2.0, is_positive=True)
 
     exact: ClassVar[bool] = True
     constants: ClassVar[bool] = True
     differentiable_by: ClassVar[tuple[str, ...]] = ("positions",)
-
-    def __post_init__(self) -> None:
-        if not (np.isfinite(self.power) and self.power > 0):
-            raise ValueError(f"`power` must be finite and positive, got {self.power!r}.")
 
     def make_row_function(
         self, positions: FloatArray, window: tuple[int, ...], widths: FloatArray | None

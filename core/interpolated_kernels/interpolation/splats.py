@@ -12,6 +12,7 @@ import numpy as np
 from interpolated_kernels.arrays import BoolArray, FloatArray
 from interpolated_kernels.interpolation.base import Interpolator
 from interpolated_kernels.interpolation.elementwise import NUMPY, Functions
+from interpolated_kernels.interpolation.parameters import flag
 
 SMALLEST_SUM = 1e-7
 _SMALLEST_SIGMA = 0.27
@@ -136,7 +137,7 @@ class Gaussian(Splat):
     interpolation", 2023, equations 6 and 7; version "gauss" of the package dcls 0.1.1.
     """
 
-    normalized: bool = True
+    normalized: bool = flag(True)
 
     differentiable_by: ClassVar[tuple[str, ...]] = ("positions", "widths")
     width_axes: ClassVar[int | None] = 1
@@ -176,7 +177,7 @@ class Triangle(Splat):
     Source: as for `Gaussian`, equations 4 and 5; version "max" of the package dcls 0.1.1.
     """
 
-    normalized: bool = True
+    normalized: bool = flag(True)
 
     differentiable_by: ClassVar[tuple[str, ...]] = ("positions", "widths")
     width_axes: ClassVar[int | None] = 1
@@ -217,7 +218,7 @@ class Bilinear(Splat):
     equation 2; versions "v1" and, not normalized, "v0" of the package dcls 0.1.1.
     """
 
-    normalized: bool = True
+    normalized: bool = flag(True)
 
     differentiable_by: ClassVar[tuple[str, ...]] = ("positions",)
     reach: ClassVar[float] = 1.0

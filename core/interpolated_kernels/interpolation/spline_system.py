@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -186,6 +187,11 @@ def _apply(rows: FloatArray, functions: FloatArray) -> tuple[FloatArray, FloatAr
     """Return `rows @ functions^T`, and the same of absolute values; a row depends on nothing but itself."""
     functions = np.ascontiguousarray(functions)
     return loops.dot(np.ascontiguousarray(rows), functions), loops.dot(np.abs(rows), np.abs(functions))
+
+
+def count_monomials(n_axes: int, degree: int) -> int:
+    """Return how many monomials there are up to `degree`, without listing them."""
+    return math.comb(n_axes + degree, n_axes) if degree >= 0 else 0
 
 
 def monomial_powers(n_axes: int, degree: int) -> IntArray:

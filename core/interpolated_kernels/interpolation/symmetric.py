@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from interpolated_kernels.anchors import as_positions, as_window, name_anchors
+from interpolated_kernels.arguments import as_int, check_choice, is_int, is_sequence, show
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.errors import AnchorError
 from interpolated_kernels.interpolation.base import Interpolator, window_cells
@@ -53,11 +54,8 @@ class Symmetric(Interpolator):
         if isinstance(self.interpolator, Mapping):  # as a document names it
             object.__setattr__(self, "interpolator", read_document(self.interpolator))
         if not isinstance(self.interpolator, Interpolator) or isinstance(self.interpolator, Symmetric):
-            raise TypeError(f"`interpolator` must be an instance such as `Linear()`, got {self.interpolator!r}.")
-        if isinstance(self.group, list):
-            object.__setattr__(self, "group", tuple(self.group))
-        if isinstance(self.group, str) and self.group not in GROUPS:
-            raise ValueError(f"`group` must be one of {', '.join(GROUPS)} or a tuple of axes, got {self.group!r}.")
+            raise TypeError(f"`interpolator` must be an instance such as `Linear()`, got {show(self.interpolator)}.")
+        object.__setattr__(self, "group", as_group(self.group))
 
     @property
     def exact(self) -> bool:
@@ -140,6 +138,22 @@ def _in_order(images: Images) -> Images:
     return Images(
         images.positions[order], [images.owners[place] for place in order], [images.turns[place] for place in order]
     )
+
+
+def as_group(group: Any) -> str | tuple[int, ...]:
+    """Return a group's name, or the tuple of the axes that it flips.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another name, and for what is no sequence of ints of at least 0.
+    """
+    if isinstance(group, str):
+        check_choice("group", group, GROUPS)
+        return group
+    if not is_sequence(group) or not all(map(is_int, group)):
+        raise TypeError(f"`group` must be one of {', '.join(GROUPS)} or a tuple of axes, got {show(group)}.")
+    return tuple(as_int("group", axis, minimum=0) for axis in group)
 
 
 def list_operations(window: tuple[int, ...], group: str | tuple[int, ...]) -> list[FloatArray]:
@@ -244,7 +258,7 @@ def symmetric_positions(positions: Any, window: int | tuple[int, ...], group: st
     listed = as_positions(positions)
     if listed.ndim != 2:
         raise ValueError(f"`positions` must have shape (n, d), got {listed.shape}.")
-    shape = as_window(window, listed.shape[1])
+    shape, group = as_window(window, listed.shape[1]), as_group(group)
     images = find_images(listed, shape, group)
     alone = sorted({owners[0] for place, owners in enumerate(images.owners) if place >= len(listed)})
     if alone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.missing.bands import Band
 from interpolated_kernels.missing.filters import Filters
-from interpolated_kernels.padding import index_axis
+from interpolated_kernels.padding import index_axis, pad_axis
 from interpolated_kernels.paths.common import extend_axes, index_axes
 from interpolated_kernels.problem import Problem
 
@@ -81,7 +82,8 @@ def split(problem: Problem, x: FloatArray, index: IntArray, buffers: Buffers) ->
     `(2, samples, channels, lines, *spatial[1:])`, a group's channels summed where they are tied.
     """
     pair = buffers.take("pair", (2, len(x), problem.channels // problem.n_summed, len(index), *problem.spatial[1:]))
-    images = x.reshape(-1, problem.n_summed, problem.spatial[0], int(np.prod(problem.spatial[1:])))
+    lines = problem.spatial[0], math.prod(problem.spatial[1:])
+    images = x.reshape(len(x) * problem.channels // problem.n_summed, problem.n_summed, *lines)
     loops.split_missing(images, index, _as_lines(pair, 3))
     return pair
 
@@ -113,13 +115,11 @@ def _count_present(problem: Problem, mask: FloatArray) -> IntArray:
     Cells that a dilated window steps over count too, so that only 0 says something.
     """
     shape = (len(mask), problem.groups, problem.channels_per_group, *mask.shape[2:])
-    counts = (mask.reshape(shape) > 0).any(axis=2).astype(np.int32)
+    counts: IntArray = np.asarray((mask.reshape(shape) > 0).any(axis=2), np.int32)
     for axis, (stride, extent, n) in enumerate(
         zip(problem.stride, problem.extent, problem.out_spatial, strict=True), start=2
     ):
-        index = index_axis(problem, axis - 2)
-        padded = np.take(counts, np.maximum(index, 0), axis=axis)
-        padded[(slice(None),) * axis + (index < 0,)] = 0
+        padded = pad_axis(counts, axis, index_axis(problem, axis - 2))
         np.cumsum(padded, axis=axis, out=padded)
         firsts = np.arange(n) * stride
         counts = np.take(padded, firsts + extent - 1, axis=axis)

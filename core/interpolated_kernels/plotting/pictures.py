@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import as_floats
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.densify import densify
-from interpolated_kernels.edge import as_floats
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import load
 from interpolated_kernels.plotting.frames import (

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from interpolated_kernels.arguments import check_choice
 from interpolated_kernels.arrays import FloatArray
 
 
@@ -89,6 +90,5 @@ def find_arithmetic(name: str) -> Arithmetic:
     ValueError
         For a name that is none.
     """
-    if name not in ARITHMETICS:
-        raise ValueError(f"`arithmetic` must be one of {', '.join(ARITHMETICS)}, got {name!r}.")
+    check_choice("arithmetic", name, ARITHMETICS)
     return ARITHMETICS[name]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from interpolated_kernels.arguments import read_array, show
 from interpolated_kernels.arrays import FloatArray
 
 
@@ -20,9 +19,12 @@ def as_array(name: str, value: Any) -> FloatArray:
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     try:
-        return np.asarray(value)
-    except (TypeError, RuntimeError) as error:
+        array = read_array(name, value)
+    except TypeError as error:
         raise TypeError(
-            f"`{name}` must be an array that NumPy can read, got {type(value).__name__}: {error}. "
+            f"`{name}` must be an array that NumPy can read, got {type(value).__name__}: {error} "
             "Convert it first: a bfloat16 tensor, for example, with `.float()`."
         ) from error
+    if array.dtype.kind in "SU" or array.dtype == object:
+        raise TypeError(f"`{name}` must be an array of numbers, got {show(value)}.")
+    return array

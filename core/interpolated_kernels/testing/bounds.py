@@ -27,11 +27,12 @@ from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import check_choice, names_options
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.testing.arithmetics import find_arithmetic
 from interpolated_kernels.testing.arrays import as_array
-from interpolated_kernels.testing.oracle import describe_problem, describe_transposed, evaluate
+from interpolated_kernels.testing.oracle import TAKEN, describe_problem, describe_transposed, evaluate
 from interpolated_kernels.testing.quotient_bounds import QuotientBound
 from interpolated_kernels.testing.sum_bounds import SumBound, count_products, find_quality
 
@@ -67,6 +68,7 @@ class ErrorBound:
     random: FloatArray
 
 
+@names_options(*TAKEN, "output_padding")
 def error_bound(
     x: Any,
     weights: Any,
@@ -99,6 +101,8 @@ def error_bound(
         For an unknown quantity or arithmetic, or a gradient without `grad_y`.
     """
     check_question(quantity, grad_y)
+    if out_dtype is not None:
+        check_choice("out_dtype", out_dtype, ("float64", "float32", "float16", "bfloat16"))
     given = {"x": x, "weights": weights} | ({} if grad_y is None else {"grad_y": grad_y})
     arrays = {name: as_array(name, value).astype(np.float64) for name, value in given.items()}
     x, weights = arrays["x"], arrays["weights"]
@@ -122,8 +126,7 @@ def error_bound(
 
 def check_question(quantity: str, grad_y: Any) -> None:
     """Raise `ValueError` unless the quantity is one, and `grad_y` came for a gradient."""
-    if quantity not in QUANTITIES:
-        raise ValueError(f"`quantity` must be one of {', '.join(QUANTITIES)}, got {quantity!r}.")
+    check_choice("quantity", quantity, QUANTITIES)
     if quantity.startswith("grad_") and grad_y is None:
         raise ValueError(f"`grad_y` is needed for {quantity}: pass the gradient by `conv`'s result.")
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import names_options
 from interpolated_kernels.arrays import FloatArray, compute_dtype
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.testing.arithmetics import find_arithmetic
 from interpolated_kernels.testing.arrays import as_array
 from interpolated_kernels.testing.bounds import check_question, error_bound
-from interpolated_kernels.testing.oracle import describe_problem, evaluate, find_quotient
+from interpolated_kernels.testing.oracle import TAKEN, describe_problem, evaluate, find_quotient
 from interpolated_kernels.testing.reproducing import write_array, write_program
 
 
@@ -20,6 +21,7 @@ class MismatchError(AssertionError):
     """A result is not the reference's: in one sentence, without the code that shows it again."""
 
 
+@names_options(*TAKEN, "output_padding")
 def assert_matches_reference(
     actual: Any,
     x: Any,

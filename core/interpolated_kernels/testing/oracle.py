@@ -5,30 +5,35 @@ It computes in float64, in longdouble, or, by the loops of `exact`, in `fraction
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arguments import names_options, read_array, show
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.edge import infer_shape
 from interpolated_kernels.errors import ignore_anchor_warnings
 from interpolated_kernels.filling import Definition
-from interpolated_kernels.gradients import Gradients, check_wrt
+from interpolated_kernels.gradients import Gradients, list_wrt
 from interpolated_kernels.interpolation import Interpolator
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.missing import definition as quotients
-from interpolated_kernels.options import Cells, Options
+from interpolated_kernels.options import CONV_OPTIONS, Cells, Options
 from interpolated_kernels.paths import reference as definition
 from interpolated_kernels.problem import Problem, describe
 from interpolated_kernels.testing import exact
 from interpolated_kernels.transposed import infer_conv_shape
 
 _NOT_GEOMETRY = ("path", "accuracy", "max_memory", "out")
+TAKEN = (*CONV_OPTIONS, "out")
+"""The options that functions here take: those of `conv`."""
 
 
+@names_options(*TAKEN)
 def reference(
     x: Any, weights: Any, kernel: InterpolatedKernel, *, dtype: Any = np.float64, **options: Any
 ) -> FloatArray:
@@ -47,7 +52,7 @@ def reference(
     array
         In the shape that `conv` gives, in `dtype` (of objects for Fraction).
     """
-    x, weights = np.asarray(x), np.asarray(weights)
+    x, weights = read_array("x", x), read_array("weights", weights)
     problem = describe_problem(x, weights, kernel, **options)
     engine, filling = _choose(kernel, dtype)
     dense = filling.apply(as_bank(weights, problem, dtype), dtype)
@@ -60,6 +65,7 @@ def reference(
     return y.reshape(infer_shape(x, weights, problem.y_shape))
 
 
+@names_options(*TAKEN)
 def reference_backward(
     grad_y: Any,
     x: Any,
@@ -67,7 +73,7 @@ def reference_backward(
     kernel: InterpolatedKernel,
     *,
     dtype: Any = np.float64,
-    wrt: Sequence[str] = ("x", "weights"),
+    wrt: str | Iterable[str] = ("x", "weights"),
     **options: Any,
 ) -> Gradients:
     """Return the gradients that `conv_backward` has to return, by the definition in plain NumPy.
@@ -79,7 +85,7 @@ def reference_backward(
     dtype : {float64, longdouble, Fraction}
         What to compute in. The gradients by positions and widths are float64 whatever it is, since the interpolators'
         derivatives are; Fraction has none.
-    wrt : sequence of str
+    wrt : str or iterable of str
         Of "x", "weights", and what the interpolator is differentiable by.
 
     Raises
@@ -87,34 +93,37 @@ def reference_backward(
     ValueError
         For a name in `wrt` that has no derivative, or none in Fraction.
     """
-    grad_y, x, weights = np.asarray(grad_y), np.asarray(x), np.asarray(weights)
+    grad_y, x, weights = read_array("grad_y", grad_y), read_array("x", x), read_array("weights", weights)
     problem = describe_problem(x, weights, kernel, **options)
-    by_anchors = tuple(name for name in wrt if name in ("positions", "widths"))
-    check_wrt(wrt, kernel, ("x", "weights"))
+    names = list_wrt(wrt, kernel, ("x", "weights"))
+    by_anchors = tuple(name for name in names if name in ("positions", "widths"))
     if dtype is Fraction and (by_anchors or problem.renormalizes):
         raise ValueError(
             "`wrt` must be of 'x' and 'weights', and `missing` 'propagate', where `dtype` is Fraction, got "
-            f"{tuple(wrt)} and {problem.missing!r}."
+            f"{names} and {problem.missing!r}."
         )
     engine, filling = _choose(kernel, dtype)
+    if grad_y.size != math.prod(problem.y_shape):
+        raise ValueError(f"`grad_y` must have the shape of `conv`'s result, {problem.y_shape}, got {grad_y.shape}.")
     grad_y, bank = _convert(grad_y, dtype).reshape(problem.y_shape), as_bank(weights, problem, dtype)
     if problem.renormalizes:
-        return _differentiate_quotient(problem, grad_y, x, weights, wrt, dtype)
+        return _differentiate_quotient(problem, grad_y, x, weights, names, dtype)
     grads: dict[str, FloatArray | None] = {}
-    if "x" in wrt:
+    if "x" in names:
         grad_x = engine.convolve_transpose(problem.summed, grad_y, filling.apply(bank, dtype), dtype)
         grads["x"] = np.repeat(grad_x, problem.n_summed, axis=1).reshape(x.shape)
     summed = as_summed(x, problem, dtype)
-    if "weights" in wrt:
+    if "weights" in names:
         grad_dense = engine.correlate(problem.summed, grad_y, summed, dtype)
         grads["weights"] = filling.transpose(grad_dense).reshape(weights.shape)
     if by_anchors:
         every_cell = replace(problem.summed, every_cell=True)
         found = filling.vjp(engine.correlate(every_cell, grad_y, summed, dtype), bank)
-        grads |= {name: grad for name, grad in zip(("positions", "widths"), found, strict=True) if name in wrt}
+        grads |= {name: grad for name, grad in zip(("positions", "widths"), found, strict=True) if name in names}
     return Gradients(**grads)
 
 
+@names_options(*TAKEN)
 def reference_transpose(
     x: Any,
     weights: Any,
@@ -138,7 +147,7 @@ def reference_transpose(
     array
         In the shape that `conv_transpose` gives, in `dtype` (of objects for Fraction).
     """
-    x, weights = np.asarray(x), np.asarray(weights)
+    x, weights = read_array("x", x), read_array("weights", weights)
     problem = describe_transposed(x, weights, kernel, output_padding=output_padding, **options)
     y = _convert(np.zeros((problem.batch, problem.filters, *problem.out_spatial)), dtype)
     spatial = x.shape[x.ndim - kernel.n_dims :]
@@ -170,7 +179,7 @@ def _differentiate_quotient(
 
 def find_quotient(x: Any, weights: Any, kernel: InterpolatedKernel, dtype: Any, **options: Any) -> quotients.Sums:
     """Return the sums that the reference divides with missing="renormalize", and where it divides none."""
-    x, weights = np.asarray(x), np.asarray(weights)
+    x, weights = read_array("x", x), read_array("weights", weights)
     problem = describe_problem(x, weights, kernel, **options)
     dense = Definition(kernel).apply(as_bank(weights, problem, dtype), dtype)
     return quotients.find_sums(problem, x.reshape(problem.x_shape), dense, dtype)
@@ -232,7 +241,15 @@ class _Absolute(Interpolator):
 
 def _choose(kernel: InterpolatedKernel, dtype: Any) -> tuple[Any, Any]:
     """Return the module and the filling that compute in `dtype`: they have the same functions."""
-    return (exact, exact.ExactFilling(kernel)) if dtype is Fraction else (definition, Definition(kernel))
+    if dtype is Fraction:
+        return exact, exact.ExactFilling(kernel)
+    try:
+        is_floating = dtype is not None and np.dtype(dtype).kind == "f"
+    except TypeError:
+        is_floating = False
+    if not is_floating:
+        raise TypeError(f"`dtype` must be float64, longdouble or fractions.Fraction, got {show(dtype)}.")
+    return definition, Definition(kernel)
 
 
 def _convert(array: FloatArray, dtype: Any) -> FloatArray:

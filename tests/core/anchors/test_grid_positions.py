@@ -84,12 +84,13 @@ def test_counts_are_centred_already():
     ("arguments", "error", "match"),
     [
         (((3, 3),), ValueError, "either `spacing` or `counts`"),
-        (((3, 3), 0), ValueError, "`spacing` must be positive"),
-        (((3, 3), -1), ValueError, "`spacing` must be positive"),
-        (((3, 3), np.nan), ValueError, "`spacing` must be positive"),
+        (((3, 3), 0), ValueError, "`spacing` must be finite and positive"),
+        (((3, 3), -1), ValueError, "`spacing` must be finite and positive"),
+        (((3, 3), np.nan), ValueError, "`spacing` must be finite and positive"),
+        (((3, 3), 1e-12), ValueError, "`spacing` must give at most 2.22 anchors, got 1e-12"),
         (((3, 3), "2"), TypeError, "`spacing` must be a real number"),
         (((3, 3), 1j), TypeError, "`spacing` must be a real number"),
-        (((3, 3), np.inf), ValueError, "`spacing` must be positive and finite, got inf"),
+        (((3, 3), np.inf), ValueError, "`spacing` must be finite and positive, got inf"),
         (((3, 0), 1), ValueError, "`window` must be at least 1"),
         (((3, 2.5), 1), TypeError, "`window` must be an int"),
         (((3, 3), (1, 2, 3)), ValueError, "`spacing`"),
@@ -101,10 +102,12 @@ def test_bad_spacing(arguments, error, match):
         ik.grid_positions(*arguments)
 
 
-@pytest.mark.parametrize("counts", [0, -1, 1.5, (2, 2, 2)])
-def test_bad_counts(counts):
+@pytest.mark.parametrize(
+    ("counts", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ((2, 2, 2), ValueError)]
+)
+def test_bad_counts(counts, error):
     """Counts are positive integers, one or one an axis."""
-    with pytest.raises(ValueError, match="`counts`"):
+    with pytest.raises(error, match="`counts`"):
         ik.grid_positions((3, 3), counts=counts)
 
 

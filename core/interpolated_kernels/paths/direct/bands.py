@@ -98,7 +98,7 @@ class Buffer:
 
     def pack(self, source: FloatArray) -> FloatArray:
         """Return the packed copy, flat."""
-        images = source.reshape(-1, *extend_axes(source.shape[2:], 1))
+        images = source.reshape(source.shape[0] * source.shape[1], *extend_axes(source.shape[2:], 1))
         shape = (len(images), len(self.planes), len(self.rows), len(self.columns))
         packed = _allocate_aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)
         loops.pack(images, self.planes, self.rows, self.columns, packed)
