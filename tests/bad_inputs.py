@@ -625,6 +625,63 @@ TABLE = [
 ]
 
 
+LAYER_OPTIONS = {
+    "TypeError": {
+        "kernel": ["None", "'linear'", "weights"],
+        "groups": ["None", "1.0"],
+    },
+    "ValueError": {
+        "kernel": ["InterpolatedKernel([[0], [2]], 3, 'linear')"],
+        "groups": ["0"],
+        "engine": ["None", "'cuda'"],
+        "path": ["'fast'", "None", {"engine": "'native'", "path": "'direct'"}],
+        "accuracy": ["None", "'high'"],
+    },
+}
+TORCH_LAYER = {"in_channels": "2", "out_channels": "4", "kernel": "kernel"}
+KERAS_LAYER = {"filters": "4", "kernel": "kernel"}
+
+LAYERS = {
+    "torch": [
+        Calls(
+            "interpolated_kernels_torch.InterpolatedConv2d",
+            TORCH_LAYER,
+            **extend(
+                LAYER_OPTIONS,
+                TypeError={
+                    "in_channels": ["None", "2.0", "True", "'2'"],
+                    "out_channels": ["None", "4.0"],
+                    "stride": ["None", "1.5"],
+                    "padding": ["None", "0.5"],
+                    "dilation": ["'2'"],
+                },
+                ValueError={
+                    "in_channels": ["0", "-2"],
+                    "out_channels": ["0"],
+                    "stride": ["0", "(1, 2, 3)"],
+                    "padding": ["-1", "'full'"],
+                    "padding_mode": ["None", "'constant'"],
+                    "positions": [{"learn_positions": "True"}],
+                    "widths": [{"learn_widths": "True"}],
+                },
+            ),
+        ),
+    ],
+    "keras": [
+        Calls(
+            "interpolated_kernels_keras.InterpolatedConv2D",
+            KERAS_LAYER,
+            **extend(
+                drop(LAYER_OPTIONS, "groups"),
+                TypeError={"filters": ["None", "4.0", "True", "'4'"]},
+                ValueError={"filters": ["0", "-4"], "data_format": ["'rows_first'"]},
+            ),
+        ),
+    ],
+}
+"""The same of layers, by framework, which are not on the page: their options raise what `conv`'s do."""
+
+
 def make_names():
     """Return the names of a program after `PREAMBLE`."""
     names = {}

@@ -167,6 +167,8 @@ def as_floats(name: str, value: Any) -> FloatArray:
     ValueError
         For nested sequences of different lengths.
     """
+    if type(value) is np.ndarray and is_supported(value.dtype):  # most are, and a small call is felt
+        return value
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"`{name}` must not be a masked array: pass `{name}.filled(numpy.nan)`, and missing='renormalize' where "
@@ -226,16 +228,18 @@ def names_options(
     def decorate(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
         parameters = inspect.signature(function).parameters.values()
         names = [entry.name for entry in parameters if entry.kind is not entry.VAR_KEYWORD]
-        taken = dict.fromkeys(name for name in (*names, *others) if name != "self").keys()
+        taken = tuple(dict.fromkeys(name for name in (*names, *others) if name != "self"))
 
         @functools.wraps(function)
         def call(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
-            if not kwargs.keys() <= taken:
-                unknown = next(name for name in kwargs if name not in taken)
-                owner = function.__qualname__.removesuffix(".__init__")
-                listed = ", ".join(f"`{name}`" for name in taken)
-                raise TypeError(f"`{unknown}` is no argument of `{owner}`, which takes {listed}.")
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except TypeError:  # only then are names looked at: a small call is felt
+                unknown = next((name for name in kwargs if name not in taken), None)
+                if unknown is None:
+                    raise
+            owner, listed = function.__qualname__.removesuffix(".__init__"), ", ".join(f"`{name}`" for name in taken)
+            raise TypeError(f"`{unknown}` is no argument of `{owner}`, which takes {listed}.")
 
         return call
 

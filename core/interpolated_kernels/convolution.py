@@ -111,7 +111,7 @@ def conv(
     )  # fmt: skip
     check_kernel(kernel)
     x, weights = as_floats("x", x), as_floats("weights", weights)
-    dtype = promote(x=x, weights=weights)
+    dtype = promote(("x", "weights"), x, weights)
     plan = plan_call(x.shape, weights.shape, kernel, dtype, options)
     problem, computed = plan.problem, compute_dtype(dtype)
     shape = infer_shape(x, weights, problem.y_shape)
@@ -181,7 +181,7 @@ def conv_backward(
     )  # fmt: skip
     check_kernel(kernel)
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
-    dtype = promote(x=x, weights=weights, grad_y=grad_y)
+    dtype = promote(("x", "weights", "grad_y"), x, weights, grad_y)
     plan = plan_call(x.shape, weights.shape, kernel, dtype, options)
     names = list_wrt(wrt, kernel, ("x", "weights"))
     problem, computed = plan.problem, compute_dtype(dtype)

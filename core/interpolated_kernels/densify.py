@@ -97,6 +97,6 @@ def densify_backward(
     expected = kernel.window if weights.ndim == 1 else bank_shape
     if grad_dense.shape != expected:
         raise ValueError(f"`grad_dense` must have the dense kernel's shape {expected}, got {grad_dense.shape}.")
-    dtype = compute_dtype(promote(weights=weights, grad_dense=grad_dense))
+    dtype = compute_dtype(promote(("weights", "grad_dense"), weights, grad_dense))
     found = pull_back(find_filling(kernel), grad_dense.reshape(bank_shape).astype(np.float64), bank, dtype, names)
     return replace(found, weights=hand_back(found.weights, weights))

@@ -10,8 +10,8 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray, compute_dtype, result_dtype
 
 
-def promote(**arrays: FloatArray) -> np.dtype[Any]:
-    """Return the dtype of the result of the arrays together, each by the name of its argument.
+def promote(names: tuple[str, ...], *arrays: FloatArray) -> np.dtype[Any]:
+    """Return the dtype of the result of some arguments together.
 
     Raises
     ------
@@ -19,10 +19,10 @@ def promote(**arrays: FloatArray) -> np.dtype[Any]:
         For float16 with bfloat16, neither of which holds the other.
     """
     try:
-        return result_dtype(*arrays.values())
+        return result_dtype(*arrays)
     except TypeError:
-        given = " and ".join(f"`{name}` of {array.dtype}" for name, array in arrays.items())
-        cast = f"{next(iter(arrays))}.astype(numpy.float32)"
+        given = " and ".join(f"`{name}` of {array.dtype}" for name, array in zip(names, arrays, strict=True))
+        cast = f"{names[0]}.astype(numpy.float32)"
         raise TypeError(f"{given} must have a dtype in common, and have none: pass `{cast}`.") from None
 
 

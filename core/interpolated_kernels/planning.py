@@ -18,7 +18,7 @@ from interpolated_kernels.options import Cells, Options, Padding, PaddingMode
 from interpolated_kernels.paths import ENGINES, PATHS, Cost
 from interpolated_kernels.paths.common import count_kernels
 from interpolated_kernels.plan import Candidate, Plan, Planner
-from interpolated_kernels.problem import Problem, check_kernel, describe
+from interpolated_kernels.problem import Problem, describe
 
 
 def plan_problem(problem: Problem, path: str = "auto") -> Plan:
@@ -46,7 +46,6 @@ def plan_call(
     options: Options,
 ) -> Plan:
     """Return the plan of a call, from its arrays' shapes and result dtype: what comes again is not described again."""
-    check_kernel(kernel)
     name = name_compute_dtype(dtype)
     key = (x_shape, weights_shape, kernel, name, options, current_machine())
     return _CALLS.get(key, lambda: plan_problem(describe(x_shape, weights_shape, kernel, options, name), options.path))

@@ -82,7 +82,7 @@ def conv_transpose(
     )  # fmt: skip
     check_kernel(kernel)
     x, weights = as_floats("x", x), as_floats("weights", weights)
-    dtype = promote(x=x, weights=weights)
+    dtype = promote(("x", "weights"), x, weights)
     plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
     problem = plan.problem
     shape = infer_shape(x, weights, problem.x_shape)
@@ -143,7 +143,7 @@ def conv_transpose_backward(
     )  # fmt: skip
     check_kernel(kernel)
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
-    dtype = promote(x=x, weights=weights, grad_y=grad_y)
+    dtype = promote(("x", "weights", "grad_y"), x, weights, grad_y)
     plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
     names = list_wrt(wrt, kernel, ("x", "weights"))
     problem, computed = plan.problem, compute_dtype(dtype)
