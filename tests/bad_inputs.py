@@ -8,11 +8,12 @@ argument that its message names, what is wrong: a value of this argument, or of 
 is one row, `conv(x, weights, kernel, stride=0)`. Everything is text as a user writes it, in a program that begins with
 `PREAMBLE`. No row compiles a loop: what is wrong is found before anything is computed.
 
-`python tests/bad_inputs.py` writes docs/errors.md; the tests run every row, and see that the page is current.
+`python tests/bad_inputs.py` writes docs/errors.md (or another file that is named); the tests run every row, and see that the page is current.
 """
 
 import inspect
 import itertools
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -724,4 +725,4 @@ def _write_line(mistake, error):
 
 
 if __name__ == "__main__":
-    PAGE.write_text(write_page())
+    Path(*sys.argv[1:] or [PAGE]).write_text(write_page())

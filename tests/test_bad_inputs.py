@@ -2,6 +2,8 @@
 
 import inspect
 import runpy
+import subprocess
+import sys
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +17,11 @@ bad_inputs = runpy.run_path(str(Path(__file__).parent / "bad_inputs.py"))
 MISTAKES, NAMES = bad_inputs["list_mistakes"](), bad_inputs["make_names"]()
 WITHOUT_ARGUMENTS = {"Plan", "Fit", "Gradients", "Report", "Saved", "WarmupStep", "Interpolator", "TensorProduct"}
 """Classes that functions return, or that users derive from."""
+PURE = {calls.function for calls in bad_inputs["TABLE"]} - {
+    "register",
+    "plan((1, 2, 9, 9), (4, 2, 9), kernel).backward",
+}
+"""Functions whose right calls change nothing and compile nothing."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,7 +47,7 @@ def test_a_mistake_is_answered_at_once_by_the_arguments_name(function, tmp_path,
 def test_calls_without_a_mistake_are_right():
     """What a row changes is what is wrong: without it plans and layouts are made."""
     for calls in bad_inputs["TABLE"]:
-        if calls.group in ("Kernels", "Interpolators", "Layouts", "Plans") and "backward" not in calls.function:
+        if calls.group in ("Kernels", "Interpolators", "Layouts", "Plans") and calls.function in PURE:
             arguments = {name: eval(value, dict(NAMES)) for name, value in calls.given.items()}
             eval(calls.function, dict(NAMES))(**arguments)
 
@@ -61,6 +68,8 @@ def test_the_table_is_large_and_whole():
         assert {entry.name for entry in fields(cls)} <= of_class, cls
 
 
-def test_the_page_of_errors_is_current():
-    """docs/errors.md is what `make errors` writes."""
-    assert bad_inputs["PAGE"].read_text() == bad_inputs["write_page"]()
+def test_the_page_of_errors_is_current(tmp_path):
+    """docs/errors.md is what `make errors` writes, in a process where nobody has registered an interpolator."""
+    page = tmp_path / "errors.md"
+    subprocess.run([sys.executable, bad_inputs["__file__"], page], check=True)
+    assert bad_inputs["PAGE"].read_text() == page.read_text()

@@ -1,3 +1,4 @@
+import argparse
 import json
 import os
 import subprocess
@@ -193,9 +194,12 @@ def test_explain_as_json(interpolator, capsys):
     [
         (["explain", "32x32", "--window", "9", "--spacing", "4"], "1 to 3 spatial axes"),
         (["explain", "1x1x32x32", "--window", "9x9x9", "--spacing", "4"], "--window must have 1 or 2 entries"),
-        (["explain", "1x1x32x32", "--window", "9", "--spacing", "0"], "`spacing` must be positive"),
+        (["explain", "1x1x32x32", "--window", "9", "--spacing", "0"], "`spacing` must be finite and positive"),
+        (["explain", "1x-1x64x64", "--window", "9", "--spacing", "3"], "`x_shape` must be at least 0"),
+        (["explain", "1x1x64x64", "--window", "9", "--spacing", "1e-12"], "`spacing` must give at most 2^22 anchors"),
+        (["explain", "1x1x64x64", "--window", "99999999x99999999", "--spacing", "3"], "`window` must span at most"),
         (["explain", "1x1x32x32", "--window", "99", "--counts", "3"], "`window` must fit"),
-        ([*EXPLAIN, "--groups", "3"], "`groups` must divide"),
+        ([*EXPLAIN, "--groups", "3"], "`x` must have 3 channels, 1 in each of `groups`=3"),
         ([*EXPLAIN, "--padding", "wide"], "`padding`"),
         ([*EXPLAIN, "--path", "fastest"], "`path` must be"),
         ([*EXPLAIN, "--max-memory", "0"], "max_memory"),
@@ -331,3 +335,19 @@ def test_the_summary_counts_standard_errors():
 def test_an_extra_that_is_there_raises_nothing():
     """`require_extra` is silent about modules that can be imported."""
     common.require_extra("demo", {"numpy": "numpy"})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1048576", 2**20), ("512M", 2**29), ("2GB", 2 * 10**9), ("1.5GiB", 3 * 2**29), ("64 KB", 64000), ("0", 0)],
+)
+def test_bytes_are_written_with_units(text, expected):
+    """As GNU's tools have it: M and MiB are 2^20 bytes, MB are 10^6."""
+    assert common.memory(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1", "2XB", "1e9", "2GBs", "nan"])
+def test_what_is_no_number_of_bytes_is_refused(text):
+    """Another unit, no number or a negative one is a user's mistake."""
+    with pytest.raises(argparse.ArgumentTypeError, match="expected bytes, as 2GB"):
+        common.memory(text)

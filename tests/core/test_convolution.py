@@ -42,7 +42,7 @@ PER_CHANNEL = ik.InterpolatedKernel([[[[0], [2]], [[0], [1]]]] * 2, 3, "linear")
         (lambda: conv(weights=W[None], groups=1), ValueError, "`weights` must have shape"),
         (lambda: conv(weights=np.float64(1)), ValueError, "`weights` must end in 9 anchors"),
         (lambda: conv(kernel=KERNEL.replace(channel_mode="tied")), ValueError, r"`weights` must have shape \(6, 9\)"),
-        (lambda: conv(X[:, :0]), ValueError, "`x` must have 2 channels.*got 0"),
+        (lambda: conv(X[:, :0]), ValueError, "`x` must have 4 channels.*got 0"),
         (lambda: conv(weights=W[:0]), ValueError, "`groups` must divide filters.*0"),
         (lambda: ik.conv(np.ones((1, 3, 9)), np.ones((2, 2)), CHANNELS), ValueError, "`window` must end in .*3"),
         (lambda: ik.conv(np.ones(9), np.ones(2), CHANNELS), ValueError, "`weights` of shape.*no channel axis"),
