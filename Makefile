@@ -41,7 +41,8 @@ test-wheel: .venv-wheel/.test ## tests of the core on the built wheel, where the
 # Loops as plain Python need small problems; all else that compiles does so from an empty cache.
 coverage: .venv/.test ## the lines of the core that tests run, over 95 %, from two runs together: some twenty minutes
 	rm -rf .coverage*
-	NUMBA_DISABLE_JIT=1 INTERPOLATED_KERNELS_SOAK=100 $(BIN)/coverage run -m pytest -n $(JOBS) tests/core/test_soak.py
+	NUMBA_DISABLE_JIT=1 INTERPOLATED_KERNELS_SOAK=100 $(BIN)/coverage run -m pytest -n $(JOBS) \
+	  tests/core/test_soak.py tests/core/test_filling.py
 	INTERPOLATED_KERNELS_CACHE_DIR=$(CURDIR)/.coverage-cache $(BIN)/coverage run -m pytest -n $(JOBS) \
 	  tests --ignore tests/adapters $(ARGS)
 	$(BIN)/coverage combine --quiet

@@ -68,8 +68,10 @@ class Case:
         known = [path for quantity in self.quantities for path in self._list_results(quantity)]
         for path in sorted(self.folder.glob("*.result*")):
             if path not in known:
-                names = ", ".join(known[0].name.replace("y.", f"{quantity}.") for quantity in self.quantities)
-                raise VectorsError(f"`folder` must hold results by their names, {path} is none of {names} (or .f64).")
+                names = ", ".join(f"{quantity}.result.{_ENDINGS[0]}" for quantity in self.quantities)
+                raise VectorsError(
+                    f"`folder` must hold results by their names, {path} is none of {names} (or .{_ENDINGS[1]})."
+                )
 
     def compute(self, quantity: str) -> FloatArray:
         """Return what this engine makes of the case."""
