@@ -8,7 +8,8 @@ argument that its message names, what is wrong: a value of this argument, or of 
 is one row, `conv(x, weights, kernel, stride=0)`. Everything is text as a user writes it, in a program that begins with
 `PREAMBLE`. No row compiles a loop: what is wrong is found before anything is computed.
 
-`python tests/bad_inputs.py` writes docs/errors.md (or another file that is named); the tests run every row, and see that the page is current.
+`python tests/bad_inputs.py` writes docs/errors.md (or another file that is named); the tests run every row, and see
+that the page is current.
 """
 
 import inspect
