@@ -117,8 +117,14 @@ class Problem:
 
     @functools.cached_property
     def summed(self) -> Problem:
-        """The problem that a path sees: with tied weights the channels of each group are one."""
-        return replace(self, channels=self.groups) if self.sums_channels else self
+        """The problem that a path sees: with tied weights the channels of each group are one.
+
+        A step beyond all cells leads to none, however long it is: since paths look at each of its phases, it is cut.
+        """
+        stride = tuple(min(step, max(size, 1)) for step, size in zip(self.stride, self.padded, strict=True))
+        if stride == self.stride and not self.sums_channels:
+            return self
+        return replace(self, channels=self.groups if self.sums_channels else self.channels, stride=stride)
 
     @property
     def renormalizes(self) -> bool:

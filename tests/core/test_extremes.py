@@ -76,3 +76,14 @@ def test_products_near_the_largest_float_do_not_overflow(path, large):
         x, weights = x / sums.max(), weights * 0.9 * LARGEST
     y = ik.conv(x.astype(np.float32), weights.astype(np.float32), kernel, path=path, accuracy="normwise")
     assert np.isfinite(y).all()
+
+
+@ON_EVERY_PATH
+def test_a_stride_beyond_x_gives_the_first_output(path):
+    """However long the step is, there is one output along its axis, and it is planned as soon as any."""
+    rng, kernel = np.random.default_rng(2), _make_kernel()
+    x, weights = (rng.standard_normal(shape).astype(np.float32) for shape in ((1, 2, 40, 40), (12, 2, 9)))
+    y = ik.conv(x, weights, kernel, stride=(2**62, 1), padding=2, path=path, accuracy="normwise")
+    expected = ik.conv(x, weights, kernel, stride=(40, 1), padding=2, path=path, accuracy="normwise")
+    assert y.shape == (1, 12, 1, 40)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-4)  # far above any rounding, far below an output

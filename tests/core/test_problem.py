@@ -29,6 +29,7 @@ def test_groups_split_channels_and_filters_in_order():
         ((2, 3, 20, 21), (4, 3, 9), {"padding": "same", "stride": 3}, (2, 4, 7, 7)),
         ((2, 4, 20, 21), (4, 1, 9), {"dilation": 4, "groups": 4}, (2, 4, 4, 5)),
         ((20, 21), (9,), {"stride": 50}, (1, 1)),
+        ((20, 21), (9,), {"stride": (2**62, 1), "padding": "same"}, (1, 21)),
     ],
 )
 def test_shapes(x_shape, weights_shape, options, y_shape):
