@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
+import types
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
@@ -20,9 +23,10 @@ PlainOptions: TypeAlias = tuple[
 """Stride, (before, after) padding, its modes, dilation, groups: a graph's constants may be plain tuples, no objects."""
 
 _MATRIX_DTYPES = {"mps": torch.float32}  # the only accelerator of torch's that has no float64
-_matrices: weakref.WeakKeyDictionary[ik.InterpolatedKernel, dict[torch.device, torch.Tensor]] = (
-    weakref.WeakKeyDictionary()
-)
+_constants: weakref.WeakKeyDictionary[ik.InterpolatedKernel, dict[Any, torch.Tensor]] = weakref.WeakKeyDictionary()
+_numbers: weakref.WeakKeyDictionary[ik.InterpolatedKernel, int] = weakref.WeakKeyDictionary()
+_counter = itertools.count()
+_HELD = types.SimpleNamespace()
 
 
 @functools.lru_cache(maxsize=512)
@@ -77,13 +81,44 @@ def keep_whole_kernel(window: tuple[int, ...], channel_mode: str) -> ik.Interpol
     return ik.InterpolatedKernel(ik.grid_positions(window, 1), window, "dilated", channel_mode=mode)
 
 
+_MAKERS: dict[str, Callable[..., Any]] = {
+    "matrix": lambda kernel: kernel.matrix,
+    "positions": lambda kernel: kernel.positions,
+    "widths": adapting.fill_widths,
+    "nodes": lambda kernel: adapting.find_lattice(kernel).to_nodes,
+    "profile": lambda kernel, axis, index: adapting.find_lattice(kernel).profiles[axis][index],
+}
+
+
+def keep_constant(kernel: ik.InterpolatedKernel, device: torch.device, kind: str, *indices: int) -> torch.Tensor:
+    """Return an array that a kernel alone decides as a tensor on `device`, kept there as long as the kernel lives.
+
+    A trace meets it as an attribute of a global object: as the result of a function it would be one and the same for
+    all kernels of a graph.
+    """
+    if torch.compiler.is_dynamo_compiling():
+        held: torch.Tensor = getattr(_HELD, _hold(kernel, device, kind, indices))
+        return held
+    return _keep(kernel, device, kind, indices)
+
+
 @torch.compiler.assume_constant_result
-def keep_matrix(kernel: ik.InterpolatedKernel, device: torch.device) -> torch.Tensor:
-    """Return `kernel.matrix` as a tensor on `device`, kept there as long as the kernel lives."""
-    kept = _matrices.setdefault(kernel, {})
-    if device in kept:
-        return kept[device]
-    matrix = torch.from_numpy(kernel.matrix.copy()).to(device, choose_matrix_dtype(device))
-    if type(matrix) is torch.Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(matrix):
-        kept[device] = matrix  # never a tensor of a trace or a transform, which end before the kernel does
-    return matrix
+def _hold(kernel: ik.InterpolatedKernel, device: torch.device, kind: str, indices: tuple[int, ...]) -> str:
+    """Return the attribute of `_HELD` that has the tensor, until the kernel is gone."""
+    if kernel not in _numbers:
+        _numbers[kernel] = next(_counter)
+    name = "_".join(map(str, (kind, *indices, _numbers[kernel], device.type, device.index)))
+    if not hasattr(_HELD, name):
+        setattr(_HELD, name, _keep(kernel, device, kind, indices))
+        weakref.finalize(kernel, vars(_HELD).pop, name, None)
+    return name
+
+
+def _keep(kernel: ik.InterpolatedKernel, device: torch.device, kind: str, indices: tuple[int, ...]) -> torch.Tensor:
+    kept, key = _constants.setdefault(kernel, {}), (kind, indices, device)
+    if key in kept:
+        return kept[key]
+    tensor = torch.from_numpy(_MAKERS[kind](kernel, *indices).copy()).to(device, choose_matrix_dtype(device))
+    if type(tensor) is torch.Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        kept[key] = tensor  # never a tensor of a trace or a transform, which end before the kernel does
+    return tensor

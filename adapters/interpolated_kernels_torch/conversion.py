@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -41,10 +43,8 @@ def to_conv(layer: Any) -> nn.Module:
         device=dense.device, dtype=dense.dtype,
     )  # fmt: skip
     conv.weight.copy_(dense)
-    if layer.bias is not None:
-        conv.bias.copy_(layer.bias)
-    plain: nn.Module = conv.train(layer.training)
-    return plain
+    _carry_over(layer, conv)
+    return conv
 
 
 @torch.no_grad()
@@ -63,6 +63,48 @@ def from_conv(cls: Any, conv: Any, kernel: ik.InterpolatedKernel, **options: Any
     )  # fmt: skip
     dense = conv.weight.detach().to("cpu", torch.float64)
     layer.weight.copy_(torch.from_numpy(ik.from_dense(dense.numpy(), kernel).weights))
-    if layer.bias is not None:
-        layer.bias.copy_(conv.bias)
+    _carry_over(conv, layer)
+    return layer
+
+
+def _carry_over(source: Any, target: Any) -> None:
+    """Give one module the bias of another, its mode, and its parameters' need of gradients."""
+    target.train(source.training)
+    target.weight.requires_grad_(source.weight.requires_grad)
+    if source.bias is not None:
+        target.bias.copy_(source.bias)
+        target.bias.requires_grad_(source.bias.requires_grad)
+
+
+@torch.no_grad()
+def to_file(layer: Any, path: str | os.PathLike[str]) -> None:
+    """Write a layer as the core does; see `InterpolatedConv.to_file`."""
+    tensors = {"weights": layer.weight} | ({} if layer.bias is None else {"bias": layer.bias})
+    ik.save(path, layer.current_kernel, **{name: _as_array(tensor) for name, tensor in tensors.items()})
+
+
+def _as_array(tensor: torch.Tensor) -> Any:
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+@torch.no_grad()
+def from_file(cls: Any, path: str | os.PathLike[str], **options: Any) -> Any:
+    """Return the layer of a file; see `InterpolatedConv.from_file`."""
+    saved = ik.load(path)
+    kernel, weights, bias = saved.kernel, saved.weights, saved.arrays.get("bias")
+    expected = 3 if kernel.channel_mode == "separate" else 2
+    if weights is None or weights.ndim != expected:
+        came = "none" if weights is None else f"shape {weights.shape}"
+        raise ValueError(f"`path` must hold weights of {expected} axes for {kernel!r}, got {came}.")
+    channels = {"separate": weights.shape[1], "interpolated": kernel.window[-1]}.get(kernel.channel_mode)
+    if channels is None and "in_channels" not in options:
+        raise ValueError(f"`in_channels` must be given for {kernel!r}: tied weights do not tell.")
+    tensor = torch.from_numpy(weights.astype(np.result_type(weights, np.float32)))
+    groups = options.get("groups", 1)
+    wanted = {"in_channels": None if channels is None else channels * groups, "bias": bias is not None}
+    layer = cls(**{**wanted, "dtype": tensor.dtype, **options}, out_channels=len(weights), kernel=kernel)
+    layer.weight.copy_(tensor)
+    if layer.bias is not None and bias is not None:
+        layer.bias.copy_(torch.from_numpy(np.asarray(bias, np.float64)))
     return layer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +9,10 @@ import torch
 
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
-from interpolated_kernels_torch import moving_engine, native_engine, numba_engine
+from interpolated_kernels_torch import moving_engine, native_engine, native_lattice, numba_engine
 from interpolated_kernels_torch.checks import check_anchors, check_native_anchors, check_tensors
+from interpolated_kernels_torch.constants import PlainOptions
+from interpolated_kernels_torch.dtypes import choose_dtype, choose_memory_format
 from interpolated_kernels_torch.engines import choose_engine
 from interpolated_kernels_torch.options import make_plain, settle_options
 
@@ -58,7 +59,8 @@ def interpolated_conv(
     Returns
     -------
     Tensor
-        In the common dtype of x, weights and bias; float16 and bfloat16 compute in float32.
+        In the common dtype of x, weights and bias, under autocast in that dtype, as torch's own convolutions; float16
+        and bfloat16 compute in float32. Channels last in memory where x is.
 
     Raises
     ------
@@ -79,30 +81,38 @@ def interpolated_conv(
     check_tensors(tensors)
     adapting.check_kernel(kernel)
     check_anchors(kernel, positions=positions, widths=widths)
-    added = () if bias is None else (bias.dtype,)
-    dtype = functools.reduce(torch.promote_types, added, torch.promote_types(x.dtype, weights.dtype))
+    dtype = choose_dtype([tensor.dtype for tensor in (x, weights, bias) if tensor is not None], x.device.type)
     compute = torch.float64 if dtype == torch.float64 else torch.float32
     settled = settle_options(
         x.shape, weights.shape, kernel, "float64" if compute == torch.float64 else "float32",
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups,
         path=path, accuracy=accuracy,
     )  # fmt: skip
-    across = (
-        ()
-        if bias is None
-        else adapting.shape_bias(make_plain(tuple(bias.shape)), make_plain(tuple(weights.shape)), len(settled[0]))
-    )
-    moves = positions is not None or widths is not None
     chosen = choose_engine(engine, path, *tensors.values())
-    x, weights = x.to(compute), weights.to(compute)
-    if chosen == "native":
-        if moves:
-            check_native_anchors(kernel)
-        y = native_engine.conv(x, native_engine.densify(weights, kernel, positions, widths), kernel, settled)
-    elif moves:
-        y = moving_engine.conv(x, weights, positions, widths, kernel, settled, path, accuracy)
-    else:
-        y = numba_engine.conv(x, weights, kernel, settled, path, accuracy)
+    operands = x.to(compute), weights.to(compute), positions, widths
+    y = _run(chosen, operands, kernel, settled, (path, accuracy))
     if bias is not None:
-        y = y.add_(bias.to(compute).reshape(across)) if chosen == "numba" else y + bias.to(compute).reshape(across)
-    return y.to(dtype)
+        bias_shape, weights_shape = (make_plain(tuple(tensor.shape)) for tensor in (bias, weights))
+        across = bias.to(compute).reshape(adapting.shape_bias(bias_shape, weights_shape, len(settled[0])))
+        y = y.add_(across) if chosen == "numba" else y + across
+    return y.to(dtype, memory_format=choose_memory_format(x))
+
+
+def _run(
+    engine: str, operands: Any, kernel: ik.InterpolatedKernel, settled: PlainOptions, how: tuple[str, str]
+) -> torch.Tensor:
+    """Return y, without bias, by an engine for x, weights, positions and widths; `how` is path and accuracy."""
+    x, weights, positions, widths = operands
+    moves = positions is not None or widths is not None
+    if engine == "numba":
+        if moves:
+            return moving_engine.conv(x, (weights, positions, widths), kernel, settled, *how)
+        return numba_engine.conv(x, weights, kernel, settled, *how)
+    if moves:
+        check_native_anchors(kernel)
+    else:
+        channels = x.shape[-len(settled[0]) - 1] if weights.ndim > 1 else 1
+        groups = native_lattice.plan_groups(kernel, make_plain(tuple(weights.shape)), make_plain(channels), settled)
+        if groups is not None:
+            return native_lattice.conv(x, weights, kernel, settled, groups)
+    return native_engine.conv(x, native_engine.densify(weights, kernel, positions, widths), kernel, settled)

@@ -19,56 +19,76 @@ from interpolated_kernels_torch import native_engine, numba_engine
 from interpolated_kernels_torch.constants import PlainOptions, read_key
 from interpolated_kernels_torch.numba_engine import N_OPTIONS, OPTIONS, as_array, as_keywords, as_tensor, pack_options
 
-_ANCHORS = "Tensor weights, Tensor? positions, Tensor? widths"
-_NAMES = ("weights", "positions", "widths")
+ANCHORS = "Tensor weights, Tensor? positions, Tensor? widths"
+NAMES = ("weights", "positions", "widths")
 
 
 def conv(
     x: torch.Tensor,
-    weights: torch.Tensor,
-    positions: torch.Tensor | None,
-    widths: torch.Tensor | None,
+    anchors: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None],
     kernel: ik.InterpolatedKernel,
     settled: PlainOptions,
     path: str,
     accuracy: str,
 ) -> torch.Tensor:
-    """Return y, without bias, for x and weights of one dtype; positions and widths may have another."""
-    y: torch.Tensor = conv_op(x, weights, positions, widths, **pack_options(kernel, settled, path, accuracy))
+    """Return y, without bias; `anchors` are weights, of x's dtype, positions and widths, which may have another."""
+    y: torch.Tensor = conv_op(x, *anchors, **pack_options(kernel, settled, path, accuracy))
     return y
 
 
-def _move(options: dict[str, Any], positions: torch.Tensor | None, widths: torch.Tensor | None) -> dict[str, Any]:
-    """Return keywords for the core with the kernel at these positions, of these widths."""
+def replace_anchors(
+    kernel: ik.InterpolatedKernel, positions: torch.Tensor | None, widths: torch.Tensor | None
+) -> ik.InterpolatedKernel:
+    """Return the kernel with those of positions and widths that are given."""
     moved = {"positions": positions, "widths": widths}
-    given = {name: as_array(value).astype(np.float64) for name, value in moved.items() if value is not None}
-    return {**options, "kernel": options["kernel"].replace(**given)}
+    return kernel.replace(**{
+        name: as_array(value.detach().double()) for name, value in moved.items() if value is not None
+    })  # fmt: skip
+
+
+def _read_options(options: Any, positions: torch.Tensor | None, widths: torch.Tensor | None) -> dict[str, Any]:
+    """Return keywords for the core with the kernel at these positions, of these widths."""
+    keywords = as_keywords(*options)
+    return {**keywords, "kernel": replace_anchors(keywords["kernel"], positions, widths)}
+
+
+def cast_gradients(
+    grads: ik.Gradients, wrt: Sequence[str], anchors: Sequence[torch.Tensor | None]
+) -> list[torch.Tensor]:
+    """Return the gradients that `wrt` names, each in the dtype of its operand among weights, positions and widths."""
+    dtypes = {name: value.dtype for name, value in zip(NAMES, anchors, strict=True) if value is not None}
+    return [as_tensor(getattr(grads, name)).to(dtypes[name]) for name in wrt]
+
+
+def name_needed(needs: Sequence[bool]) -> list[str]:
+    """Return the names of those among weights, positions and widths whose gradient is needed."""
+    return [name for name, needed in zip(NAMES, needs, strict=True) if needed]
 
 
 @torch.library.custom_op(
     "interpolated_kernels::conv_moving",
     mutates_args=(),
     device_types="cpu",
-    schema=f"(Tensor x, {_ANCHORS}, {OPTIONS}) -> Tensor",
+    schema=f"(Tensor x, {ANCHORS}, {OPTIONS}) -> Tensor",
 )
 def conv_op(
     x: torch.Tensor, weights: torch.Tensor, positions: Any = None, widths: Any = None, *options: Any
 ) -> torch.Tensor:
     """Return `ik.conv` of the tensors' own memory."""
-    return as_tensor(ik.conv(as_array(x), as_array(weights), **_move(as_keywords(*options), positions, widths)))
+    return as_tensor(ik.conv(as_array(x), as_array(weights), **_read_options(options, positions, widths)))
 
 
 @torch.library.custom_op(
     "interpolated_kernels::conv_moving_grad_x",
     mutates_args=(),
     device_types="cpu",
-    schema=f"(Tensor grad_y, {_ANCHORS}, SymInt[] x_shape, {OPTIONS}) -> Tensor",
+    schema=f"(Tensor grad_y, {ANCHORS}, SymInt[] x_shape, {OPTIONS}) -> Tensor",
 )
 def grad_x_op(
     grad_y: torch.Tensor, weights: torch.Tensor, positions: Any, widths: Any, x_shape: Sequence[int], *options: Any
 ) -> torch.Tensor:
     """Return the gradient by x; of x itself it takes the shape alone."""
-    grad, keywords = as_array(grad_y), _move(as_keywords(*options), positions, widths)
+    grad, keywords = as_array(grad_y), _read_options(options, positions, widths)
     x = np.empty(tuple(x_shape), grad.dtype)
     return as_tensor(ik.conv_backward(grad, x, as_array(weights), **keywords, wrt=("x",)).x)
 
@@ -77,7 +97,7 @@ def grad_x_op(
     "interpolated_kernels::conv_moving_grad_anchors",
     mutates_args=(),
     device_types="cpu",
-    schema=f"(Tensor grad_y, Tensor x, {_ANCHORS}, str[] wrt, {OPTIONS}) -> Tensor[]",
+    schema=f"(Tensor grad_y, Tensor x, {ANCHORS}, str[] wrt, {OPTIONS}) -> Tensor[]",
 )
 def grad_anchors_op(
     grad_y: torch.Tensor,
@@ -89,12 +109,9 @@ def grad_anchors_op(
     *options: Any,
 ) -> list[torch.Tensor]:
     """Return the gradients by those of weights, positions and widths that `wrt` names, each in its own dtype."""
-    keywords = _move(as_keywords(*options), positions, widths)
+    keywords = _read_options(options, positions, widths)
     grads = ik.conv_backward(as_array(grad_y), as_array(x), as_array(weights), **keywords, wrt=tuple(wrt))
-    dtypes = {"weights": weights.dtype} | {
-        name: value.dtype for name, value in zip(_NAMES[1:], (positions, widths), strict=True) if value is not None
-    }
-    return [as_tensor(getattr(grads, name)).to(dtypes[name]) for name in wrt]
+    return cast_gradients(grads, wrt, (weights, positions, widths))
 
 
 @conv_op.register_fake
@@ -119,7 +136,7 @@ def _(
     wrt: Sequence[str],
     *options: Any,
 ) -> list[torch.Tensor]:
-    operands = dict(zip(_NAMES, (weights, positions, widths), strict=True))
+    operands = dict(zip(NAMES, (weights, positions, widths), strict=True))
     return [operands[name].new_empty(operands[name].shape) for name in wrt]
 
 
@@ -150,9 +167,9 @@ def _find_grad_anchors(
     ctx: Any, grad_y: torch.Tensor, x: torch.Tensor, anchors: list[torch.Tensor]
 ) -> list[torch.Tensor | None]:
     """Return the gradients by weights, positions and widths, inputs 1 to 3 of an operator; None where none is asked."""
-    wrt = [name for name, needs in zip(_NAMES, ctx.needs_input_grad[1:4], strict=True) if needs]
+    wrt = name_needed(ctx.needs_input_grad[1:4])
     grads = dict(zip(wrt, grad_anchors_op(grad_y, x, *anchors, wrt, *ctx.options) if wrt else (), strict=True))
-    return [grads.get(name) for name in _NAMES]
+    return [grads.get(name) for name in NAMES]
 
 
 def _keep_grad_anchors(ctx: Any, inputs: tuple[Any, ...], output: list[torch.Tensor]) -> None:
@@ -172,7 +189,7 @@ def _grad_anchors_backward(ctx: Any, grads: list[torch.Tensor]) -> tuple[torch.T
         operands: list[Any] = [None if value is None else value.view_as(value) for value in ctx.saved_tensors]
         grad_y, x, weights, positions, widths = operands
         y = numba_engine.conv_dense(x, native_engine.densify(weights, kernel, positions, widths), kernel, ctx.options)
-        named = dict(zip(_NAMES, operands[2:], strict=True))
+        named = dict(zip(NAMES, operands[2:], strict=True))
         first = torch.autograd.grad(y, [named[name] for name in ctx.wrt], grad_y, create_graph=True)
         wanted = [value for value, needs in zip(operands, ctx.needs_input_grad, strict=False) if needs]
         found = iter(torch.autograd.grad(first, wanted, grads, create_graph=goes_on, allow_unused=True))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
-from interpolated_kernels_torch.constants import PlainOptions, choose_matrix_dtype, keep_matrix
+from interpolated_kernels_torch.constants import PlainOptions, choose_matrix_dtype, keep_constant
 
-_CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TORCH_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 _FUNCTIONS = adapting.Functions(torch.abs, torch.exp, torch.relu, torch.where)
 
@@ -29,7 +30,7 @@ def densify(
     """
     if positions is not None or widths is not None:
         return _densify_moved(weights, kernel, positions, widths).to(weights.dtype)
-    matrix = keep_matrix(kernel, weights.device)
+    matrix = keep_constant(kernel, weights.device, "matrix")
     values = weights.to(matrix.dtype)
     if matrix.ndim == 4:  # a matrix for every filter and channel
         dense: torch.Tensor = (matrix @ values[..., None])[..., 0]
@@ -47,35 +48,49 @@ def _densify_moved(
     weights: torch.Tensor, kernel: ik.InterpolatedKernel, positions: torch.Tensor | None, widths: torch.Tensor | None
 ) -> torch.Tensor:
     """Return the dense kernel by the formulas of the interpolator, differentiable by all tensors to any order."""
-    dtype = choose_matrix_dtype(weights.device)
-    as_array = functools.partial(torch.as_tensor, dtype=dtype, device=weights.device)
-    own_widths = adapting.fill_widths(kernel)
+    device, dtype = weights.device, choose_matrix_dtype(weights.device)
+    as_array = functools.partial(torch.as_tensor, dtype=dtype, device=device)
     namespace = adapting.Namespace(_FUNCTIONS, torch.einsum, torch.reshape, as_array)
-    positions = as_array(kernel.positions.copy()) if positions is None else positions.to(dtype)
-    widths = (None if own_widths is None else as_array(own_widths.copy())) if widths is None else widths.to(dtype)
+    positions = keep_constant(kernel, device, "positions") if positions is None else positions.to(dtype)
+    if widths is not None:
+        widths = widths.to(dtype)
+    elif kernel.interpolator.width_axes is not None:
+        widths = keep_constant(kernel, device, "widths")
     dense: torch.Tensor = adapting.spread(weights.to(dtype), positions, widths, kernel, namespace)
     return dense
 
 
 def conv(x: torch.Tensor, dense: torch.Tensor, kernel: ik.InterpolatedKernel, settled: PlainOptions) -> torch.Tensor:
-    """Return y, without bias, for x and a dense kernel of one dtype; autocast stays out of it, as of the other engine.
+    """Return y, without bias, for x and a dense kernel, as `densify` returns it, of one dtype."""
+    bank = dense if dense.ndim > len(kernel.window) else dense[None, None]
+    stride, _, _, dilation, groups = settled
+    return convolve(
+        x, kernel, settled, dense is bank, lambda x: CONVS[len(stride)](x, bank, None, stride, 0, dilation, groups)
+    )
 
-    `dense` is what `densify` returns; of the kernel only the channel mode counts.
+
+def convolve(
+    x: torch.Tensor,
+    kernel: ik.InterpolatedKernel,
+    settled: PlainOptions,
+    has_channels: bool,
+    run: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """Return what `run` makes of padded x `(batch, channels, *spatial)`, in the axes that x came with.
+
+    Tied channels are summed before. Autocast stays out of it, as of the other engine.
     """
     if torch.is_autocast_enabled(x.device.type):
         with torch.autocast(x.device.type, enabled=False):
-            return conv(x, dense, kernel, settled)
-    stride, padding, modes, dilation, groups = settled
+            return convolve(x, kernel, settled, has_channels, run)
+    stride, padding, modes, _, groups = settled
     d = len(stride)
-    sizes = x.shape[-d:]
-    plain = dense.ndim == len(kernel.window)
-    lead = x.shape[:-d] if plain else x.shape[: -d - 1]
-    x = x.reshape(math.prod(lead), 1 if plain else x.shape[-d - 1], *sizes)
-    if kernel.channel_mode == "tied" and not plain:
+    sizes, lead = x.shape[-d:], x.shape[: -d - has_channels]
+    x = x.reshape(math.prod(lead), x.shape[-d - 1] if has_channels else 1, *sizes)
+    if kernel.channel_mode == "tied" and has_channels:
         x = x.reshape(x.shape[0], groups, x.shape[1] // groups, *sizes).sum(2)
-    x = pad(x, padding, modes)
-    y = _CONVS[d](x, dense[None, None] if plain else dense, None, stride, 0, dilation, groups)
-    return y.reshape(*lead, *y.shape[2:] if plain else y.shape[1:])
+    y = run(pad(x, padding, modes))
+    return y.reshape(*lead, *y.shape[1 if has_channels else 2 :])
 
 
 def pad(x: torch.Tensor, padding: tuple[tuple[int, int], ...], modes: tuple[str, ...]) -> torch.Tensor:

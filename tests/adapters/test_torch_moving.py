@@ -22,15 +22,6 @@ LEADS = {"separate": [(), (2,), (2, 3)], "tied": [(), (2,)], "interpolated": [()
 CASES = [(name, mode, lead) for name in SPREADING for mode, leads in LEADS.items() for lead in leads]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """torch's threads only hinder each other on convolutions of this size."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make_problem(interpolator="gaussian", mode="separate", lead=(), n=4):
     """Return a kernel, and leaves for x, weights, positions and (where it has them) widths, off all kinks."""
     rng = np.random.default_rng(0)
@@ -122,6 +113,10 @@ def test_compiles_without_a_break(engine):
     results = [torch.autograd.grad(f(*leaves).square().sum(), leaves) for f in (compiled, conv(kernel, "numba"))]
     for own, expected in zip(*results, strict=True):
         torch.testing.assert_close(own, expected, rtol=0, atol=1e-11)
+    x, weights, _, widths = leaves
+    of_widths = lambda widths: conv(kernel, engine)(x, weights, None, widths)  # noqa: E731 # one line says it
+    found = torch.compile(of_widths, fullgraph=True, backend="aot_eager")(widths)
+    torch.testing.assert_close(found, of_widths(widths), rtol=0, atol=1e-11)
 
 
 def test_operators_keep_torch_rules():

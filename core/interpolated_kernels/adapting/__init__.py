@@ -1,7 +1,8 @@
 """What an adapter may use beside the public names.
 
 `checks` holds the checks that all share, `settling` the options where sizes are open, `shapes` the axes as frameworks
-have them, `spreading` dense kernels whose anchors move, in a framework's own arrays.
+have them, `lattices` a tensor product as plain convolutions, `spreading` dense kernels whose anchors move, in a
+framework's own arrays.
 """
 
 from interpolated_kernels.adapting.checks import (
@@ -14,6 +15,7 @@ from interpolated_kernels.adapting.checks import (
     check_learned,
     choose_compute_dtype,
 )
+from interpolated_kernels.adapting.lattices import Group, Lattice, choose_lattice, find_lattice
 from interpolated_kernels.adapting.settling import Settled, Shape, settle, settle_layer
 from interpolated_kernels.adapting.shapes import dilate_matrix, reorder, shape_bias
 from interpolated_kernels.adapting.spreading import Functions, Namespace, can_spread, fill_widths, spread
@@ -21,7 +23,8 @@ from interpolated_kernels.arguments import as_floats, check_choice
 from interpolated_kernels.padding import show_cells
 
 __all__ = [
-    "DATA_FORMATS", "ENGINES", "Functions", "Namespace", "Settled", "Shape", "as_floats", "as_int", "can_spread",
-    "check_choice", "check_engine", "check_fixed", "check_kernel", "check_learned", "choose_compute_dtype",
-    "dilate_matrix", "fill_widths", "reorder", "settle", "settle_layer", "shape_bias", "show_cells", "spread",
+    "DATA_FORMATS", "ENGINES", "Functions", "Group", "Lattice", "Namespace", "Settled", "Shape", "as_floats",
+    "as_int", "can_spread", "check_choice", "check_engine", "check_fixed", "check_kernel", "check_learned",
+    "choose_compute_dtype", "choose_lattice", "dilate_matrix", "fill_widths", "find_lattice", "reorder", "settle",
+    "settle_layer", "shape_bias", "show_cells", "spread",
 ]  # fmt: skip

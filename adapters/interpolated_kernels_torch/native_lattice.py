@@ -1,0 +1,90 @@
+"""The lattice by torch's own convolutions: smooth once per combination of classes, then tap the maps with dilation."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+import interpolated_kernels as ik
+from interpolated_kernels import adapting
+from interpolated_kernels_torch.constants import PlainOptions, keep_constant
+from interpolated_kernels_torch.native_engine import CONVS, convolve
+
+PlainGroup = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
+"""Classes, counts, first, step and start of an `adapting.Group`: a graph's constants may be tuples, no objects."""
+
+
+@torch.compiler.assume_constant_result
+def plan_groups(
+    kernel: ik.InterpolatedKernel, weights_shape: tuple[int, ...], channels: int, settled: PlainOptions
+) -> tuple[PlainGroup, ...] | None:
+    """Return the groups of the lattice, in the order of their classes; None where the dense kernel serves."""
+    stride, _, _, _, groups = settled
+    lattice = adapting.choose_lattice(kernel, weights_shape, channels, groups, stride)
+    if lattice is None:
+        return None
+    return tuple((group.classes, group.counts, group.first, group.step, group.start) for group in lattice.groups)
+
+
+def conv(
+    x: torch.Tensor,
+    weights: torch.Tensor,
+    kernel: ik.InterpolatedKernel,
+    settled: PlainOptions,
+    groups: tuple[PlainGroup, ...],
+) -> torch.Tensor:
+    """Return y, without bias, for x and weights of one dtype and groups that were planned."""
+    has_channels = weights.ndim > 1
+    bank = weights if has_channels else weights[None, None]
+    return convolve(x, kernel, settled, has_channels, lambda x: _tap(x, bank, kernel, settled, groups))
+
+
+def _tap(
+    x: torch.Tensor,
+    weights: torch.Tensor,
+    kernel: ik.InterpolatedKernel,
+    settled: PlainOptions,
+    groups: tuple[PlainGroup, ...],
+) -> torch.Tensor:
+    """Return y for padded x `(batch, channels, *spatial)` and a bank of weights: the sum of the groups' shares."""
+    stride, _, _, dilation, n_groups = settled
+    sizes = zip(x.shape[2:], kernel.spatial_window, dilation, stride, strict=True)
+    out = [(size - (cells - 1) * apart - 1) // step + 1 for size, cells, apart, step in sizes]
+    nodes = _bring_to_nodes(weights, kernel)
+    maps: list[torch.Tensor] = [x]
+    before: tuple[int, ...] = ()
+    y: torch.Tensor | None = None
+    for classes, counts, first, step, start in groups:
+        kept = next((axis for axis in range(len(classes)) if classes[: axis + 1] != before[: axis + 1]), 0)
+        del maps[kept + 1 :]
+        for axis in range(kept, len(classes)):
+            profile = keep_constant(kernel, x.device, "profile", axis, classes[axis]).to(x.dtype)
+            span = (out[axis] - 1) * stride[axis] + (counts[axis] - 1) * step[axis] * dilation[axis] + 1
+            begin = first[axis] * dilation[axis]
+            seen = maps[axis].narrow(axis + 2, begin, span + (len(profile) - 1) * dilation[axis])
+            maps.append(_smooth(seen, profile, axis, dilation[axis]))
+        before = classes
+        taps = nodes[..., start : start + math.prod(counts)].reshape(*nodes.shape[:2], *counts)
+        apart = [cells * times for cells, times in zip(step, dilation, strict=True)]
+        share = CONVS[len(counts)](maps[-1], taps, None, stride, 0, apart, n_groups)
+        y = share if y is None else y + share
+    assert y is not None  # for the type checker: a lattice has a group
+    return y
+
+
+def _smooth(x: torch.Tensor, profile: torch.Tensor, axis: int, dilation: int) -> torch.Tensor:
+    """Return x convolved with one profile along a spatial axis, each channel by itself."""
+    channels, d = x.shape[1], x.ndim - 2
+    shape = [1] * d
+    shape[axis] = len(profile)
+    taps = profile.reshape(1, 1, *shape).expand(channels, 1, *shape)
+    return CONVS[d](x, taps, None, 1, 0, tuple(dilation if other == axis else 1 for other in range(d)), channels)
+
+
+def _bring_to_nodes(weights: torch.Tensor, kernel: ik.InterpolatedKernel) -> torch.Tensor:
+    """Return the nodes' coefficients `(filters, channels, nodes)`, summed in float64 as a dense kernel is."""
+    to_nodes = keep_constant(kernel, weights.device, "nodes")
+    nodes = (weights.to(to_nodes.dtype) @ to_nodes.mT).to(weights.dtype)
+    channels = kernel.window[-1] if kernel.channel_mode == "interpolated" else 1
+    return nodes if weights.ndim == 3 else nodes.reshape(-1, channels, nodes.shape[-1] // channels)
