@@ -21,7 +21,7 @@ from interpolated_kernels.testing.sums import find_condition
 PROBLEMS = int(os.environ.get("INTERPOLATED_KERNELS_SOAK", "300"))
 OF_SEED = 50
 CELLS_OF_FOURIER = 1024  # it serves no smaller samples
-MOST_FILTERS = 24
+MOST_FILTERS = 12
 BITWISE = ("direct", "lattice")
 SUMS = ("y", "grad_x", "grad_weights")
 

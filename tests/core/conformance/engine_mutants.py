@@ -109,8 +109,8 @@ DIRECT = [
     ),
     _in_passes(
         "the gradient by x with the kernel flipped",
-        "cells = np.arange(axis.window)[::-1]\n    cells =",
-        "cells = np.arange(axis.window)\n    cells =",
+        "return AxisTaps(cells, (first + axis.reach - back) * step)",
+        "return AxisTaps(cells[::-1], (first + axis.reach - back) * step)",
         r"window",
         "grad_x",
     ),
