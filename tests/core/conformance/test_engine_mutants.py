@@ -19,11 +19,15 @@ CORE = Path(interpolated_kernels.__file__).parent
 RUNS_ALL = bool(os.environ.get("INTERPOLATED_KERNELS_MUTANTS"))
 
 
+def is_test(mutant):
+    """Whether a test finds a mutant, not the kit."""
+    return "::" in mutant.check
+
+
 def run_check(mutant, root):
     """Run what has to find a mutant on the copy of the package in `root`."""
-    tests = FOLDER.parent / f"{mutant.check}.py"
-    command = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", str(tests)]
-    if not tests.exists():
+    command = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", str(FOLDER.parent / mutant.check)]
+    if not is_test(mutant):
         command = [str(FOLDER / "run_kit.py"), mutant.check, mutant.quantity, str(mutant.n), mutant.arithmetic]
     # The loops that a mutant shares with this package are found compiled.
     cache = root / "loops" if mutant.file.startswith("loops/") else loops.cache_folder()
@@ -48,7 +52,7 @@ def test_a_fault_is_found(mutant, tmp_path):
     file.write_text(mutant.apply(file.read_text()))
     done = run_check(mutant, tmp_path)
     assert done.returncode == 1, done.stdout[-2000:] + done.stderr[-2000:]
-    if mutant.check.startswith("test_"):
-        assert mutant.shows in done.stdout
+    if is_test(mutant):
+        assert mutant.shows in done.stdout, done.stdout
     else:
         mutant.check_message(done.stderr)
