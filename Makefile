@@ -18,7 +18,7 @@ INPUTS := pyproject.toml constraints.txt
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-wheel coverage lint soak fuzz errors bench growth regressions clean
+.PHONY: help demo test test-lowest test-wheel coverage lint soak mutants fuzz errors bench growth regressions clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -61,6 +61,9 @@ fuzz: .venv/.test ## 2,000 broken files and 2,000 random calls raise nothing une
 
 errors: .venv/.test ## write docs/errors.md from the table of bad inputs
 	$(BIN)/python tests/bad_inputs.py
+
+mutants: .venv/.test ## plant faults, one after another, in this engine and in a backend in NumPy: the kit finds each
+	INTERPOLATED_KERNELS_MUTANTS=1 $(BIN)/pytest -n $(JOBS) tests/core/conformance -k mutants $(ARGS)
 
 bench: .venv/.bench ## the table of this engine against its peers
 	$(BIN)/python benchmarks/compare.py $(ARGS)

@@ -280,7 +280,7 @@ def test_bits_do_not_depend_on_threads(path, dtype, name, threads):
 @DTYPE
 def test_bits_do_not_depend_on_threads_when_launched_in_parallel(path, dtype, threads):
     """C8 where every loop is large enough for threads: the same bits on one and on two."""
-    case = _bank((3, 4, 90, 110), 6, _grid((9, 9), 2), dtype, groups=2, padding="same")
+    case = _bank((2, 8, 256, 256), 12, _grid((9, 9), 2), dtype, groups=2, padding="same")
     results = []
     for n_threads in (1, 2):
         threads(n_threads)

@@ -12,8 +12,8 @@ Data are of five kinds:
 
     normal       independent normal numbers
     exact        small integers, and a kernel of dyadic fractions: every sum is exact in any order
-    non-finite   normal numbers, with a few NaN and infinities in x and in the gradient by y
-    holes        normal numbers and NaN in x, positive weights, and missing="renormalize"
+    non-finite   normal numbers, a few NaN and infinities in x and in the gradient by y, and zeros among the weights
+    holes        normal numbers, zeros of either sign and NaN in x, positive weights, and missing="renormalize"
     wide         normal numbers times 1e-6 to 1e6, so that small results stand beside large ones
 
 All are rounded to the arithmetic under test, so that a backend may take them in that dtype.

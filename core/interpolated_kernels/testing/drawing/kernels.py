@@ -94,6 +94,9 @@ def _draw_axis(rng: np.random.Generator, cells: int, count: int, dyadic: bool, i
 
 
 def _draw_widths(rng: np.random.Generator, interpolator: Interpolator, positions: FloatArray) -> FloatArray | None:
+    """Return widths of either sign, of which absolute values count; or radii, which are positive."""
     if interpolator.width_axes is None:
         return None
-    return rng.uniform(0.3, 1.5, positions.shape[: positions.ndim - 1 + interpolator.width_axes])
+    drawn = rng.uniform(-1.0, 1.0, positions.shape[: positions.ndim - 1 + interpolator.width_axes])
+    widths = 0.3 + 1.2 * np.abs(drawn)
+    return np.copysign(widths, drawn) if interpolator.width_axes else widths
