@@ -6,8 +6,9 @@
 
 Run it on an idle machine. Times are medians, warm, ours and the peer's in turns; "both" is forward and backward, with
 the gradients by x and weights. A peer's value is its time over ours; I is the time of window 61 over that of 31, J our
-gain by a second thread over that of a matrix product, K our time over what the machine needs at least. The figures are
-asked against torch as it is written, `conv2d(padding=...)`; "torch, padded first" shows what `pad` before it takes.
+gain by a second thread over that of a matrix product, K our time over what the machine needs at least. L is a training
+step of a PyTorch layer as it comes; against "eager" and "core" it is our time over theirs. The figures are asked
+against torch as it is written, `conv2d(padding=...)`; "torch, padded first" shows what `pad` before it takes.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import numpy as np  # noqa: E402  # after the environment that TensorFlow reads 
 from cases import TORCH, Case, random_cases, standard_cases  # noqa: E402
 from checks import check_peer, check_peer_gradients  # noqa: E402
 from figures import BOTH, FORWARD, figure_of, figure_of_neighbours  # noqa: E402
+from layers import LAYERS  # noqa: E402
 from peers import RUNS, is_installed  # noqa: E402
 from scaling import SCALING, path_of, runs_of  # noqa: E402
 from table import Row, print_summary, print_table  # noqa: E402
@@ -94,7 +96,7 @@ def header(threads: int, repeat: int) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="*", help="first letters of the cases to run, A to K")
+    parser.add_argument("--cases", nargs="*", help="first letters of the cases to run, A to L")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--path", default="auto")
@@ -110,7 +112,7 @@ def measure(arguments: argparse.Namespace) -> Iterator[Row]:
     for case in cases:
         if not arguments.cases or case.name[0] in arguments.cases:
             yield from case_rows(case, *options)
-    for letter, rows in {} if arguments.random else SCALING.items():
+    for letter, rows in ({} if arguments.random else SCALING | LAYERS).items():
         if not arguments.cases or letter in arguments.cases:
             yield from rows(*options)
 

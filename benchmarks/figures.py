@@ -29,7 +29,7 @@ class Figure:
         return f"{'<=' if self.at_most else '>='} {self.asked:.4g}"
 
 
-# (first letter of the case, peer, direction); what is not listed is measured without a figure.
+# (first letter of the case, or its whole name, peer, direction); what is not listed is measured without a figure.
 FIGURES = {
     ("A", "torch", FORWARD): Figure(9, 12),
     ("A", "torch", BOTH): Figure(25, 40),
@@ -55,11 +55,17 @@ FIGURES = {
     ("J", "sgemm", BOTH): Figure(0.9),
     ("K", "machine", FORWARD): Figure(2.2, at_most=True),
     ("K", "machine", BOTH): Figure(2.5, at_most=True),
+    ("L depthwise", "nn.Conv2d", "step"): Figure(40),
+    ("L depthwise", "core", "step"): Figure(1.15, at_most=True),
+    ("L depthwise, compiled", "eager", "step"): Figure(1.2, at_most=True),
+    ("L depthwise, native", "nn.Conv2d", "step"): Figure(10),
+    ("L original, linear", "nn.Conv2d", "step"): Figure(2.5),
+    ("L splats", "dcls", "step"): Figure(10),
 }
 
 
 def figure_of(case: str, peer: str, direction: str) -> Figure | None:
-    return FIGURES.get((case[0], peer, direction))
+    return FIGURES.get((case, peer, direction), FIGURES.get((case[0], peer, direction)))
 
 
 def figure_of_neighbours(letter: str, peer: str, direction: str) -> Figure | None:
