@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
 import types
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import torch
@@ -114,11 +115,23 @@ def _hold(kernel: ik.InterpolatedKernel, device: torch.device, kind: str, indice
     return name
 
 
+@contextlib.contextmanager
+def _beside_traces() -> Iterator[None]:
+    """Keep `torch.jit.trace` from recording how a constant came to be: the next call does not make it anew."""
+    state = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined] # torch's own, as below
+    try:
+        yield
+    finally:
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+
+
 def _keep(kernel: ik.InterpolatedKernel, device: torch.device, kind: str, indices: tuple[int, ...]) -> torch.Tensor:
     kept, key = _constants.setdefault(kernel, {}), (kind, indices, device)
     if key in kept:
         return kept[key]
-    tensor = torch.from_numpy(_MAKERS[kind](kernel, *indices).copy()).to(device, choose_matrix_dtype(device))
+    with _beside_traces():
+        tensor = torch.from_numpy(_MAKERS[kind](kernel, *indices).copy()).to(device, choose_matrix_dtype(device))
     if type(tensor) is torch.Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         kept[key] = tensor  # never a tensor of a trace or a transform, which end before the kernel does
     return tensor

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
 from interpolated_kernels_torch.constants import PlainOptions, choose_matrix_dtype, keep_constant
+from interpolated_kernels_torch.options import make_plain
 
 CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TORCH_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
@@ -28,20 +29,28 @@ def densify(
 
     Positions and widths that are given, of splats and cones, take the place of the kernel's.
     """
-    if positions is not None or widths is not None:
-        return _densify_moved(weights, kernel, positions, widths).to(weights.dtype)
-    matrix = keep_constant(kernel, weights.device, "matrix")
-    values = weights.to(matrix.dtype)
-    if matrix.ndim == 4:  # a matrix for every filter and channel
-        dense: torch.Tensor = (matrix @ values[..., None])[..., 0]
-    else:  # one for all, or one for every filter
-        dense = (values if values.ndim == 3 else values[..., None, :]) @ matrix.transpose(-1, -2)
+    moves = positions is not None or widths is not None
+    dense = _densify_moved(weights, kernel, positions, widths) if moves else _densify_fixed(weights, kernel)
     dense = dense.to(weights.dtype)
     if weights.ndim == 1:
         return dense.reshape(kernel.window)
+    filters, *channels = make_plain(tuple(weights.shape[:-1]))  # so that an exporter knows the kernel's shape
     if kernel.channel_mode == "interpolated":
-        return dense.reshape(weights.shape[0], *kernel.window).movedim(-1, 1)
-    return dense.reshape(weights.shape[0], -1, *kernel.window)
+        *spatial, channel_axis = kernel.window
+        return dense.reshape(filters, channel_axis, *spatial)
+    return dense.reshape(filters, *(channels or [1]), *kernel.window)
+
+
+def _densify_fixed(weights: torch.Tensor, kernel: ik.InterpolatedKernel) -> torch.Tensor:
+    """Return the cells of the dense kernel by the kernel's matrix, the channel axis before the spatial ones."""
+    matrix = keep_constant(kernel, weights.device, "matrix")
+    values = weights.to(matrix.dtype)
+    if matrix.ndim == 4:  # a matrix for every filter and channel
+        return (matrix @ values[..., None])[..., 0]
+    dense = (values if values.ndim == 3 else values[..., None, :]) @ matrix.transpose(-1, -2)
+    if kernel.channel_mode == "interpolated" and weights.ndim > 1:
+        return dense.reshape(*dense.shape[:-1], *kernel.window).movedim(-1, -len(kernel.window))
+    return dense
 
 
 def _densify_moved(
@@ -117,5 +126,5 @@ def _pad_alike(x: torch.Tensor, pairs: list[tuple[int, int]], mode: str) -> torc
 def _is_within(pair: tuple[int, int], size: int, mode: str) -> bool:
     """Return whether torch itself pads an axis so far: it mirrors and wraps once."""
     if mode in ("reflect", "circular"):
-        return max(pair) <= size - (mode == "reflect")
+        return max(pair) <= size - int(mode == "reflect")
     return mode in _TORCH_MODES

@@ -10,6 +10,7 @@ import interpolated_kernels as ik
 from interpolated_kernels import adapting
 from interpolated_kernels_torch.constants import PlainOptions, keep_constant
 from interpolated_kernels_torch.native_engine import CONVS, convolve
+from interpolated_kernels_torch.options import make_plain
 
 PlainGroup = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...], int]
 """Classes, counts, first, step and start of an `adapting.Group`: a graph's constants may be tuples, no objects."""
@@ -65,7 +66,7 @@ def _tap(
             seen = maps[axis].narrow(axis + 2, begin, span + (len(profile) - 1) * dilation[axis])
             maps.append(_smooth(seen, profile, axis, dilation[axis]))
         before = classes
-        taps = nodes[..., start : start + math.prod(counts)].reshape(*nodes.shape[:2], *counts)
+        taps = nodes[..., start : start + math.prod(counts)].reshape(*make_plain(tuple(nodes.shape[:2])), *counts)
         apart = [cells * times for cells, times in zip(step, dilation, strict=True)]
         share = CONVS[len(counts)](maps[-1], taps, None, stride, 0, apart, n_groups)
         y = share if y is None else y + share
@@ -75,7 +76,7 @@ def _tap(
 
 def _smooth(x: torch.Tensor, profile: torch.Tensor, axis: int, dilation: int) -> torch.Tensor:
     """Return x convolved with one profile along a spatial axis, each channel by itself."""
-    channels, d = x.shape[1], x.ndim - 2
+    channels, d = make_plain(x.shape[1]), x.ndim - 2
     shape = [1] * d
     shape[axis] = len(profile)
     taps = profile.reshape(1, 1, *shape).expand(channels, 1, *shape)

@@ -117,9 +117,10 @@ def test_compiled_forward_mode_raises():
         torch.compile(conv("auto"), backend="aot_eager")(forward_ad.make_dual(x, x), weights)
 
 
-def test_traces_serve_other_sizes():
+@pytest.mark.parametrize("options", [{}, {"padding": 2, "padding_mode": "reflect"}], ids=["", "reflect"])
+def test_traces_serve_other_sizes(options):
     """`torch.jit.trace` records torch's own operators, which serve other sizes."""
-    layer = InterpolatedConv2d(4, 2, KERNEL, groups=2)
+    layer = InterpolatedConv2d(4, 2, KERNEL, groups=2, **options)
     traced, x = torch.jit.trace(layer, (torch.randn(1, 4, 6, 7),)), torch.randn(3, 4, 9, 8)
     torch.testing.assert_close(traced(x), layer(x), rtol=0, atol=1e-5)
 
