@@ -120,7 +120,7 @@ def test_mixed_precision_passes_to_the_layer():
         ([[0, 0], [1, 1]], {}, "`kernel_positions` must have shape"),
         (THROUGH_CHANNELS, {"continous_3d": False}, "`continous_3d`=False needs 2 columns"),
         (FLAT, {"order": 2, "interpolator": "linear"}, "`order`=2 goes with the default `interpolator`"),
-        (FLAT, {"order": 0}, "`order` must be an integer of at least 1"),
+        (FLAT, {"order": 0}, "`order` must be at least 1 and at most 100, got 0"),
         (FLAT, {"strides": (2, 1, 1, 1)}, "`strides` must be 1 for batch and channels"),
         (FLAT, {"padding": "FULL"}, "`padding` must be one of"),
         ([[[0, 0], [0, 0]]], {}, "`positions` must be distinct"),

@@ -59,7 +59,7 @@ def test_required_size_holds_every_position(positions, size):
         (lambda: utils.symmetric_filters(POSITIONS, 0), "`n_filters` must be at least 1, got 0"),
         (lambda: utils.dilated_interpolated_filters(0, 1), "`kernel_size` must be at least 1, got 0"),
         (lambda: utils.dilated_interpolated_filters(3, 0), "`dilation_rate` must be at least 1, got 0"),
-        (lambda: utils.auto_filter_positions(3, 0), "`spacing` must be positive and finite, got 0"),
+        (lambda: utils.auto_filter_positions(3, 0), "`spacing` must be finite and positive, got 0"),
         (lambda: utils.required_kernel_size([[1], [2]]), "`kernel_positions` must have shape"),
         (lambda: utils.required_kernel_size([[-1, 0]]), "`kernel_positions` must be finite and at least 0"),
     ],

@@ -215,7 +215,7 @@ def test_repr_names_what_differs_from_the_defaults():
 
 MISTAKES = {
     "same_with_stride": (ValueError, "`padding`='same' is not supported for strided", {"padding": "same", "stride": 2}),
-    "groups": (ValueError, "`groups` must divide the channels, got 3 and 4 channels", {"groups": 3}),
+    "groups": (ValueError, "`groups` must divide x's channels, got 3 and 4 channels", {"groups": 3}),
     "zero_groups": (ValueError, "`groups` must be at least 1", {"groups": 0}),
     "stride": (TypeError, "`stride` must be an int", {"stride": 1.5}),
     "padding_mode": (ValueError, "`padding_mode` must be one of", {"padding_mode": "mirror"}),

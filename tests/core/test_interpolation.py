@@ -54,11 +54,15 @@ def test_permuted_anchors_give_the_same_kernel(kernel, random):
 @hypothesis.settings(max_examples=200)
 @hypothesis.given(kernels())
 def test_what_a_class_declares_holds(kernel):
-    """`constants`: rows sum to one; `exact`: the row at an anchor on a whole cell is its unit vector; to 16 kappa u."""
+    """`constants`: rows sum to one; `exact`: the row at an anchor on a whole cell is its unit vector; to 16 kappa u.
+
+    Far from the anchors a row's entries are large and cancel, and so much larger are the errors of their sum.
+    """
     matrix, interpolator = kernel.matrix, kernel.interpolator
     tolerance = _tolerance(kernel) * max(4, kernel.n_anchors)
     if interpolator.constants:
-        np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=0, atol=tolerance)
+        sizes = np.maximum(1, np.abs(matrix).sum(axis=1))
+        np.testing.assert_array_less(np.abs(matrix.sum(axis=1) - 1), tolerance * sizes)
     if interpolator.exact:
         cells, anchor = np.nonzero(squared_distances(window_cells(kernel.window), kernel.positions) == 0)
         np.testing.assert_allclose(matrix[cells], np.eye(kernel.n_anchors)[anchor], rtol=0, atol=tolerance)

@@ -48,7 +48,7 @@ def test_initial_weights_have_torchs_mean_square(mode, channels):
 def test_initial_weights_refuse_nothing_to_make():
     """Filters and channels are at least one."""
     kernel = ik.InterpolatedKernel([[0]], 1, "nearest")
-    with pytest.raises(ValueError, match="`filters` and `channels` must be at least 1"):
+    with pytest.raises(ValueError, match="`filters` must be at least 1, got 0"):
         ik.initial_weights(kernel, 0, 1, np.random.default_rng(0))
 
 

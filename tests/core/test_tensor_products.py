@@ -223,7 +223,7 @@ def test_grids_are_full(name):
 
 def test_degrees_are_counts():
     """A B-spline's degree is an int from 0."""
-    with pytest.raises(ValueError, match="`degree` must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="`degree` must be at least 0 and at most 100, got -1"):
         ik.BSpline(-1)
     for wrong in (1.0, True, "3", None):
         with pytest.raises(TypeError, match="`degree` must be an int"):

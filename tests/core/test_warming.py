@@ -59,8 +59,15 @@ def test_nothing_is_compiled_after_a_warmup(dtype):
     assert json.loads(done.stdout) == {}
 
 
-@pytest.mark.parametrize("dtypes", ["float32", ("float16",), ("float32", 3)])
-def test_another_dtype_is_refused(dtypes):
+@pytest.mark.parametrize(
+    ("dtypes", "error", "message"),
+    [
+        ("float32", TypeError, "`dtypes` must be a sequence of float32 and float64"),
+        (("float16",), ValueError, "`dtypes` must be one of float32, float64, got 'float16'"),
+        (("float32", 3), ValueError, "`dtypes` must be one of float32, float64, got 3"),
+    ],
+)
+def test_another_dtype_is_refused(dtypes, error, message):
     """Loops compute in float32 and float64 alone, and one name is no sequence of names."""
-    with pytest.raises(ValueError, match="`dtypes` must be a sequence of float32 and float64"):
+    with pytest.raises(error, match=message):
         ik.warmup(dtypes)

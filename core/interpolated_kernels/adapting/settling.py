@@ -171,6 +171,6 @@ def settle_layer(
         own = kernel.window[-1] if kernel.interpolates_channels else 1
         channels = n_groups * (kernel.positions.shape[1] if kernel.positions.ndim == 4 else own)
     if channels % n_groups:
-        raise ValueError(f"`groups` must divide the channels, got {groups} and {channels} channels.")
+        raise ValueError(f"`groups` must divide x's channels, got {groups} and {channels} channels.")
     bank = (filters, *((channels // n_groups,) if kernel.channel_mode == "separate" else ()), kernel.n_anchors)
     return settle((batch, channels, *spatial), bank, kernel, dtype, groups=groups, **options)
