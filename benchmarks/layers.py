@@ -39,15 +39,15 @@ def make_step(module: Any, x: Any) -> Run:
     """Return a training step without the optimizer, which has run twice: forward, a gradient from above, backward."""
     import torch
 
-    parameters, leaf = [x, *module.parameters()], x
+    leaves = [x, *module.parameters()]
     with torch.no_grad():
         grad_y = torch.randn_like(module(x))
 
     def step() -> Any:
-        for parameter in parameters:
-            parameter.grad = None
-        module(leaf).backward(grad_y)
-        return leaf.grad
+        for leaf in leaves:
+            leaf.grad = None
+        module(x).backward(grad_y)
+        return x.grad
 
     step()
     step()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ import numpy as np
 from keras import ops
 
 import interpolated_kernels as ik
+from interpolated_kernels import adapting
 from interpolated_kernels_keras import native
 from interpolated_kernels_keras.base import BaseInterpolatedConv
 
@@ -159,6 +159,5 @@ def _drop_batch_and_channels(strides: Any) -> Any:
 
 
 def _replace_channels(kernel: ik.InterpolatedKernel, channels: int) -> ik.InterpolatedKernel:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ik.AnchorWarning)  # the layer's maker was warned
+    with adapting.ignore_anchor_warnings():
         return kernel.replace(window=(*kernel.spatial_window, channels))

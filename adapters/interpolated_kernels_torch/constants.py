@@ -7,7 +7,6 @@ import functools
 import itertools
 import json
 import types
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -65,8 +64,7 @@ def write_key(kernel: ik.InterpolatedKernel) -> str:
 @functools.lru_cache(maxsize=256)
 def read_key(key: str) -> ik.InterpolatedKernel:
     """Return the kernel of a key."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ik.AnchorWarning)  # its maker was warned
+    with adapting.ignore_anchor_warnings():
         return ik.InterpolatedKernel.from_dict(json.loads(key))
 
 

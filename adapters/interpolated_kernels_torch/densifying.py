@@ -11,7 +11,14 @@ import interpolated_kernels as ik
 from interpolated_kernels import adapting
 from interpolated_kernels_torch import native_engine
 from interpolated_kernels_torch.constants import read_key, write_key
-from interpolated_kernels_torch.moving_engine import ANCHORS, NAMES, cast_gradients, name_needed, replace_anchors
+from interpolated_kernels_torch.moving_engine import (
+    ANCHORS,
+    NAMES,
+    cast_gradients,
+    make_empty_gradients,
+    name_needed,
+    replace_anchors,
+)
 from interpolated_kernels_torch.numba_engine import as_array, as_tensor
 
 
@@ -57,10 +64,9 @@ def _(weights: torch.Tensor, positions: Any, widths: Any, key: str) -> torch.Ten
 
 
 @densify_grads_op.register_fake
-def _(grad_dense: torch.Tensor, *anchors: Any) -> list[torch.Tensor]:
-    *operands, wrt, _ = anchors
-    named = dict(zip(NAMES, operands, strict=True))
-    return [named[name].new_empty(named[name].shape) for name in wrt]
+def _(grad_dense: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
+    *anchors, wrt, _ = rest
+    return make_empty_gradients(anchors, wrt)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:

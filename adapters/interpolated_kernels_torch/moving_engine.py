@@ -60,6 +60,12 @@ def cast_gradients(
     return [as_tensor(getattr(grads, name)).to(dtypes[name]) for name in wrt]
 
 
+def make_empty_gradients(anchors: Sequence[Any], wrt: Sequence[str]) -> list[torch.Tensor]:
+    """Return tensors without values in the place of the gradients that `wrt` names."""
+    operands = dict(zip(NAMES, anchors, strict=True))
+    return [torch.empty_like(operands[name], memory_format=torch.contiguous_format) for name in wrt]
+
+
 def name_needed(needs: Sequence[bool]) -> list[str]:
     """Return the names of those among weights, positions and widths whose gradient is needed."""
     return [name for name, needed in zip(NAMES, needs, strict=True) if needed]
@@ -127,17 +133,9 @@ def _(
 
 
 @grad_anchors_op.register_fake
-def _(
-    grad_y: torch.Tensor,
-    x: torch.Tensor,
-    weights: torch.Tensor,
-    positions: Any,
-    widths: Any,
-    wrt: Sequence[str],
-    *options: Any,
-) -> list[torch.Tensor]:
-    operands = dict(zip(NAMES, (weights, positions, widths), strict=True))
-    return [operands[name].new_empty(operands[name].shape) for name in wrt]
+def _(grad_y: torch.Tensor, x: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
+    *anchors, wrt = rest[:-N_OPTIONS]
+    return make_empty_gradients(anchors, wrt)
 
 
 def _keep_conv(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:

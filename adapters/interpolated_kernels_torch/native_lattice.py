@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -25,7 +26,8 @@ def plan_groups(
     lattice = adapting.choose_lattice(kernel, weights_shape, channels, groups, stride)
     if lattice is None:
         return None
-    return tuple((group.classes, group.counts, group.first, group.step, group.start) for group in lattice.groups)
+    plain: Any = tuple(map(tuple, lattice.groups))  # the fields of each, in order
+    return plain
 
 
 def conv(

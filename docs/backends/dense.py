@@ -117,6 +117,21 @@ def is_narrow(problem):
     return all(sum(pair) < cells for pair, cells in zip(problem.pads, problem.kernel.spatial_window, strict=True))
 
 
+def suits_images(problem, modes):
+    """Return whether a filter of whole images serves: no dilation, one of its modes, and padding within the window.
+
+    A NaN below a zero of the kernel reaches the output here, and not there, or the other way.
+    """
+    options = problem.options
+    return (
+        options["missing"] == "propagate"
+        and problem.data != "non-finite"
+        and {*options["dilation"]} == {1}
+        and options["padding_mode"] in modes
+        and is_narrow(problem)
+    )
+
+
 def meets_nan_below_zeros(problem):
     """Return whether a NaN may stand below a cell that no anchor reaches: a zero of the dense kernel, and no tap."""
     return problem.data == "non-finite" and not problem.kernel.structure.reaches_all

@@ -32,14 +32,7 @@ def conv(x, weights, kernel, **options):
 
 def supports(problem):
     """Padding reaches as far as the window; strides throw outputs away."""
-    options = problem.options
-    return (
-        options["missing"] == "propagate"
-        and problem.data != "non-finite"  # a NaN below a weight of zero does not reach the output
-        and {*options["dilation"]} == {1}
-        and options["padding_mode"] in MODES
-        and dense.is_narrow(problem)
-    )
+    return dense.suits_images(problem, MODES)
 
 
 FAULTS = {

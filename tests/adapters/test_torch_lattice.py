@@ -38,8 +38,7 @@ def conv(kernel, x, weights, chosen):
     """Return y by the lattice, whether it is the cheaper one or not."""
     full = {"path": "auto", "accuracy": "normwise", "padding_mode": "zeros", "stride": 1, "dilation": 1, "groups": 1}
     settled = options.settle_options(x.shape, weights.shape, kernel, "float64", **{**full, **chosen})
-    plain = [(g.classes, g.counts, g.first, g.step, g.start) for g in adapting.find_lattice(kernel).groups]
-    return native_lattice.conv(x, weights, kernel, settled, tuple(plain))
+    return native_lattice.conv(x, weights, kernel, settled, adapting.find_lattice(kernel).groups)
 
 
 @pytest.mark.parametrize("mode", ["separate", "tied", "interpolated"])

@@ -20,11 +20,12 @@ from interpolated_kernels.adapting.settling import Settled, Shape, settle, settl
 from interpolated_kernels.adapting.shapes import dilate_matrix, reorder, shape_bias
 from interpolated_kernels.adapting.spreading import Functions, Namespace, can_spread, fill_widths, spread
 from interpolated_kernels.arguments import as_floats, check_choice
+from interpolated_kernels.errors import ignore_anchor_warnings
 from interpolated_kernels.padding import show_cells
 
 __all__ = [
     "DATA_FORMATS", "ENGINES", "Functions", "Group", "Lattice", "Namespace", "Settled", "Shape", "as_floats",
     "as_int", "can_spread", "check_choice", "check_engine", "check_fixed", "check_kernel", "check_learned",
-    "choose_compute_dtype", "choose_lattice", "dilate_matrix", "fill_widths", "find_lattice", "reorder", "settle",
-    "settle_layer", "shape_bias", "show_cells", "spread",
+    "choose_compute_dtype", "choose_lattice", "dilate_matrix", "fill_widths", "find_lattice",
+    "ignore_anchor_warnings", "reorder", "settle", "settle_layer", "shape_bias", "show_cells", "spread",
 ]  # fmt: skip

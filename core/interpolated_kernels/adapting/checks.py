@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from interpolated_kernels import arguments
 from interpolated_kernels.arguments import check_choice, check_floating
 from interpolated_kernels.kernel import InterpolatedKernel
-from interpolated_kernels.options import per_axis
 from interpolated_kernels.problem import check_kernel as check_type
 
 ENGINES = ("auto", "native", "numba")
@@ -80,7 +80,7 @@ def as_int(name: str, value: Any) -> int:
     TypeError, ValueError
         Unless it is an int of at least 1.
     """
-    return per_axis(name, [value], 1, minimum=1)[0]
+    return arguments.as_int(name, value, minimum=1)
 
 
 def choose_compute_dtype(name: str, dtype: Any) -> str:

@@ -19,6 +19,7 @@ import functools
 import itertools
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,8 +31,7 @@ _MOVED = 16
 """What it costs to write and read back one value of a map or of a group's share, in multiply-adds."""
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """The nodes of one combination of classes; tuples have an entry a spatial axis.
 
     Attributes
@@ -80,6 +80,7 @@ class Lattice:
         return filters * taps + channels * per_input * inputs_per_output
 
 
+@functools.lru_cache(maxsize=256)
 def choose_lattice(
     kernel: InterpolatedKernel, weights_shape: tuple[int, ...], channels: int, groups: int, stride: tuple[int, ...]
 ) -> Lattice | None:
