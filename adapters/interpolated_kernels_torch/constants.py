@@ -21,6 +21,7 @@ PlainOptions: TypeAlias = tuple[
     tuple[int, ...], tuple[tuple[int, int], ...], tuple[str, ...], tuple[int, ...], int
 ]  # fmt: skip
 """Stride, (before, after) padding, its modes, dilation, groups: a graph's constants may be plain tuples, no objects."""
+PLAIN_NAMES = ("stride", "padding", "padding_mode", "dilation", "groups")
 
 _MATRIX_DTYPES = {"mps": torch.float32}  # the only accelerator of torch's that has no float64
 _constants: weakref.WeakKeyDictionary[ik.InterpolatedKernel, dict[Any, torch.Tensor]] = weakref.WeakKeyDictionary()
@@ -55,10 +56,22 @@ def settle(*arguments: Any, path: str, **options: Any) -> Any:
     return _settle(*arguments, path, repr(options), **options)
 
 
+@functools.lru_cache(maxsize=256)
+def _write_call(kernel: ik.InterpolatedKernel, settled: PlainOptions, path: str, accuracy: str) -> str:
+    options = dict(zip(PLAIN_NAMES, settled, strict=True))
+    return json.dumps({**options, "path": path, "accuracy": accuracy, "kernel": kernel.to_dict()})
+
+
 @torch.compiler.assume_constant_result
 def write_key(kernel: ik.InterpolatedKernel) -> str:
     """Return the kernel as the text that an operator can take; it says all, so graphs may travel to other processes."""
     return _write_key(kernel)
+
+
+@torch.compiler.assume_constant_result
+def write_call(kernel: ik.InterpolatedKernel, settled: PlainOptions, path: str, accuracy: str) -> str:
+    """Return a kernel and options as one such text, for each argument of an operator costs a microsecond a call."""
+    return _write_call(kernel, settled, path, accuracy)
 
 
 @functools.lru_cache(maxsize=256)
@@ -66,6 +79,18 @@ def read_key(key: str) -> ik.InterpolatedKernel:
     """Return the kernel of a key."""
     with adapting.ignore_anchor_warnings():
         return ik.InterpolatedKernel.from_dict(json.loads(key))
+
+
+@functools.lru_cache(maxsize=256)
+def read_call(call: str) -> dict[str, Any]:
+    """Return what `write_call` wrote as keywords of the core's, which are not to be changed."""
+    document = json.loads(call)
+    options = {name: _as_tuples(value) for name, value in document.items() if name != "kernel"}
+    return {**options, "kernel": read_key(json.dumps(document["kernel"]))}
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def choose_matrix_dtype(device: torch.device) -> torch.dtype:

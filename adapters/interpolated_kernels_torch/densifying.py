@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,6 @@ from interpolated_kernels_torch.moving_engine import (
     NAMES,
     cast_gradients,
     make_empty_gradients,
-    name_needed,
     replace_anchors,
 )
 from interpolated_kernels_torch.numba_engine import as_array, as_tensor
@@ -50,7 +50,7 @@ def densify_grads_op(
     """Return the gradients by those that `wrt` names; they have no derivative themselves."""
     kernel = replace_anchors(read_key(key), positions, widths)
     grads = ik.densify_backward(as_array(grad_dense), as_array(weights), kernel, wrt=tuple(wrt))
-    return cast_gradients(grads, wrt, (weights, positions, widths))
+    return cast_gradients(grads, wrt, weights=weights, positions=positions, widths=widths)
 
 
 @densify_op.register_fake
@@ -66,7 +66,7 @@ def _(weights: torch.Tensor, positions: Any, widths: Any, key: str) -> torch.Ten
 @densify_grads_op.register_fake
 def _(grad_dense: torch.Tensor, *rest: Any) -> list[torch.Tensor]:
     *anchors, wrt, _ = rest
-    return make_empty_gradients(anchors, wrt)
+    return make_empty_gradients(wrt, **dict(zip(NAMES, anchors, strict=True)))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
@@ -75,7 +75,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
 
 
 def _backward(ctx: Any, grad_dense: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    wrt = name_needed(ctx.needs_input_grad[:3])
+    wrt = list(itertools.compress(NAMES, ctx.needs_input_grad))
     grads = dict(zip(wrt, densify_grads_op(grad_dense, *ctx.saved_tensors, wrt, ctx.key), strict=True))
     return *(grads.get(name) for name in NAMES), None
 

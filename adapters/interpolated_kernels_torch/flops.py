@@ -14,36 +14,35 @@ import torch
 from torch.utils.flop_counter import register_flop_formula
 
 import interpolated_kernels_torch.moving_engine  # noqa: F401 # it defines operators, as does numba_engine
-from interpolated_kernels_torch.constants import read_key
-from interpolated_kernels_torch.numba_engine import N_OPTIONS
+from interpolated_kernels_torch.constants import read_call
 
 _OPERATORS = torch.ops.interpolated_kernels
-_FORWARD = [_OPERATORS.conv, _OPERATORS.conv_moving]
-_BY_X = [_OPERATORS.conv_grad_x, _OPERATORS.conv_moving_grad_x]
-_BY_ANCHORS = [_OPERATORS.conv_grad_weights, _OPERATORS.conv_moving_grad_anchors]
 
 
-@register_flop_formula(_FORWARD)
+@register_flop_formula([_OPERATORS.conv, _OPERATORS.conv_moving])
 def count_forward(x_shape: Any, weights_shape: Any, *rest: Any, out_shape: Any, **_: Any) -> int:
     """Return twice the multiply-adds of y."""
-    return _count(x_shape, weights_shape, out_shape, rest[-N_OPTIONS:])
+    return _count(x_shape, weights_shape, out_shape, rest[-1])
 
 
-@register_flop_formula(_BY_X)
-def count_by_x(grad_shape: Any, weights_shape: Any, *rest: Any, **_: Any) -> int:
-    """Return the same for the gradient by x, whose shape is the last argument before the options."""
-    return _count(rest[-N_OPTIONS - 1], weights_shape, grad_shape, rest[-N_OPTIONS:])
+@register_flop_formula(_OPERATORS.conv_grads)
+def count_grads(grad_shape: Any, x: Any, weights: Any, x_shape: Any, weights_shape: Any, call: str, **_: Any) -> int:
+    """Return as much for each gradient: there are two where both operands are given."""
+    n_grads = (x is not None) + (weights is not None)
+    return n_grads * _count(x_shape, weights_shape, grad_shape, call)
 
 
-@register_flop_formula(_BY_ANCHORS)
-def count_by_anchors(grad_shape: Any, x_shape: Any, weights_shape: Any, *rest: Any, **_: Any) -> int:
-    """Return the same for the gradient by weights, or by all of the anchors."""
-    return _count(x_shape, weights_shape, grad_shape, rest[-N_OPTIONS:])
+@register_flop_formula(_OPERATORS.conv_moving_grads)
+def count_moving_grads(grad_shape: Any, x: Any, weights_shape: Any, *rest: Any, **_: Any) -> int:
+    """Return as much for the gradient by x, and for those by all of the anchors together."""
+    x_shape, wrt, call = rest[-3:]
+    n_grads = ("x" in wrt) + (x is not None)
+    return n_grads * _count(x_shape, weights_shape, grad_shape, call)
 
 
-def _count(x_shape: Sequence[int], weights_shape: Sequence[int], y_shape: Sequence[int], options: Any) -> int:
+def _count(x_shape: Sequence[int], weights_shape: Sequence[int], y_shape: Sequence[int], call: str) -> int:
     """Return twice the products of a dense convolution."""
-    key, *_, groups, _, _ = options
-    kernel = read_key(key)
-    channels = x_shape[-kernel.n_dims - 1] // groups if len(weights_shape) > 1 else 1
+    options = read_call(call)
+    kernel = options["kernel"]
+    channels = x_shape[-kernel.n_dims - 1] // options["groups"] if len(weights_shape) > 1 else 1
     return 2 * math.prod(y_shape) * channels * math.prod(kernel.spatial_window)

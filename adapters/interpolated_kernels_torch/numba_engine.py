@@ -1,7 +1,8 @@
-"""The core's `conv` as operators of torch: it and its two transposes, each other's derivatives to any order."""
+"""The core's `conv` as two operators of torch: it and its gradients, each other's derivatives to any order."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +10,8 @@ import numpy as np
 import torch
 
 import interpolated_kernels as ik
-from interpolated_kernels_torch.constants import PlainOptions, keep_whole_kernel, read_key, write_key
+from interpolated_kernels_torch.constants import PLAIN_NAMES, PlainOptions, keep_whole_kernel, read_call, write_call
 from interpolated_kernels_torch.engines import refuse_tangent
-
-OPTIONS = (
-    "str kernel, int[] stride, int[] padding, str[] padding_mode, int[] dilation, int groups, str path, str accuracy"
-)
-N_OPTIONS = OPTIONS.count(",") + 1
 
 
 def conv(
@@ -27,59 +23,59 @@ def conv(
     accuracy: str,
 ) -> torch.Tensor:
     """Return y, without bias, for x and weights of one dtype, float32 or float64."""
-    y: torch.Tensor = conv_op(x, weights, **pack_options(kernel, settled, path, accuracy))
+    y: torch.Tensor = conv_op(x, weights, write_call(kernel, settled, path, accuracy))
     return y
 
 
-def conv_dense(x: torch.Tensor, dense: torch.Tensor, kernel: ik.InterpolatedKernel, options: Any) -> torch.Tensor:
-    """Return y of a dense kernel in the place of `kernel`'s own, for an operator's `options`."""
+def conv_dense(x: torch.Tensor, dense: torch.Tensor, call: str) -> torch.Tensor:
+    """Return y of a dense kernel in the place of a call's own."""
+    options = read_call(call)
+    kernel: ik.InterpolatedKernel = options["kernel"]
     whole = keep_whole_kernel(kernel.spatial_window, kernel.channel_mode)
     weights = dense.flatten(1) if whole.channel_mode == "tied" else dense.flatten(-kernel.n_dims)
-    _, *others, _, accuracy = options
-    y: torch.Tensor = conv_op(x, weights, write_key(whole), *others, "auto", accuracy)
-    return y
-
-
-def pack_options(kernel: ik.InterpolatedKernel, settled: PlainOptions, path: str, accuracy: str) -> dict[str, Any]:
-    """Return a kernel and options as the operators take them."""
-    stride, padding, modes, dilation, groups = settled
-    return {
-        "kernel": write_key(kernel), "stride": list(stride), "padding": [cells for pair in padding for cells in pair],
-        "padding_mode": list(modes), "dilation": list(dilation), "groups": groups, "path": path, "accuracy": accuracy,
-    }  # fmt: skip
+    settled: Any = tuple(options[name] for name in PLAIN_NAMES)
+    return conv(x, weights, whole, settled, "auto", options["accuracy"])
 
 
 @torch.library.custom_op(
     "interpolated_kernels::conv",
     mutates_args=(),
     device_types="cpu",
-    schema=f"(Tensor x, Tensor weights, {OPTIONS}) -> Tensor",
+    schema="(Tensor x, Tensor weights, str call) -> Tensor",
 )
-def conv_op(x: torch.Tensor, weights: torch.Tensor, *options: Any) -> torch.Tensor:
+def conv_op(x: torch.Tensor, weights: torch.Tensor, call: str) -> torch.Tensor:
     """Return `ik.conv` of the tensors' own memory."""
-    return as_tensor(ik.conv(as_array(x), as_array(weights), **as_keywords(*options)))
+    return as_tensor(ik.conv(as_array(x), as_array(weights), **read_call(call)))
 
 
 @torch.library.custom_op(
-    "interpolated_kernels::conv_grad_x", mutates_args=(), device_types="cpu",
-    schema=f"(Tensor grad_y, Tensor weights, SymInt[] x_shape, {OPTIONS}) -> Tensor",
+    "interpolated_kernels::conv_grads", mutates_args=(), device_types="cpu",
+    schema="(Tensor grad_y, Tensor? x, Tensor? weights, SymInt[] x_shape, SymInt[] weights_shape, str call)"
+    " -> (Tensor grad_x, Tensor grad_weights)",
 )  # fmt: skip
-def grad_x_op(grad_y: torch.Tensor, weights: torch.Tensor, x_shape: Sequence[int], *options: Any) -> torch.Tensor:
-    """Return the gradient by x; of x itself it takes the shape alone."""
-    grad = as_array(grad_y)
-    x = np.empty(tuple(x_shape), grad.dtype)
-    return as_tensor(ik.conv_backward(grad, x, as_array(weights), **as_keywords(*options), wrt=("x",)).x)
+def grads_op(
+    grad_y: torch.Tensor,
+    x: torch.Tensor | None,
+    weights: torch.Tensor | None,
+    x_shape: Sequence[int],
+    weights_shape: Sequence[int],
+    call: str,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the gradient by x where weights are given, and that by weights where x is; each takes the other alone.
 
-
-@torch.library.custom_op(
-    "interpolated_kernels::conv_grad_weights", mutates_args=(), device_types="cpu",
-    schema=f"(Tensor grad_y, Tensor x, SymInt[] weights_shape, {OPTIONS}) -> Tensor",
-)  # fmt: skip
-def grad_weights_op(grad_y: torch.Tensor, x: torch.Tensor, weights_shape: Sequence[int], *options: Any) -> torch.Tensor:
-    """Return the gradient by the weights; of the weights themselves it takes the shape alone."""
+    An empty tensor stands for one that is not asked for: lists of tensors have no batched gradients in torch.
+    """
     grad = as_array(grad_y)
-    weights = np.empty(tuple(weights_shape), grad.dtype)
-    return as_tensor(ik.conv_backward(grad, as_array(x), weights, **as_keywords(*options), wrt=("weights",)).weights)
+    x_place, weights_place = (
+        np.empty(tuple(shape), grad.dtype) if tensor is None else as_array(tensor)
+        for tensor, shape in ((x, x_shape), (weights, weights_shape))
+    )
+    wrt = tuple(name for name, needed in (("x", weights), ("weights", x)) if needed is not None)
+    grads = ik.conv_backward(grad, x_place, weights_place, **read_call(call), wrt=wrt)
+    by_x, by_weights = (
+        torch.empty(0, dtype=grad_y.dtype) if value is None else as_tensor(value) for value in (grads.x, grads.weights)
+    )
+    return by_x, by_weights
 
 
 def as_array(tensor: torch.Tensor) -> Any:
@@ -93,28 +89,16 @@ def as_tensor(array: Any) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def as_keywords(
-    key: str,
-    stride: list[int],
-    padding: list[int],
-    padding_mode: list[str],
-    dilation: list[int],
-    groups: int,
-    path: str,
-    accuracy: str,
-) -> dict[str, Any]:
-    """Return an operator's options as the core's keywords."""
-    pairs = tuple(zip(padding[::2], padding[1::2], strict=True))
-    return {
-        "kernel": read_key(key), "stride": tuple(stride), "padding": pairs, "padding_mode": tuple(padding_mode),
-        "dilation": tuple(dilation), "groups": groups, "path": path, "accuracy": accuracy,
-    }  # fmt: skip
+def add_given(*tensors: torch.Tensor | None) -> torch.Tensor | None:
+    """Return the sum of those that are there, None where none is."""
+    given = [tensor for tensor in tensors if tensor is not None]
+    return functools.reduce(torch.add, given) if given else None
 
 
 @conv_op.register_fake
-def infer_y(x: torch.Tensor, weights: torch.Tensor, *options: Any) -> torch.Tensor:
+def infer_y(x: torch.Tensor, weights: torch.Tensor, call: str) -> torch.Tensor:
     """Return a tensor without values in y's shape and dtype."""
-    chosen = as_keywords(*options)
+    chosen = read_call(call)
     window, d = chosen["kernel"].spatial_window, chosen["kernel"].n_dims
     axes = zip(x.shape[-d:], chosen["padding"], window, chosen["dilation"], chosen["stride"], strict=True)
     out = [(size + sum(pair) - (cells - 1) * apart - 1) // step + 1 for size, pair, cells, apart, step in axes]
@@ -122,41 +106,50 @@ def infer_y(x: torch.Tensor, weights: torch.Tensor, *options: Any) -> torch.Tens
     return x.new_empty((*lead, *out))
 
 
-@grad_x_op.register_fake
-@grad_weights_op.register_fake
-def _(grad_y: torch.Tensor, other: torch.Tensor, shape: Sequence[int], *options: Any) -> torch.Tensor:
-    return grad_y.new_empty(shape)
+@grads_op.register_fake
+def _(grad_y: torch.Tensor, x: Any, weights: Any, x_shape: Any, weights_shape: Any, call: str) -> Any:
+    return tuple(grad_y.new_empty(0 if x is None else shape) for x, shape in ((weights, x_shape), (x, weights_shape)))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
     """Keep, of the two tensors that the operator is linear in, only what the wanted gradients need."""
-    first, second = inputs[:2]
-    ctx.shapes = first.shape, second.shape
-    ctx.options = inputs[-N_OPTIONS:]
-    ctx.save_for_backward(first if ctx.needs_input_grad[1] else None, second if ctx.needs_input_grad[0] else None)
+    x, weights, ctx.call = inputs
+    ctx.shapes = x.shape, weights.shape
+    ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weights if ctx.needs_input_grad[0] else None)
 
 
 def _conv_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    x, weights = ctx.saved_tensors
-    grad_x = grad_x_op(grad, weights, ctx.shapes[0], *ctx.options) if ctx.needs_input_grad[0] else None
-    grad_weights = grad_weights_op(grad, x, ctx.shapes[1], *ctx.options) if ctx.needs_input_grad[1] else None
-    return grad_x, grad_weights, *(None,) * N_OPTIONS
+    return *_find_grads(ctx, grad, *ctx.saved_tensors), None
 
 
-def _grad_x_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    grad_y, weights = ctx.saved_tensors
-    by_grad_y = conv_op(grad, weights, *ctx.options) if ctx.needs_input_grad[0] else None
-    by_weights = grad_weights_op(grad_y, grad, ctx.shapes[1], *ctx.options) if ctx.needs_input_grad[1] else None
-    return by_grad_y, by_weights, None, *(None,) * N_OPTIONS
+def _find_grads(
+    ctx: Any, grad_y: torch.Tensor, x: torch.Tensor | None, weights: torch.Tensor | None
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Return the gradients by x and by weights, each where the other is given."""
+    if x is None and weights is None:
+        return None, None
+    by_x, by_weights = grads_op(grad_y, x, weights, *ctx.shapes, ctx.call)
+    return None if weights is None else by_x, None if x is None else by_weights
 
 
-def _grad_weights_backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-    grad_y, x = ctx.saved_tensors
-    by_grad_y = conv_op(x, grad, *ctx.options) if ctx.needs_input_grad[0] else None
-    by_x = grad_x_op(grad_y, grad, ctx.shapes[1], *ctx.options) if ctx.needs_input_grad[1] else None
-    return by_grad_y, by_x, None, *(None,) * N_OPTIONS
+def _keep_grads(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+    *operands, x_shape, weights_shape, ctx.call = inputs
+    ctx.shapes = x_shape, weights_shape
+    ctx.save_for_backward(*operands)
+    ctx.set_materialize_grads(False)
+
+
+def _grads_backward(
+    ctx: Any, along_x: torch.Tensor | None, along_weights: torch.Tensor | None
+) -> tuple[torch.Tensor | None, ...]:
+    """Return the second derivatives: by y's gradient it is `conv` again, by x and weights these gradients."""
+    grad_y, x, weights = ctx.saved_tensors
+    needs_grad_y, needs_x, needs_weights, *_ = ctx.needs_input_grad
+    pairs = ((along_x, weights), (x, along_weights)) if needs_grad_y else ()
+    by_grad_y = add_given(*(conv_op(*pair, ctx.call) for pair in pairs if all(one is not None for one in pair)))
+    by_x, by_weights = _find_grads(ctx, grad_y, along_x if needs_weights else None, along_weights if needs_x else None)
+    return by_grad_y, by_x, by_weights, None, None, None
 
 
 conv_op.register_autograd(_conv_backward, setup_context=_keep)
-grad_x_op.register_autograd(_grad_x_backward, setup_context=_keep)
-grad_weights_op.register_autograd(_grad_weights_backward, setup_context=_keep)
+grads_op.register_autograd(_grads_backward, setup_context=_keep_grads)

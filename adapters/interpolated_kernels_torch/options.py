@@ -44,14 +44,16 @@ def _open_shape(x_shape: Any, weights_ndim: int, kernel: ik.InterpolatedKernel) 
 
 def make_plain(option: Any) -> Any:
     """Return an option with tuples for lists and arrays, and ints for what a trace leaves open."""
+    if isinstance(option, (str, bool)):
+        return option
+    if isinstance(option, (int, torch.SymInt)):
+        return operator.index(option)
     if isinstance(option, np.ndarray):
         option = option.tolist()
     if isinstance(option, (list, tuple)):
-        return tuple(make_plain(entry) for entry in option)
+        return tuple(map(make_plain, option))
     if isinstance(option, torch.Tensor) and is_jit_tracing():  # the sizes of weights and channels
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined] # torch's own
             return int(option)
-    return (
-        operator.index(option) if isinstance(option, (int, torch.SymInt)) and not isinstance(option, bool) else option
-    )
+    return option

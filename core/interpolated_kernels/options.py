@@ -64,9 +64,14 @@ _WORDS = ("padding_mode", "path", "accuracy", "missing")
 CONV_OPTIONS = tuple(Options.__dataclass_fields__)
 
 
+def _is_frozen(value: Any) -> bool:
+    kind = type(value)
+    return kind in _HASHABLE or (kind is tuple and all(map(_is_frozen, value)))
+
+
 def _freeze(name: str, value: Any) -> Any:
     """Return an option as an int, a word, None, or tuples of them."""
-    if type(value) in _HASHABLE or isinstance(value, str):
+    if _is_frozen(value) or isinstance(value, str):
         return value
     if is_sequence(value):
         return tuple(_freeze(name, entry) for entry in value)

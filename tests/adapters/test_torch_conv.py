@@ -147,15 +147,19 @@ def test_contiguous_tensors_are_not_copied(monkeypatch):
     assert [array.ctypes.data for array in seen] == [x.data_ptr(), weights.data_ptr()]
 
 
-def test_only_the_needed_gradients_are_computed(monkeypatch):
-    """With frozen weights the backward pass asks the core for the gradient by x alone."""
+@pytest.mark.parametrize("names", [("x",), ("weights",), ("x", "weights")], ids="_".join)
+def test_the_core_is_asked_once_for_what_is_needed(monkeypatch, names):
+    """The backward pass asks the core for the gradients that are needed, together."""
     asked, backward = [], ik.conv_backward
     monkeypatch.setattr(
         ik, "conv_backward", lambda *args, **options: asked.append(options["wrt"]) or backward(*args, **options)
     )
-    x, weights = torch.ones(1, 1, 6, 7, requires_grad=True), torch.ones(1, 1, 4)
+    x, weights = (
+        torch.ones(1, 1, 6, 7, requires_grad="x" in names),
+        torch.ones(1, 1, 4, requires_grad="weights" in names),
+    )
     interpolated_conv(x, weights, grid((3, 4)), engine="numba").sum().backward()
-    assert asked == [("x",)]
+    assert asked == [names]
 
 
 def test_collinear_anchors_warn_once_at_construction():

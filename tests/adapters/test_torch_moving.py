@@ -71,9 +71,9 @@ def test_both_engines_are_the_core(name, mode, lead, engine):
 @pytest.mark.parametrize("engine", ["numba", "native"])
 @pytest.mark.parametrize("name", sorted(SPREADING))
 def test_derivatives_of_first_and_second_order(name, engine):
-    """gradcheck and gradgradcheck by x, weights, positions and widths."""
+    """gradcheck (with batched gradients) and gradgradcheck by x, weights, positions and widths."""
     kernel, leaves = make_problem(SPREADING[name], n=3)
-    assert torch.autograd.gradcheck(conv(kernel, engine), leaves, fast_mode=True)
+    assert torch.autograd.gradcheck(conv(kernel, engine), leaves, fast_mode=True, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(conv(kernel, engine), leaves, fast_mode=True)
 
 
@@ -120,16 +120,16 @@ def test_compiles_without_a_break(engine):
 
 
 def test_operators_keep_torch_rules():
-    """All three operators pass `opcheck`."""
+    """Both operators pass `opcheck`, the second for any of its gradients."""
     from interpolated_kernels_torch import constants, moving_engine
 
-    kernel, (x, weights, positions, widths) = make_problem()
-    options = (constants.write_key(kernel), [2, 1], [1, 2, 0, 1], ["zeros", "zeros"], [1, 1], 2, "auto", "normwise")
-    grad = torch.randn_like(conv(kernel, "numba")(x, weights, positions, widths)).requires_grad_()
-    anchors = (weights, positions, widths)
-    torch.library.opcheck(moving_engine.conv_op, (x, *anchors, *options))
-    torch.library.opcheck(moving_engine.grad_x_op, (grad, *anchors, list(x.shape), *options))
-    torch.library.opcheck(moving_engine.grad_anchors_op, (grad, x, *anchors, ["positions", "widths"], *options))
+    kernel, (x, *anchors) = make_problem()
+    settled = (2, 1), ((1, 2), (0, 1)), ("zeros", "zeros"), (1, 1), 2
+    call = constants.write_call(kernel, settled, "auto", "normwise")
+    grad = torch.randn_like(conv(kernel, "numba")(x, *anchors)).requires_grad_()
+    torch.library.opcheck(moving_engine.conv_op, (x, *anchors, call))
+    for given, wrt in ((None, ["x"]), (x, ["positions", "widths"]), (x, ["x", "weights"])):
+        torch.library.opcheck(moving_engine.grads_op, (grad, given, *anchors, list(x.shape), wrt, call))
 
 
 def test_forward_mode_is_native():
