@@ -122,7 +122,10 @@ def test_finite_differences(problem):
     size = np.abs(grad_matrix).sum() * max(1.0, np.abs(interpolator.matrix(positions, window, None)).max())
     rounding = 16 * _kappa(interpolator, positions, window) * U * size / STEP
     for index in np.ndindex(positions.shape):
-        wide, narrow = (_central_difference(loss, positions, index, step) for step in (STEP, STEP / 2))
+        try:
+            wide, narrow = (_central_difference(loss, positions, index, step) for step in (STEP, STEP / 2))
+        except ik.AnchorError:  # a step from anchors that are refused
+            hypothesis.reject()
         tolerance = abs(wide - narrow) + 2 * rounding
         hypothesis.assume(tolerance < 1e-3 * size)
         np.testing.assert_allclose(grad[index], (4 * narrow - wide) / 3, rtol=0, atol=tolerance)

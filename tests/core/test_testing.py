@@ -149,7 +149,10 @@ def test_the_bound_is_the_formula():
     np.testing.assert_allclose(bound.componentwise, expected, rtol=1e-12, atol=0)
     assert bound.quality == 4 * np.sqrt(n + 2)
     assert error_bound(X, W, KERNEL, quantity="grad_x", grad_y=GRAD).n == 9 * 3
-    assert error_bound(X, W, KERNEL, quantity="grad_weights", grad_y=GRAD).n == 2 * 4 * 5
+    by_weights = error_bound(X, W, KERNEL, quantity="grad_weights", grad_y=GRAD)
+    assert by_weights.n == 2 * 4 * 5
+    k = by_weights.n + m + 4 * d + np.count_nonzero(KERNEL.matrix, axis=0).max()
+    np.testing.assert_allclose(by_weights.componentwise, k * u / (1 - k * u) * by_weights.scale, rtol=1e-6)
     many, grad = np.zeros((1, 1, 102, 102)), np.zeros((1, 1, 100, 100))
     assert error_bound(many, W[:1, :1], KERNEL, quantity="grad_weights", grad_y=grad).n == 4096
 

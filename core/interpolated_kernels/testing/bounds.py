@@ -4,6 +4,7 @@ Both are in terms of `S`, the same sum over absolute values, and `n`, the number
 
 - C1, for every element and any data: `gamma(n + m + 4d) S + eta (n + 1) (1 + conv(abs(x), 1) + sum abs(w))`, where
   `gamma(k) = k u / (1 - k u)` and eta is the smallest subnormal number;
+  a weight's gradient is also summed over the cells that the weight has a part in, which n then counts too;
 - C2, for normal and uniform data: `max abs(y - reference) / (u S) <= 4 sqrt(n + 2)`.
 
 Where the factors of products are rounded to a narrower dtype of unit roundoff v (`arithmetics`), C1 has these roundings

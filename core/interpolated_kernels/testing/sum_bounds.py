@@ -132,8 +132,10 @@ def count_products(problem: Problem, quantity: str) -> int:
 
 
 def _count_roundings(quantity: str, n: int, kernel: InterpolatedKernel) -> float:
-    """Return how many roundings an element may have: n + m + 4d, and those of derivatives."""
+    """Return how many roundings an element may have: n + m + 4d, those of cells that share a weight, of derivatives."""
     roundings = n + kernel.n_anchors + 4 * kernel.n_dims
+    if quantity == "grad_weights":
+        return roundings + int(np.count_nonzero(kernel.matrix, axis=-2).max())
     if quantity not in BY_ANCHORS:
         return roundings
     return roundings + int(np.prod(kernel.window)) + _ROUNDINGS_OF_DERIVATIVES * find_condition(kernel)
