@@ -43,9 +43,9 @@ def replace_anchors(
 ) -> ik.InterpolatedKernel:
     """Return the kernel with those of positions and widths that are given."""
     moved = {"positions": positions, "widths": widths}
-    return kernel.replace(**{
-        name: as_array(value.detach().double()) for name, value in moved.items() if value is not None
-    })  # fmt: skip
+    given = {name: as_array(value.detach().double()) for name, value in moved.items() if value is not None}
+    with adapting.ignore_anchor_warnings():
+        return kernel.replace(**given)
 
 
 def _read_call(call: str, positions: torch.Tensor | None, widths: torch.Tensor | None) -> dict[str, Any]:

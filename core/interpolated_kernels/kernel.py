@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from interpolated_kernels.anchors import as_positions, as_widths, as_window
 from interpolated_kernels.arguments import check_choice, is_sequence, names_options, show
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.caching import Cache
-from interpolated_kernels.errors import AnchorError, AnchorWarning, ignore_anchor_warnings
+from interpolated_kernels.errors import AnchorError, ignore_anchor_warnings, warn_of_anchors
 from interpolated_kernels.interpolation import Interpolator, as_interpolator, read_document, write_document
 from interpolated_kernels.structure import Factors, Structure, find_factors
 
@@ -114,7 +113,7 @@ class InterpolatedKernel:
         if notes:
             more = f" ({len(notes)} of {len(self.position_sets)} position sets)" if len(self.position_sets) > 1 else ""
             # past `__init__` and `names_options`
-            warnings.warn(next(iter(notes.values())) + more, AnchorWarning, stacklevel=4)
+            warn_of_anchors(next(iter(notes.values())) + more, stacklevel=4)
 
     @property
     def interpolates_channels(self) -> bool:

@@ -1,5 +1,7 @@
 """Positions and widths that are learned: both engines, their derivatives of first and second order, compiled too."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -150,3 +152,21 @@ def test_mistakes_name_the_argument():
         conv(kernel, "auto")(x, weights, positions[1:])
     with pytest.raises(ValueError, match="`widths` cannot be learned: Bilinear"):
         conv(kernel.replace(interpolator="bilinear", widths=None), "auto")(x, weights, positions, widths)
+
+
+def test_collinear_anchors_warn_where_their_kernel_is_made():
+    """Anchors on a line that move at every step of training warn once: where their user made the kernel."""
+    with pytest.warns(ik.AnchorWarning, match="collinear") as caught:
+        kernel = ik.InterpolatedKernel([[0, 0], [1, 1], [2, 2]], (3, 3), "polyharmonic")
+    assert caught[0].filename == __file__
+    positions = torch.tensor(kernel.positions.copy())
+    weights = torch.zeros(1, 1, 3, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.SGD([weights], lr=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            y = interpolated_conv(torch.ones(1, 1, 5, 5), weights, kernel, positions=positions)
+            (y - 1).square().sum().backward()
+            optimizer.step()
+            positions += 0.1  # along the line
+    assert weights.abs().min() > 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
+from interpolated_kernels import adapting
 from interpolated_kernels.testing.strategies import kernels
 
 GRID = ik.grid_positions((5, 5), 2)
@@ -209,6 +210,17 @@ def test_degenerate_anchors_warn(positions, window, options, match):
         kernel = ik.InterpolatedKernel(positions, window, **options)
     assert len(caught) == 1
     assert np.isfinite(kernel.matrix).all()
+
+
+def test_kernels_in_silence_leave_other_warnings_alone():
+    """Where anchors' warnings are ignored, what Python shows once a place is still shown once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            with adapting.ignore_anchor_warnings():
+                ik.InterpolatedKernel(COLLINEAR, (3, 3))
+            warnings.warn("of another", UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in caught] == ["of another"]
 
 
 def test_no_trend_no_warning():
