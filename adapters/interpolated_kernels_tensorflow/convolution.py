@@ -10,9 +10,10 @@ import tensorflow as tf
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
 from interpolated_kernels_tensorflow import native_engine, numba_engine
-from interpolated_kernels_tensorflow.edge import as_tensors, move_channels, result_dtype, settle_static
+from interpolated_kernels_tensorflow.edge import as_tensors, check_anchors, move_channels, result_dtype, settle_static
+from interpolated_kernels_tensorflow.engines import choose_engine
 
-_ENGINES = {"native": native_engine, "numba": numba_engine}
+_ENGINES: dict[str, Any] = {"native": native_engine, "numba": numba_engine}
 
 
 @tf.autograph.experimental.do_not_convert
@@ -46,21 +47,22 @@ def interpolated_conv(
     kernel : InterpolatedKernel
     bias : tensor of float, optional
         `(filters,)`, or a scalar for weights `(n,)`.
-    positions, widths : None
-        Reserved for interpolators that can learn them; none can yet, and anything else raises.
+    positions, widths : tensor of float, optional
+        Instead of the kernel's own and in their shapes, for interpolators that are differentiable by them; engine
+        "native" serves those of splats and cones.
     stride, padding, padding_mode, dilation, groups, path, accuracy
-        As for `interpolated_kernels.conv`.
+        As for `interpolated_kernels.conv`. `path` and `accuracy` choose among the algorithms of engine "numba".
     data_format : {"channels_first", "channels_last"}
         Where x and the result have their channels.
     engine : {"auto", "numba", "native"}
-        "numba": this project's loops on the CPU, eagerly or through `tf.py_function`; neither XLA nor a SavedModel in
-        another process can run them. "native": TensorFlow's own operations. "auto": numba for eager tensors on the CPU,
-        else native.
+        "numba": this project's loops on the CPU, eager and in `tf.function`; neither XLA nor an export can run them.
+        "native": TensorFlow's own operations. "auto": numba on the CPU; native under XLA, while exporting, on other
+        devices, and in graphs where there are any.
 
     Returns
     -------
     tensor
-        As `interpolated_kernels.conv` gives, in the data format, of the inputs' dtypes together as NumPy promotes.
+        As `interpolated_kernels.conv` gives, in the data format, of the tensors' dtypes together as NumPy promotes.
 
     Raises
     ------
@@ -69,39 +71,33 @@ def interpolated_conv(
 
     Notes
     -----
-    float16 and bfloat16 compute in float32. Both engines are differentiable to any order by x, weights and bias.
+    float16 and bfloat16 compute in float32. Both engines are differentiable to any order by x, weights and bias, and by
+    positions and widths of splats and cones; by those of other interpolators once.
     TensorFlow's own threads flush subnormal numbers to zero: in native, and in numba within a traced function.
     """
     adapting.check_kernel(kernel)
     adapting.check_choice("data_format", data_format, adapting.DATA_FORMATS)
-    adapting.check_engine(engine)
-    adapting.check_fixed(kernel, positions=positions, widths=widths)
-    x, weights = as_tensors(x, weights)
-    plain, d = weights.shape.rank == 1, kernel.n_dims
+    tensors = as_tensors(x=x, weights=weights, positions=positions, widths=widths, bias=bias)
+    check_anchors(kernel, tensors)
+    d, plain = kernel.n_dims, tensors["weights"].shape.rank == 1
     layout = "channels_first" if plain else data_format
     options = {
         "stride": stride, "padding": padding, "padding_mode": padding_mode, "dilation": dilation, "groups": groups,
         "path": path, "accuracy": accuracy,
     }  # fmt: skip
-    settled = settle_static(x, weights, kernel, layout, options)
-    chosen = _ENGINES[_choose_engine(x, weights) if engine == "auto" else engine]
-    chosen.check(x, weights, path)
+    dtype = result_dtype(*(tensors[name] for name in ("x", "weights", "bias") if name in tensors))
+    compute = tf.float64 if dtype == tf.float64 else tf.float32
+    settled = settle_static(tensors["x"], tensors["weights"], kernel, layout, compute.name, options)
+    if "bias" in tensors:
+        adapting.shape_bias(tuple(tensors["bias"].shape), settled.weights_shape, d)
+    chosen = _ENGINES[choose_engine(engine, path, *tensors.values())]
+    operands = {
+        name: tensor if name in ("positions", "widths") else tf.cast(tensor, compute)
+        for name, tensor in tensors.items()
+    }
     inner = layout if plain else chosen.LAYOUT
-    y = chosen.conv(move_channels(x, layout, inner, d), weights, settled, options)
-    y = move_channels(y, inner, layout, d)
+    operands["x"] = move_channels(operands["x"], layout, inner, d)
+    y = move_channels(chosen.conv(operands, settled, options), inner, layout, d)
     if not tf.executing_eagerly():
         y.set_shape(adapting.reorder(settled.y_shape, "channels_first", layout, d))
-    return y if bias is None else _add_bias(y, bias, settled, layout)
-
-
-def _choose_engine(x: Any, weights: Any) -> str:
-    """Return the engine that "auto" means."""
-    on_cpu = tf.executing_eagerly() and all("CPU" in tensor.device.upper() for tensor in (x, weights))
-    return "numba" if on_cpu else "native"
-
-
-def _add_bias(y: Any, bias: Any, settled: adapting.Settled, layout: str) -> Any:
-    bias = tf.convert_to_tensor(bias)
-    across = adapting.shape_bias(tuple(bias.shape), settled.weights_shape, settled.kernel.n_dims, layout)
-    dtype = result_dtype(y, bias)
-    return tf.cast(y, dtype) + tf.reshape(tf.cast(bias, dtype), across)
+    return tf.cast(y, dtype)

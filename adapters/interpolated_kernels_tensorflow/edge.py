@@ -11,9 +11,9 @@ import interpolated_kernels as ik
 from interpolated_kernels import adapting
 
 
-def as_tensors(x: Any, weights: Any) -> tuple[Any, Any]:
-    """Return x and weights as tensors; what the core would refuse raises the core's own error."""
-    return _as_tensor("x", x), _as_tensor("weights", weights)
+def as_tensors(**given: Any) -> dict[str, Any]:
+    """Return what is not None as tensors; what the core would refuse raises the core's own error."""
+    return {name: _as_tensor(name, value) for name, value in given.items() if value is not None}
 
 
 def _as_tensor(name: str, value: Any) -> Any:
@@ -34,13 +34,14 @@ def result_dtype(*tensors: Any) -> Any:
     return tf.as_dtype(np.result_type(*(tensor.dtype.as_numpy_dtype for tensor in tensors)))
 
 
-def compute_dtype(*tensors: Any) -> Any:
-    """Return what tensors are computed in together."""
-    return tf.as_dtype(adapting.choose_compute_dtype("x", result_dtype(*tensors).name))
+def check_anchors(kernel: ik.InterpolatedKernel, tensors: dict[str, Any]) -> None:
+    """Raise unless positions and widths that are given have a derivative and the shapes of the kernel's own."""
+    given = (name for name in ("positions", "widths") if name in tensors)
+    adapting.check_anchors(kernel, **{name: tuple(tensors[name].shape) for name in given})
 
 
 def settle_static(
-    x: Any, weights: Any, kernel: ik.InterpolatedKernel, layout: str, options: dict[str, Any]
+    x: Any, weights: Any, kernel: ik.InterpolatedKernel, layout: str, dtype: str, options: dict[str, Any]
 ) -> adapting.Settled:
     """Return what the options come to by the static shapes; sizes that tracing does not know are open.
 
@@ -57,9 +58,15 @@ def settle_static(
         raise ValueError(
             f"`x` must have a known number of channels, got shape {x.shape}: set it with `tf.ensure_shape`."
         )
-    return adapting.settle(x_shape, weights.shape.as_list(), kernel, compute_dtype(x, weights).name, **options)
+    return adapting.settle(x_shape, weights.shape.as_list(), kernel, dtype, **options)
 
 
 def move_channels(x: Any, source: str, target: str, d: int) -> Any:
-    """Return x in another data format."""
-    return x if source == target else tf.transpose(x, adapting.reorder(range(x.shape.rank), source, target, d))
+    """Return x in another data format; a transpose that would move nothing but one channel is a change of shape."""
+    if source == target:
+        return x
+    order = adapting.reorder(range(x.shape.rank), source, target, d)
+    axis = -1 if source == "channels_last" else x.shape.rank - d - 1
+    if x.shape[axis] != 1:
+        return tf.transpose(x, order)
+    return tf.reshape(x, [x.shape[old] if x.shape[old] is not None else tf.shape(x)[old] for old in order])

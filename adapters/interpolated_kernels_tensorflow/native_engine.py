@@ -1,4 +1,4 @@
-"""Engine "native": TensorFlow's own convolution of the dense kernel, so that XLA, export and accelerators work."""
+"""Engine "native": TensorFlow's own operations, so that XLA, export and accelerators work."""
 
 from __future__ import annotations
 
@@ -6,70 +6,50 @@ from typing import Any
 
 import tensorflow as tf
 
-import interpolated_kernels as ik
 from interpolated_kernels import adapting
-from interpolated_kernels_tensorflow.edge import compute_dtype, result_dtype
+from interpolated_kernels_tensorflow import native_lattice
+from interpolated_kernels_tensorflow.convolving import convolve
+from interpolated_kernels_tensorflow.densifying import densify
 
 LAYOUT = "channels_last"
-_DATA_FORMATS = ("NWC", "NHWC", "NDHWC")
 _PAD_MODES = {"zeros": "CONSTANT", "reflect": "REFLECT", "symmetric": "SYMMETRIC"}
 
 
-def check(x: Any, weights: Any, path: str) -> None:
-    """Raise where a path of the core was asked for by name.
+def conv(operands: dict[str, Any], settled: adapting.Settled, options: dict[str, Any]) -> Any:
+    """Return y `(batch, *out_spatial, filters)`, or without what x lacks: the batch, or plain weights' channels.
 
-    Raises
-    ------
-    ValueError
-        Saying which engine serves instead.
+    Operands are tensors by name: x and weights of one dtype, and bias, positions and widths where they are given.
     """
-    adapting.check_engine("native", path)
-
-
-def conv(x: Any, weights: Any, settled: adapting.Settled, options: dict[str, Any]) -> Any:
-    """Return y `(batch, *out_spatial, filters)`, or without what x lacks: the batch, or plain weights' channels."""
-    d, dtype, computed = settled.kernel.n_dims, result_dtype(x, weights), compute_dtype(x, weights)
-    x, weights = tf.cast(x, computed), tf.cast(weights, computed)
+    del options  # what of them is not settled chooses among the core's algorithms
+    kernel, d, x, weights = settled.kernel, settled.kernel.n_dims, operands["x"], operands["weights"]
     shape, plain = tf.shape(x), weights.shape.rank == 1
     lead = shape[:-d] if plain else shape[: -d - 1]
     spatial = shape[-d:] if plain else shape[-d - 1 : -1]
+    static = x.shape[-d:] if plain else x.shape[-d - 1 : -1]
     n_samples = tf.reduce_prod(lead)
     x = tf.reshape(x, tf.concat([[n_samples], spatial, [settled.channels]], 0))
+    x = tf.ensure_shape(x, [None, *static, settled.channels])
     if x.shape[0] is None or x.shape[0] == 0:
         # TensorFlow's own convolution of no samples has wrong shapes on some processors: one of zeros stands for them.
         x = tf.pad(x, [(0, tf.maximum(1 - n_samples, 0)), *((0, 0),) * (d + 1)])
     x = _pad(x, _find_padding(settled, spatial), settled)
-    parts = tf.split(x, settled.groups, -1)
-    if settled.kernel.channel_mode == "tied":
-        parts = [tf.reduce_sum(part, -1, keepdims=True) for part in parts]
-    # With both, TensorFlow refuses: then the zeros of the dilation stand in the kernel.
-    stuffed = max(settled.stride) > 1 and max(settled.dilation) > 1
-    dense = densify(weights, settled.kernel, settled.dilation if stuffed else (1,) * d)
-    kernels = tf.split(dense, settled.groups, -1)
-    how = {
-        "strides": settled.stride,
-        "dilations": (1,) * d if stuffed else settled.dilation,
-        "data_format": _DATA_FORMATS[d - 1],
-    }
-    # One convolution a group: on the CPU, grouped ones have no gradient.
-    y = tf.concat(
-        [tf.nn.convolution(part, k, padding="VALID", **how) for part, k in zip(parts, kernels, strict=True)], -1
-    )[:n_samples]
+    if kernel.channel_mode == "tied":
+        x = tf.concat([tf.reduce_sum(part, -1, keepdims=True) for part in tf.split(x, settled.groups, -1)], -1)
+    lattice = native_lattice.choose(operands, settled)
+    y = _conv_dense(x, operands, settled) if lattice is None else native_lattice.conv(x, operands, settled, lattice)
+    y = y[:n_samples]
+    if "bias" in operands:
+        y += operands["bias"]
     tail = tf.shape(y)[1 : -1 if plain else None]
-    return tf.cast(tf.reshape(y, tf.concat([lead, tail], 0)), dtype)
+    return tf.reshape(y, tf.concat([lead, tail], 0))
 
 
-def densify(weights: Any, kernel: ik.InterpolatedKernel, dilation: tuple[int, ...]) -> Any:
-    """Return the dense kernel `(*window, channels_per_group, filters)`, with a dilation's zeros between its cells."""
-    bank = tf.reshape(weights, (1, 1, -1)) if weights.shape.rank == 1 else weights
-    bank = bank[:, None] if bank.shape.rank == 2 else bank
-    matrix, window = adapting.dilate_matrix(kernel, dilation)
-    dense = tf.einsum(f"{'fc'[: matrix.ndim - 2]}ka,fca->fck", tf.constant(matrix, weights.dtype), bank)
-    if kernel.interpolates_channels:
-        dense = tf.reshape(dense, (-1, *window))
-        return tf.transpose(dense, (*range(1, len(window) + 1), 0))
-    dense = tf.reshape(dense, (*bank.shape[:2], *window))
-    return tf.transpose(dense, (*range(2, len(window) + 2), 1, 0))
+def _conv_dense(x: Any, operands: dict[str, Any], settled: adapting.Settled) -> Any:
+    """Return y of padded x `(batch, *spatial, channels)`, tied channels summed, by the dense kernel."""
+    # With both, TensorFlow refuses: then the zeros of the dilation stand in the kernel.
+    stuffed, once = max(settled.stride) > 1 and max(settled.dilation) > 1, (1,) * settled.kernel.n_dims
+    dense = densify(operands, settled.kernel, settled.dilation if stuffed else once)
+    return convolve(x, dense, settled.stride, once if stuffed else settled.dilation, settled.groups)
 
 
 def _find_padding(settled: adapting.Settled, spatial: Any) -> Any:

@@ -31,70 +31,16 @@ def check_tensors(tensors: dict[str, Any]) -> None:
 
 
 def check_anchors(kernel: ik.InterpolatedKernel, **moved: torch.Tensor | None) -> None:
-    """Raise unless `positions` and `widths` that are given have a derivative and the shapes of the kernel's own.
-
-    Raises
-    ------
-    ValueError
-        Naming the argument.
-    """
+    """Raise as `adapting.check_anchors`, in traces too, for `positions` and `widths` that do not fit the kernel."""
     adapting.check_learned(kernel, **moved)
     for name, tensor in moved.items():
-        if tensor is not None and tuple(tensor.shape) != (expected := _shape_anchors(kernel, name)):
-            raise ValueError(f"`{name}` must have shape {expected} for {kernel!r}, got {tuple(tensor.shape)}.")
+        if tensor is not None and tuple(tensor.shape) != _shape_anchors(kernel, name):
+            adapting.check_anchors(kernel, **{name: tuple(tensor.shape)})
 
 
 @torch.compiler.assume_constant_result
 def _shape_anchors(kernel: ik.InterpolatedKernel, name: str) -> tuple[int, ...]:
-    """Return the shape of a kernel's positions or widths."""
-    is_radius = name == "widths" and kernel.interpolator.width_axes == 0
-    return kernel.positions.shape[:-1] if is_radius else kernel.positions.shape
-
-
-def check_learning(kernel: ik.InterpolatedKernel, engine: str, **learned: bool) -> None:
-    """Raise unless a layer's engine has derivatives by what it is to learn.
-
-    Raises
-    ------
-    ValueError
-        Naming what cannot be learned, and which engine does.
-    """
-    adapting.check_learned(kernel, **learned)
-    if engine == "native" and any(learned.values()):
-        check_native_anchors(kernel)
-
-
-def check_native_anchors(kernel: ik.InterpolatedKernel) -> None:
-    """Raise unless torch's own operators know how the interpolator's dense kernel follows its anchors.
-
-    Raises
-    ------
-    ValueError
-        Saying which engine does.
-    """
-    if not adapting.can_spread(kernel):
-        raise ValueError(
-            f"`positions` and `widths` of {kernel.interpolator} need engine='numba', which serves eager and compiled "
-            "calls on the CPU; engine='native' learns those of splats and cones."
-        )
-
-
-def settle_axes(kernel: ik.InterpolatedKernel, learn_positions: Any) -> tuple[int, ...]:
-    """Return the axes along which positions are learned: none for False, all for True, else those that are named.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what is neither a bool nor ints that name axes of the kernel's positions.
-    """
-    d = len(kernel.window)
-    if isinstance(learn_positions, bool):
-        return tuple(range(d)) if learn_positions else ()
-    if not isinstance(learn_positions, (tuple, list)) or not all(type(axis) is int for axis in learn_positions):
-        raise TypeError(f"`learn_positions` must be a bool or a tuple of axes, got {learn_positions!r}.")
-    if not all(-d <= axis < d for axis in learn_positions):
-        raise ValueError(f"`learn_positions` must name axes below {d} for {kernel!r}, got {learn_positions!r}.")
-    return tuple(sorted({axis % d for axis in learn_positions}))
+    return adapting.shape_anchors(kernel, name)
 
 
 def check_layer(layer: Any) -> adapting.Settled:

@@ -10,7 +10,7 @@ import torch
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
 from interpolated_kernels_torch import moving_engine, native_engine, native_lattice, numba_engine
-from interpolated_kernels_torch.checks import check_anchors, check_native_anchors, check_tensors
+from interpolated_kernels_torch.checks import check_anchors, check_tensors
 from interpolated_kernels_torch.constants import PlainOptions
 from interpolated_kernels_torch.dtypes import choose_dtype, choose_memory_format
 from interpolated_kernels_torch.engines import choose_engine
@@ -109,7 +109,7 @@ def _run(
             return moving_engine.conv(x, (weights, positions, widths), kernel, settled, *how)
         return numba_engine.conv(x, weights, kernel, settled, *how)
     if moves:
-        check_native_anchors(kernel)
+        adapting.check_spreads(kernel)
     else:
         channels = x.shape[-len(settled[0]) - 1] if weights.ndim > 1 else 1
         groups = native_lattice.plan_groups(kernel, make_plain(tuple(weights.shape)), make_plain(channels), settled)

@@ -14,7 +14,7 @@ from torch import nn
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
 from interpolated_kernels_torch import conversion, dcls_modules
-from interpolated_kernels_torch.checks import check_layer, check_learning, settle_axes
+from interpolated_kernels_torch.checks import check_layer
 from interpolated_kernels_torch.constants import keep_constant
 from interpolated_kernels_torch.densifying import densify
 from interpolated_kernels_torch.digests import check_digest, make_digest
@@ -97,8 +97,8 @@ class InterpolatedConv(nn.Module):
         self.stride, self.padding, self.padding_mode, self.dilation = stride, padding, padding_mode, dilation
         self.groups, self.path, self.accuracy, self.engine = groups, path, accuracy, engine
         settled = check_layer(self)
-        self.learn_positions, self.learn_widths = settle_axes(kernel, learn_positions), bool(learn_widths)
-        check_learning(kernel, engine, positions=bool(self.learn_positions), widths=self.learn_widths)
+        self.learn_positions, self.learn_widths = adapting.settle_axes(kernel, learn_positions), bool(learn_widths)
+        adapting.check_learning(kernel, engine, positions=bool(self.learn_positions), widths=self.learn_widths)
         like = {"device": device, "dtype": dtype}
         self.weight = nn.Parameter(torch.empty(settled.weights_shape, **like))
         self.bias = nn.Parameter(torch.empty(out_channels, **like)) if bias else None

@@ -1,7 +1,5 @@
 import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +13,7 @@ tf = pytest.importorskip("tensorflow")
 import interpolated_kernels as ik  # noqa: E402  # after the look for TensorFlow
 from interpolated_kernels.testing import assert_matches_reference, reference  # noqa: E402
 from interpolated_kernels.testing.strategies import cases  # noqa: E402
-from interpolated_kernels_tensorflow import interpolated_conv, numba_engine  # noqa: E402
+from interpolated_kernels_tensorflow import interpolated_conv  # noqa: E402
 
 ENGINES = ("native", "numba")
 
@@ -244,48 +242,6 @@ def test_forward_mode_is_never_silently_zero():
         with tf.autodiff.ForwardAccumulator([x, weights], [x, weights]) as accumulator:
             y = interpolated_conv(x, weights, row.kernel, engine=engine, **row.options)
         assert np.abs(accumulator.jvp(y) - 2 * y).max() <= 2.0**-48 * np.abs(y).max()
-
-
-def test_auto_is_numba_for_eager_tensors_and_native_while_tracing(monkeypatch):
-    """`engine="auto"` calls this project's loops eagerly and leaves no host function in a graph."""
-    row, calls = ROWS["2-D groups"], []
-    conv = numba_engine.conv
-    monkeypatch.setattr(numba_engine, "conv", lambda *arguments: calls.append(1) or conv(*arguments))
-    interpolated_conv(row.x, row.weights, row.kernel, **row.options)
-    assert len(calls) == 1
-    graph = tf.function(lambda x: interpolated_conv(x, row.weights, row.kernel, **row.options)).get_concrete_function(
-        row.x
-    )
-    assert len(calls) == 1
-    assert not [operation for operation in graph.graph.get_operations() if "PyFunc" in operation.type]
-
-
-def test_xla_runs_native_and_refuses_numba():
-    """Under `jit_compile=True`, "auto" compiles, gradients too, and "numba" raises while tracing."""
-    row = ROWS["2-D circular"]
-    compiled = tf.function(lambda x, w: _y_and_gradients(row, "auto", x, w), jit_compile=True)
-    _assert_matches(row, compiled(row.x, row.weights))
-    with pytest.raises(ValueError, match="`engine`='numba' cannot run under XLA"):
-        tf.function(lambda x: interpolated_conv(x, row.weights, row.kernel, engine="numba"), jit_compile=True)(row.x)
-
-
-def test_native_exports_and_serves_in_a_new_process(tmp_path):
-    """A SavedModel of "auto", of any batch and size, gives the reference's y where this package was never imported."""
-    row = ROWS["2-D circular"]
-    module = tf.Module()
-    module.serve = tf.function(
-        lambda x: interpolated_conv(x, row.weights, row.kernel, **row.options),
-        input_signature=[tf.TensorSpec([None, 2, None, None], tf.float64)],
-    )
-    tf.saved_model.save(module, str(tmp_path / "model"))
-    np.save(tmp_path / "x.npy", row.x)
-    program = (
-        "import sys, numpy, tensorflow as tf; folder = sys.argv[1]\n"
-        "y = tf.saved_model.load(folder + '/model').serve(tf.constant(numpy.load(folder + '/x.npy')))\n"
-        "numpy.save(folder + '/y.npy', y); assert 'interpolated_kernels' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, timeout=120)
-    assert_matches_reference(np.load(tmp_path / "y.npy"), row.x, row.weights, row.kernel, **row.options)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

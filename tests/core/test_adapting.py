@@ -113,15 +113,22 @@ MISTAKES = {
         "`path`='direct' is this project's own and needs engine='numba'",
     ),
     "positions": (
-        lambda: adapting.check_fixed(KERNEL, positions=KERNEL.positions, widths=None),
+        lambda: adapting.check_learned(KERNEL, positions=KERNEL.positions, widths=None),
         ValueError,
         "`positions` cannot be learned: Linear() has no derivative by them.",
     ),
     "widths": (
-        lambda: adapting.check_fixed(KERNEL.replace(interpolator="gaussian"), positions=False, widths=True),
-        NotImplementedError,
-        "`widths`: this adapter cannot learn them yet",
+        lambda: adapting.check_anchors(KERNEL.replace(interpolator="gaussian"), positions=None, widths=(3, 1)),
+        ValueError,
+        f"`widths` must have shape {KERNEL.positions.shape}",
     ),
+    "learning": (
+        lambda: adapting.check_learning(KERNEL.replace(interpolator="rbf"), "native", positions=True, widths=False),
+        ValueError,
+        "engine='native' learns those of splats and cones",
+    ),
+    "no axis": (lambda: adapting.settle_axes(KERNEL, (0.5,)), TypeError, "`learn_positions` must be a bool or a tuple"),
+    "axis beyond": (lambda: adapting.settle_axes(KERNEL, (2,)), ValueError, "`learn_positions` must name axes below 2"),
     "float count": (lambda: adapting.as_int("filters", 4.0), TypeError, "`filters` must be an int, got 4.0."),
     "no count": (lambda: adapting.as_int("filters", 0), ValueError, "`filters` must be at least 1, got 0."),
     "integers": (
@@ -154,7 +161,8 @@ def test_right_arguments_pass():
     """Each check lets pass what is right."""
     adapting.check_kernel(KERNEL, 2, "Conv2d")
     adapting.check_engine("auto", "direct")
-    adapting.check_fixed(KERNEL, positions=None, widths=False)
+    adapting.check_learned(KERNEL, positions=None, widths=False)
+    assert adapting.settle_axes(KERNEL, (-1, 1)) == (1,)
     assert adapting.as_int("filters", np.int64(4)) == 4
 
 

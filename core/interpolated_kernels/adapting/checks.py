@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from interpolated_kernels import arguments
+from interpolated_kernels.adapting.spreading import can_spread
 from interpolated_kernels.arguments import check_choice, check_floating
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.problem import check_kernel as check_type
@@ -53,23 +55,70 @@ def check_learned(kernel: InterpolatedKernel, **learned: Any) -> None:
             )
 
 
-def check_fixed(kernel: InterpolatedKernel, **learned: Any) -> None:
-    """Raise where an adapter that has no derivative by `positions` or `widths` is to learn them.
+def check_anchors(kernel: InterpolatedKernel, **shapes: Sequence[int | None] | None) -> None:
+    """Raise unless `positions` and `widths`, by their shapes or None, have a derivative and the kernel's own shapes.
 
     Raises
     ------
     ValueError
-        As `check_learned`.
-    NotImplementedError
-        If the interpolator has the derivative.
+        Naming the argument.
+    """
+    check_learned(kernel, **shapes)
+    for name, shape in shapes.items():
+        if shape is not None and tuple(shape) != (expected := shape_anchors(kernel, name)):
+            raise ValueError(f"`{name}` must have shape {expected} for {kernel!r}, got {tuple(shape)}.")
+
+
+def shape_anchors(kernel: InterpolatedKernel, name: str) -> tuple[int, ...]:
+    """Return the shape of a kernel's "positions" or "widths"."""
+    is_radius = name == "widths" and kernel.interpolator.width_axes == 0
+    return kernel.positions.shape[:-1] if is_radius else kernel.positions.shape
+
+
+def check_learning(kernel: InterpolatedKernel, engine: str, **learned: bool) -> None:
+    """Raise unless a layer's engine has derivatives by what it is to learn.
+
+    Raises
+    ------
+    ValueError
+        Naming what cannot be learned, and which engine does.
     """
     check_learned(kernel, **learned)
-    for name, value in learned.items():
-        if value is not None and value is not False:
-            raise NotImplementedError(
-                f"`{name}`: this adapter cannot learn them yet. Build them into the kernel, "
-                f"`kernel.replace({name}=...)`."
-            )
+    if engine == "native" and any(learned.values()):
+        check_spreads(kernel)
+
+
+def check_spreads(kernel: InterpolatedKernel) -> None:
+    """Raise unless a framework's own operators know how the interpolator's dense kernel follows its anchors.
+
+    Raises
+    ------
+    ValueError
+        Saying which engine does.
+    """
+    if not can_spread(kernel):
+        raise ValueError(
+            f"`positions` and `widths` of {kernel.interpolator} need engine='numba', which serves eager and compiled "
+            "calls on the CPU; engine='native' learns those of splats and cones."
+        )
+
+
+def settle_axes(kernel: InterpolatedKernel, learn_positions: Any) -> tuple[int, ...]:
+    """Return the axes along which positions are learned: none for False, all for True, else those that are named.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is neither a bool nor ints that name axes of the kernel's positions.
+    """
+    d = len(kernel.window)
+    if isinstance(learn_positions, bool):
+        return tuple(range(d)) if learn_positions else ()
+    if not isinstance(learn_positions, (tuple, list)) or not all(type(axis) is int for axis in learn_positions):
+        raise TypeError(f"`learn_positions` must be a bool or a tuple of axes, got {learn_positions!r}.")
+    if not all(-d <= axis < d for axis in learn_positions):
+        raise ValueError(f"`learn_positions` must name axes below {d} for {kernel!r}, got {learn_positions!r}.")
+    return tuple(sorted({axis % d for axis in learn_positions}))
 
 
 def as_int(name: str, value: Any) -> int:
