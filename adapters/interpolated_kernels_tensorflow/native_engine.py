@@ -21,6 +21,8 @@ def conv(operands: dict[str, Any], settled: adapting.Settled, options: dict[str,
     Operands are tensors by name: x and weights of one dtype, and bias, positions and widths where they are given.
     """
     del options  # what of them is not settled chooses among the core's algorithms
+    if "positions" in operands or "widths" in operands:
+        adapting.check_spreads(settled.kernel)
     kernel, d, x, weights = settled.kernel, settled.kernel.n_dims, operands["x"], operands["weights"]
     shape, plain = tf.shape(x), weights.shape.rank == 1
     lead = shape[:-d] if plain else shape[: -d - 1]

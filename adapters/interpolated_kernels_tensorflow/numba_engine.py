@@ -88,7 +88,8 @@ def _transpose(call: Call, wrt: tuple[str, ...], grad_y: Any, operands: Sequence
         )
 
         def backward(*along: Any) -> Any:
-            return _find_seconds(call, dict(zip(wrt, along, strict=True)), grad_y, operands, needed)
+            given = {name: value for name, value in zip(wrt, along, strict=True) if value is not None}
+            return _find_seconds(call, given, grad_y, operands, needed)
 
         return grads, backward
 
@@ -127,18 +128,36 @@ def _differentiate_twice(call: Call, along: dict[str, Any], grad_y: Any, operand
             f"`positions` of {kernel.interpolator} have a first derivative alone, in reverse mode: there is no second "
             "one by them."
         )
-    # Each tensor stands for itself, so that a derivative by one does not run through what made another.
-    grad_y, *operands = map(tf.identity, [grad_y, *operands])
-    named = dict(zip(call.names, operands, strict=True))
-    with tf.GradientTape() as outer:
-        outer.watch([grad_y, *operands])
-        with tf.GradientTape() as inner:
-            inner.watch(operands)
+
+    names, ways = tuple(along), list(along.values())
+
+    def run(tensors: Any, ways: Any) -> Any:
+        # Each tensor stands for itself, so that a derivative by one does not run through what made another.
+        grad_y, *operands = map(tf.identity, tensors)
+        named = dict(zip(call.names, operands, strict=True))
+
+        def convolve() -> Any:
             dense = densify_moved(named["weights"], kernel, named.get("positions"), named.get("widths"))
-            y = _conv_dense(call, named["x"], dense)
-        first = inner.gradient(y, [named[name] for name in along], grad_y)
-    found: Sequence[Any] = outer.gradient(first, [grad_y, *operands], list(along.values()))
-    return found
+            return _conv_dense(call, named["x"], dense)
+
+        return _differentiate(convolve, [named[name] for name in names], grad_y, ways, [grad_y, *operands])
+
+    seconds: Sequence[Any] | None = run([grad_y, *operands], ways)
+    # While an accumulator of forward mode works, tapes see nothing: a graph needs none.
+    return tf.function(run)([grad_y, *operands], ways) if seconds is None else seconds
+
+
+def _differentiate(function: Callable[[], Any], wrt: Any, grad_y: Any, ways: Any, tensors: Any) -> Any:
+    """Return the gradients by tensors, along ways, of the first gradients by `wrt`; None where a tape saw nothing."""
+    if not tf.executing_eagerly():
+        return tf.gradients(tf.gradients(function(), wrt, grad_y), tensors, ways)
+    with tf.GradientTape() as outer:
+        outer.watch(tensors)
+        with tf.GradientTape() as inner:
+            inner.watch(tensors[1:])
+            y = function()
+        first = inner.gradient(y, wrt, grad_y)
+    return None if any(grad is None for grad in first) else outer.gradient(first, tensors, ways)
 
 
 def _conv_dense(call: Call, x: Any, dense: Any) -> Any:
