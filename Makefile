@@ -94,7 +94,7 @@ clean: ## remove .venv, caches and build results
 # Dependency groups need pip 25.1. Everything goes through one resolver run, and holds what the demo needs.
 .venv/.test: .venv/.created $(INPUTS)
 	$(PIP) install --quiet -c constraints.txt 'pip>=25.1'
-	$(PIP) install --quiet -c constraints.txt -e '.[torch,tensorflow,keras,demo,testing]' --group dev
+	$(PIP) install --quiet -c constraints.txt -e '.[torch,tensorflow,keras,jax,demo,testing]' --group dev
 	@touch .venv/.demo $@
 
 # numba's lowest release needs a Python of its time: 3.11 or 3.12. Every ">=" of pyproject.toml becomes "==".

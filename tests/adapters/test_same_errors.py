@@ -10,8 +10,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 torch = pytest.importorskip("torch")
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")
+jnp = pytest.importorskip("jax.numpy")
 
 import interpolated_kernels as ik  # noqa: E402  # after the look for the frameworks
+import interpolated_kernels_jax as ikj  # noqa: E402
 import interpolated_kernels_keras as ikk  # noqa: E402
 import interpolated_kernels_tensorflow as iktf  # noqa: E402
 import interpolated_kernels_torch as ikt  # noqa: E402
@@ -49,7 +51,7 @@ OF_LAYERS = {
 
 @pytest.mark.parametrize("name", sorted(OF_CALLS))
 def test_calls_raise_alike(name):
-    """PyTorch's and TensorFlow's `interpolated_conv` raise the same error."""
+    """PyTorch's, TensorFlow's and JAX' `interpolated_conv` raise the same error."""
     error, mistake = OF_CALLS[name]
     arguments = {"x": X, "weights": WEIGHTS, "kernel": KERNEL, **mistake}
 
@@ -60,8 +62,9 @@ def test_calls_raise_alike(name):
 
     with pytest.raises(error, match="`") as raised:
         call(ikt, torch.from_numpy)
-    with pytest.raises(error, match=f"^{re.escape(str(raised.value))}$"):
-        call(iktf, tf.convert_to_tensor)
+    for module, convert in ((iktf, tf.convert_to_tensor), (ikj, jnp.asarray)):
+        with pytest.raises(error, match=f"^{re.escape(str(raised.value))}$"):
+            call(module, convert)
 
 
 @pytest.mark.parametrize("name", sorted(OF_LAYERS))
