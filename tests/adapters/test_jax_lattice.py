@@ -21,6 +21,7 @@ CASES = [
     ("cubic", 2, "separate", {"groups": 2, "padding": "same"}),
     ("bspline", 1, "separate", {}),
     ("linear", 3, "interpolated", {"dilation": (1, 2, 1)}),
+    ("linear", 2, "depthwise", {"groups": 2, "stride": (1, 2), "dilation": 2}),
 ]
 
 
@@ -28,10 +29,13 @@ CASES = [
 def test_the_lattice_is_the_core(name, d, mode, options):
     """y and both gradients of float32 are within the reference's bounds, be it the cheaper one or not."""
     window = (*WINDOWS[d], 3) if mode == "interpolated" else WINDOWS[d]
-    kernel = ik.InterpolatedKernel(ik.grid_positions(window, 2), window, name, channel_mode=mode)
+    kernel = ik.InterpolatedKernel(
+        ik.grid_positions(window, 2), window, name, channel_mode=mode.replace("depthwise", "separate")
+    )
     groups, rng = options.get("groups", 1), np.random.default_rng(0)
-    shape = (4, 3, kernel.n_anchors) if mode == "separate" else (4, kernel.n_anchors)
-    x = rng.standard_normal((2, 3 * groups, *(2 * cells + 3 for cells in WINDOWS[d]))).astype("float32")
+    channels = 1 if mode == "depthwise" else 3
+    shape = (4, kernel.n_anchors) if mode in ("tied", "interpolated") else (4, channels, kernel.n_anchors)
+    x = rng.standard_normal((2, channels * groups, *(2 * cells + 3 for cells in WINDOWS[d]))).astype("float32")
     weights = rng.standard_normal(shape).astype("float32")
     full = {"padding": "valid", "path": "auto", "accuracy": "normwise", **options}
     convolution = describe(x.shape, shape, kernel, "float32", anchors=("weights",), engine="native", **full)
@@ -46,15 +50,14 @@ def test_the_lattice_is_the_core(name, d, mode, options):
 
 
 def test_the_cheaper_one_is_chosen():
-    """A large window on a coarse even grid takes the lattice, of narrow convolutions alone; an uneven grid does not."""
-    x, weights = jax.ShapeDtypeStruct((1, 4, 64, 64), "float32"), jax.ShapeDtypeStruct((4, 1, 49), "float32")
+    """A large window on a coarse even grid takes the lattice, of narrow convolutions alone; scattered anchors do not."""
 
-    def find_widest(positions):
-        kernel = ik.InterpolatedKernel(positions, (31, 31), "linear")
-        run = lambda x, weights: interpolated_conv(x, weights, kernel, groups=4, engine="native")  # noqa: E731
+    def find_widest(interpolator):
+        x, weights = (jax.ShapeDtypeStruct(shape, "float32") for shape in [(1, 4, 64, 64), (4, 4, 49)])
+        kernel = ik.InterpolatedKernel(ik.grid_positions((31, 31), 5), (31, 31), interpolator)
+        run = lambda x, weights: interpolated_conv(x, weights, kernel, engine="native")  # noqa: E731
         text = jax.jit(run).lower(x, weights).as_text()
-        return max(int(size) for size in re.findall(r"stablehlo.convolution.*, tensor<4x1x(\d+)x\d+xf32>\)", text))
+        return max(int(size) for size in re.findall(r"stablehlo.convolution.*, tensor<4x4x(\d+)x\d+xf32>\)", text))
 
-    uneven = np.stack(np.meshgrid(*[[0, 5, 10, 15, 20, 26, 30]] * 2, indexing="ij"), -1).reshape(-1, 2)
-    assert find_widest(ik.grid_positions((31, 31), 5)) < 31
-    assert find_widest(uneven) == 31
+    assert find_widest("linear") < 31
+    assert find_widest("gaussian") == 31
