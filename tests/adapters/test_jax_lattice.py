@@ -50,7 +50,7 @@ def test_the_lattice_is_the_core(name, d, mode, options):
 
 
 def test_the_cheaper_one_is_chosen():
-    """A large window on a coarse even grid takes the lattice, of narrow convolutions alone; scattered anchors do not."""
+    """A large window on a coarse even grid takes the lattice, of narrow convolutions alone; scattered ones do not."""
 
     def find_widest(interpolator):
         x, weights = (jax.ShapeDtypeStruct(shape, "float32") for shape in [(1, 4, 64, 64), (4, 4, 49)])
