@@ -6,25 +6,25 @@ from typing import ClassVar
 
 import keras
 
-from interpolated_kernels_keras.base import BaseInterpolatedConv
+from interpolated_kernels_keras.base import InterpolatedConv
 
 
-@keras.saving.register_keras_serializable(package="interpolated_kernels")
-class InterpolatedConv1D(BaseInterpolatedConv):
-    """1-D convolution with a kernel of one spatial axis; parameters as for `BaseInterpolatedConv`."""
+@keras.saving.register_keras_serializable(package="interpolated_kernels_keras")
+class InterpolatedConv1D(InterpolatedConv):
+    """`keras.layers.Conv1D` with its weights on anchors."""
 
     rank: ClassVar[int | None] = 1
 
 
-@keras.saving.register_keras_serializable(package="interpolated_kernels")
-class InterpolatedConv2D(BaseInterpolatedConv):
-    """2-D convolution with a kernel of two spatial axes; parameters as for `BaseInterpolatedConv`."""
+@keras.saving.register_keras_serializable(package="interpolated_kernels_keras")
+class InterpolatedConv2D(InterpolatedConv):
+    """`keras.layers.Conv2D` with its weights on anchors."""
 
     rank: ClassVar[int | None] = 2
 
 
-@keras.saving.register_keras_serializable(package="interpolated_kernels")
-class InterpolatedConv3D(BaseInterpolatedConv):
-    """3-D convolution with a kernel of three spatial axes; parameters as for `BaseInterpolatedConv`."""
+@keras.saving.register_keras_serializable(package="interpolated_kernels_keras")
+class InterpolatedConv3D(InterpolatedConv):
+    """`keras.layers.Conv3D` with its weights on anchors."""
 
     rank: ClassVar[int | None] = 3

@@ -1,4 +1,4 @@
-"""Engine "native": the backend's own convolution of the dense kernel, in `keras.ops`."""
+"""Engine "native" on backends other than TensorFlow: their own convolutions, in `keras.ops`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from keras import ops
 
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
+from interpolated_kernels_keras import native_lattice
+from interpolated_kernels_keras.shapes import find_channel_axis, place_spatial
+
+_FUNCTIONS = adapting.Functions(ops.abs, ops.exp, ops.relu, ops.where)
 
 
 def compute_dtype(dtype: Any) -> str:
@@ -16,42 +20,66 @@ def compute_dtype(dtype: Any) -> str:
     return adapting.choose_compute_dtype("x", keras.backend.standardize_dtype(dtype))
 
 
-def conv(x: Any, weights: Any, settled: adapting.Settled) -> Any:
-    """Return y `(batch, *out_spatial, filters)` for x `(batch, *spatial, channels)`.
+def conv(x: Any, operands: dict[str, Any], settled: adapting.Settled, data_format: str) -> Any:
+    """Return y for x and tensors by name: weights, and bias, positions and widths where they are given."""
+    d, dtype = settled.kernel.n_dims, compute_dtype(x.dtype)
+    # PyTorch's own convolutions have channels first: whatever comes is brought there once.
+    inner = "channels_first" if keras.backend.backend() == "torch" else data_format
+    x = _move_channels(ops.cast(x, dtype), data_format, inner, d)
+    operands = {name: ops.cast(tensor, dtype) for name, tensor in operands.items()}
+    if settled.kernel.channel_mode == "tied":
+        x = _sum_groups(x, settled, inner)
+    if None not in settled.padding:
+        x = ops.pad(x, [(0, 0), *place_spatial(settled.padding, (0, 0), inner)])
+    lattice = native_lattice.choose(operands, settled)
+    run = _conv_dense if lattice is None else native_lattice.conv
+    y = run(x, operands, settled, inner)
+    if "bias" in operands:
+        across = adapting.shape_bias(tuple(operands["bias"].shape), settled.weights_shape, d, inner)
+        y = y + ops.reshape(operands["bias"], across)
+    return _move_channels(y, inner, data_format, d)
 
-    TensorFlow's own "same" serves where the sizes that it depends on are not known while tracing.
+
+def _conv_dense(x: Any, operands: dict[str, Any], settled: adapting.Settled, layout: str) -> Any:
+    """Return y of padded x, tied channels summed, by the dense kernel.
+
+    The backend's own "same" serves where the sizes that it depends on are not known while tracing.
     """
-    kernel, groups, d = settled.kernel, settled.groups, settled.kernel.n_dims
-    padding = "same" if None in settled.padding else "valid"
-    n_samples = ops.shape(x)[0]
-    if x.shape[0] is None or x.shape[0] == 0:
-        # A backend's own convolution of no samples may have wrong shapes: one of zeros stands for them.
-        x = ops.pad(x, [(0, ops.maximum(1 - n_samples, 0)), *((0, 0),) * (d + 1)])
-    if padding == "valid":
-        x = ops.pad(x, [(0, 0), *settled.padding, (0, 0)])
-    if kernel.channel_mode == "tied":
-        x = ops.sum(ops.reshape(x, (*ops.shape(x)[:-1], groups, settled.channels_per_group)), axis=-1)
-    # With both, TensorFlow refuses: then the zeros of the dilation stand in the kernel.
-    stuffed = max(settled.stride) > 1 and max(settled.dilation) > 1
-    dense = densify(weights, kernel, settled.dilation if stuffed else (1,) * d)
-    # TensorFlow has no gradient of grouped convolutions on the CPU; elsewhere one call does them all.
-    n_calls = groups if keras.backend.backend() == "tensorflow" else 1
-    y = [
-        ops.conv(
-            part, part_kernel, strides=settled.stride, padding=padding,
-            data_format="channels_last", dilation_rate=1 if stuffed else settled.dilation,
+    return ops.conv(
+        x, densify(operands, settled.kernel), strides=settled.stride,
+        padding="same" if None in settled.padding else "valid",
+        data_format=layout, dilation_rate=settled.dilation,
+    )  # fmt: skip
+
+
+def densify(operands: dict[str, Any], kernel: ik.InterpolatedKernel) -> Any:
+    """Return the dense kernel `(*window, channels_per_group, filters)`."""
+    weights = operands["weights"]
+    dtype = keras.backend.standardize_dtype(weights.dtype)
+    if "positions" in operands or "widths" in operands:
+        adapting.check_spreads(kernel)
+        namespace = adapting.Namespace(
+            _FUNCTIONS, ops.einsum, ops.reshape, lambda array: ops.convert_to_tensor(array, dtype)
         )
-        for part, part_kernel in zip(ops.split(x, n_calls, axis=-1), ops.split(dense, n_calls, axis=-1), strict=True)
-    ]  # fmt: skip
-    return ops.concatenate(y, axis=-1)[:n_samples]
-
-
-def densify(weights: Any, kernel: ik.InterpolatedKernel, dilation: tuple[int, ...]) -> Any:
-    """Return the dense kernel `(*window, channels_per_group, filters)`, with a dilation's zeros between its cells."""
+        positions = operands.get("positions", namespace.as_array(kernel.positions))
+        own = adapting.fill_widths(kernel)
+        widths = operands.get("widths", None if own is None else namespace.as_array(own))
+        dense = adapting.spread(weights, positions, widths, kernel, namespace)
+        return ops.transpose(dense, (*range(2, len(dense.shape)), 1, 0))
     bank = ops.expand_dims(weights, 1) if len(weights.shape) == 2 else weights
-    matrix, window = adapting.dilate_matrix(kernel, dilation)
-    A = ops.convert_to_tensor(matrix, dtype=keras.backend.standardize_dtype(bank.dtype))
-    dense = ops.einsum(f"{'fc'[: matrix.ndim - 2]}ka,fca->fck", A, bank)
+    matrix, window = kernel.matrix, kernel.window
+    dense = ops.einsum(f"{'fc'[: matrix.ndim - 2]}ka,fca->fck", ops.convert_to_tensor(matrix, dtype), bank)
     if kernel.interpolates_channels:
         return ops.transpose(ops.reshape(dense, (-1, *window)), (*range(1, len(window) + 1), 0))
     return ops.transpose(ops.reshape(dense, (*bank.shape[:2], *window)), (*range(2, len(window) + 2), 1, 0))
+
+
+def _move_channels(x: Any, source: str, target: str, d: int) -> Any:
+    return x if source == target else ops.transpose(x, adapting.reorder(range(d + 2), source, target, d))
+
+
+def _sum_groups(x: Any, settled: adapting.Settled, layout: str) -> Any:
+    """Return x with one channel a group: the sum of the group's."""
+    axis = find_channel_axis(layout)
+    parts = ops.split(x, settled.groups, axis=axis)
+    return ops.concatenate([ops.sum(part, axis=axis, keepdims=True) for part in parts], axis=axis)

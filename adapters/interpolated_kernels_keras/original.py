@@ -11,12 +11,12 @@ from keras import ops
 
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
-from interpolated_kernels_keras import native
-from interpolated_kernels_keras.base import BaseInterpolatedConv
+from interpolated_kernels_keras import notices
+from interpolated_kernels_keras.base import InterpolatedConv
 
 
-@keras.saving.register_keras_serializable(package="interpolated_kernels")
-class InterpolatedConv2d(BaseInterpolatedConv):
+@keras.saving.register_keras_serializable(package="interpolated_kernels_keras")
+class InterpolatedConv2d(InterpolatedConv):
     """2-D convolution of NHWC inputs by kernels that are interpolated between the weights at given positions.
 
     Parameters
@@ -51,6 +51,7 @@ class InterpolatedConv2d(BaseInterpolatedConv):
     """
 
     rank: ClassVar[int | None] = 2
+    has_kernel_argument: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -83,12 +84,9 @@ class InterpolatedConv2d(BaseInterpolatedConv):
         if through_channels:  # until `build` knows the channels
             window = (*window, max(int(np.ceil(positions[..., 2].max())) + 1, 2))
         mode = "interpolated" if through_channels else "tied" if continous_3d else "separate"
-        kernel = ik.InterpolatedKernel(
-            positions,
-            window,
-            _read_interpolator(interpolator) if self.has_interpolator else ik.Polyharmonic(order=order),
-            channel_mode=mode,
-        )
+        chosen = _read_interpolator(interpolator) if self.has_interpolator else ik.Polyharmonic(order=order)
+        with notices.at_users_line():
+            kernel = ik.InterpolatedKernel(positions, window, chosen, channel_mode=mode)
         kwargs.setdefault("use_bias", False)
         super().__init__(
             len(positions), kernel, _drop_batch_and_channels(strides), padding, data_format="channels_last", **kwargs
@@ -118,11 +116,16 @@ class InterpolatedConv2d(BaseInterpolatedConv):
         """Return the dense kernel, `(rows, columns, channels, filters)`, as `tf.nn.conv2d` takes it."""
         if not self.built:
             raise ValueError("`extract_interpolated_kernel` needs a layer that was built: call it on an input first.")
-        weights, kernel = ops.convert_to_tensor(self.kernel), self.interpolated_kernel
-        if kernel.channel_mode != "separate":
-            weights = ops.squeeze(weights, -1)
-        dense = native.densify(weights, kernel, (1, 1))
-        return ops.repeat(dense, self.input_spec.axes[-1], axis=2) if kernel.channel_mode == "tied" else dense
+        dense = self.dense_kernel()
+        is_tied = self.interpolated_kernel.channel_mode == "tied"
+        return ops.repeat(dense, self.input_spec.axes[-1], axis=2) if is_tied else dense
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> InterpolatedConv2d:
+        """Return the layer of a config, whose maker was warned of its anchors."""
+        with adapting.ignore_anchor_warnings():
+            layer: InterpolatedConv2d = super().from_config(config)
+        return layer
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as plain values, which JSON can hold."""

@@ -30,3 +30,18 @@ def settle_layer(
         stride=layer.strides, padding=layer.padding, dilation=layer.dilation_rate, groups=layer.groups,
         path=layer.engine_path, accuracy=layer.accuracy,
     )  # fmt: skip
+
+
+def find_spatial_axis(data_format: str) -> int:
+    """Return the first spatial axis of an input."""
+    return 2 if data_format == "channels_first" else 1
+
+
+def find_channel_axis(data_format: str) -> int:
+    """Return the axis of an input's channels."""
+    return 1 if data_format == "channels_first" else -1
+
+
+def place_spatial(entries: Sequence[Any], of_channels: Any, data_format: str) -> list[Any]:
+    """Return what belongs to the spatial axes, with the channels' before or after it."""
+    return [of_channels, *entries] if data_format == "channels_first" else [*entries, of_channels]

@@ -43,7 +43,8 @@ class Call(NamedTuple):
         """Return x, the weights and the kernel at the positions of now."""
         x, weights, *moved = arrays
         anchors = {name: np.asarray(array, np.float64) for name, array in zip(self.names[2:], moved, strict=True)}
-        return x, weights, self.settled.kernel.replace(**anchors) if anchors else self.settled.kernel
+        with adapting.ignore_anchor_warnings():  # the maker of the kernel was warned
+            return x, weights, self.settled.kernel.replace(**anchors) if anchors else self.settled.kernel
 
 
 def conv(operands: dict[str, Any], settled: adapting.Settled, options: dict[str, Any]) -> Any:

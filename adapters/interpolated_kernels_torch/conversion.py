@@ -92,17 +92,10 @@ def _as_array(tensor: torch.Tensor) -> Any:
 def from_file(cls: Any, path: str | os.PathLike[str], **options: Any) -> Any:
     """Return the layer of a file; see `InterpolatedConv.from_file`."""
     saved = ik.load(path)
-    kernel, weights, bias = saved.kernel, saved.weights, saved.arrays.get("bias")
-    expected = 3 if kernel.channel_mode == "separate" else 2
-    if weights is None or weights.ndim != expected:
-        came = "none" if weights is None else f"shape {weights.shape}"
-        raise ValueError(f"`path` must hold weights of {expected} axes for {kernel!r}, got {came}.")
-    channels = {"separate": weights.shape[1], "interpolated": kernel.window[-1]}.get(kernel.channel_mode)
-    if channels is None and "in_channels" not in options:
-        raise ValueError(f"`in_channels` must be given for {kernel!r}: tied weights do not tell.")
+    kernel, bias = saved.kernel, saved.arrays.get("bias")
+    weights, channels = adapting.read_bank(kernel, saved.weights, options.get("groups", 1), options.get("in_channels"))
     tensor = torch.from_numpy(weights.astype(np.result_type(weights, np.float32)))
-    groups = options.get("groups", 1)
-    wanted = {"in_channels": None if channels is None else channels * groups, "bias": bias is not None}
+    wanted = {"in_channels": channels, "bias": bias is not None}
     layer = cls(**{**wanted, "dtype": tensor.dtype, **options}, out_channels=len(weights), kernel=kernel)
     layer.weight.copy_(tensor)
     if layer.bias is not None and bias is not None:

@@ -2,7 +2,7 @@
 
 `checks` holds the checks that all share, `settling` the options where sizes are open, `shapes` the axes as frameworks
 have them, `lattices` a tensor product as plain convolutions and `shares` the walk over it, `spreading` dense kernels
-whose anchors move, in a framework's own arrays.
+whose anchors move, in a framework's own arrays, `digests` what tells whether weights belong to a kernel.
 """
 
 from interpolated_kernels.adapting.checks import (
@@ -19,9 +19,10 @@ from interpolated_kernels.adapting.checks import (
     settle_axes,
     shape_anchors,
 )
+from interpolated_kernels.adapting.digests import check_digest, make_digest
 from interpolated_kernels.adapting.lattices import Group, Lattice, choose_lattice, find_lattice
 from interpolated_kernels.adapting.settling import Settled, Shape, settle, settle_layer
-from interpolated_kernels.adapting.shapes import dilate_matrix, reorder, shape_bias
+from interpolated_kernels.adapting.shapes import dilate_matrix, read_bank, reorder, shape_bias
 from interpolated_kernels.adapting.shares import LatticeOperators, add_shares
 from interpolated_kernels.adapting.spreading import Functions, Namespace, can_spread, fill_widths, spread
 from interpolated_kernels.arguments import as_floats, check_choice
@@ -30,8 +31,8 @@ from interpolated_kernels.padding import show_cells
 
 __all__ = [
     "DATA_FORMATS", "ENGINES", "Functions", "Group", "Lattice", "LatticeOperators", "Namespace", "Settled", "Shape",
-    "add_shares", "as_floats", "as_int", "can_spread", "check_anchors", "check_choice", "check_engine", "check_kernel",
-    "check_learned", "check_learning", "check_spreads", "choose_compute_dtype", "choose_lattice", "dilate_matrix",
-    "fill_widths", "find_lattice", "ignore_anchor_warnings", "reorder", "settle", "settle_axes", "settle_layer",
-    "shape_anchors", "shape_bias", "show_cells", "spread",
+    "add_shares", "as_floats", "as_int", "can_spread", "check_anchors", "check_choice", "check_digest", "check_engine",
+    "check_kernel", "check_learned", "check_learning", "check_spreads", "choose_compute_dtype", "choose_lattice",
+    "dilate_matrix", "fill_widths", "find_lattice", "ignore_anchor_warnings", "make_digest", "read_bank", "reorder",
+    "settle", "settle_axes", "settle_layer", "shape_anchors", "shape_bias", "show_cells", "spread",
 ]  # fmt: skip

@@ -74,3 +74,32 @@ def dilate_matrix(kernel: InterpolatedKernel, dilation: Sequence[int]) -> tuple[
     cells: Any = (..., *(slice(None, None, step) for step in steps), slice(None))
     matrix[cells] = kernel.matrix.reshape(*lead, *kernel.window, n)
     return matrix.reshape(*lead, -1, n), window
+
+
+def read_bank(
+    kernel: InterpolatedKernel, weights: Any, groups: int, in_channels: int | None = None
+) -> tuple[FloatArray, int]:
+    """Return the weights that a file holds for a layer, and its input's channels.
+
+    Parameters
+    ----------
+    kernel : InterpolatedKernel
+    weights : array or None
+    groups : int
+    in_channels : int, optional
+        What the caller knows; needed where channels are tied.
+
+    Raises
+    ------
+    ValueError
+        If the weights are no bank for a layer of this kernel, or do not tell the channels.
+    """
+    expected = 3 if kernel.channel_mode == "separate" else 2
+    if weights is None or weights.ndim != expected:
+        came = "none" if weights is None else f"shape {weights.shape}"
+        raise ValueError(f"`path` must hold weights of {expected} axes for {kernel!r}, got {came}.")
+    if in_channels is not None:
+        return weights, in_channels
+    if kernel.channel_mode == "tied":
+        raise ValueError(f"`in_channels` must be given for {kernel!r}: tied weights do not tell.")
+    return weights, int(weights.shape[1] if expected == 3 else kernel.window[-1]) * groups
