@@ -1,8 +1,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -233,44 +231,3 @@ def test_integers_raise_and_are_never_cast(engine):
     layer.build((None, 9, 9, 2))
     with pytest.raises(TypeError, match="`x` must be a floating array, got int32"):
         layer(tf.ones([1, 9, 9, 2], tf.int32))
-
-
-_OTHER_BACKEND = """
-import sys, numpy as np, keras, interpolated_kernels as ik
-from interpolated_kernels.testing import assert_matches_reference
-from interpolated_kernels_keras import InterpolatedConv2D, InterpolatedConv3D
-assert keras.backend.backend() == sys.argv[1]
-rng = np.random.default_rng(0)
-for cls, d, options in (
-    (InterpolatedConv2D, 2, {"padding": "same", "strides": 2, "dilation_rate": 2, "groups": 2}),
-    (InterpolatedConv2D, 2, {"data_format": "channels_first", "dilation_rate": 2}),
-    (InterpolatedConv3D, 3, {"padding": "same"}),
-):
-    kernel = ik.InterpolatedKernel(ik.grid_positions((3,) * d, 2), (3,) * d, "linear")
-    layer = cls(4, kernel, use_bias=False, **options)
-    last = layer.data_format == "channels_last"
-    x = rng.normal(size=(2, 4, 7, 6, 5)[: d + 2]).astype("float32")
-    y = keras.ops.convert_to_numpy(layer(np.moveaxis(x, 1, -1) if last else x))
-    assert layer.compute_output_shape((2, 7, 6, 5)[: d + 1] + (4,) if last else x.shape) == y.shape
-    assert_matches_reference(
-        np.moveaxis(y, -1, 1) if last else y, x, keras.ops.convert_to_numpy(layer.kernel), kernel,
-        stride=layer.strides, padding=layer.padding, dilation=layer.dilation_rate, groups=layer.groups,
-    )
-try:
-    InterpolatedConv2D(4, ik.InterpolatedKernel([[0, 0], [1, 1], [0, 1]], (2, 2)), engine="numba")
-except ValueError as error:
-    assert "`engine`='numba' needs Keras' TensorFlow backend" in str(error)
-else:
-    raise AssertionError("engine='numba' must raise")
-assert "tensorflow" not in sys.modules or sys.argv[1] == "jax"
-"""
-
-
-@pytest.mark.parametrize("backend", ["torch", "jax"])
-def test_native_runs_on_the_other_backends(backend):
-    """With Keras on another backend, "auto" is native and matches the reference; engine="numba" raises."""
-    pytest.importorskip(backend)
-    environment = {**os.environ, "KERAS_BACKEND": backend}
-    command = [sys.executable, "-c", _OTHER_BACKEND, backend]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
