@@ -55,7 +55,7 @@ def _tap(
     sizes = zip(x.shape[2:], kernel.spatial_window, dilation, stride, strict=True)
     out = [(size - (cells - 1) * apart - 1) // step + 1 for size, cells, apart, step in sizes]
     nodes = _bring_to_nodes(weights, kernel)
-    maps: list[torch.Tensor] = [x]
+    maps = [_lay_out(x)]
     before: tuple[int, ...] = ()
     y: torch.Tensor | None = None
     for classes, counts, first, step, start in groups:
@@ -69,11 +69,30 @@ def _tap(
             maps.append(_smooth(seen, profile, axis, dilation[axis]))
         before = classes
         taps = nodes[..., start : start + math.prod(counts)].reshape(*make_plain(tuple(nodes.shape[:2])), *counts)
-        apart = [cells * times for cells, times in zip(step, dilation, strict=True)]
-        share = CONVS[len(counts)](maps[-1], taps, None, stride, 0, apart, n_groups)
+        apart = tuple(cells * times for cells, times in zip(step, dilation, strict=True))
+        share = _combine(maps[-1], taps, stride, apart, n_groups)
         y = share if y is None else y + share
     assert y is not None  # for the type checker: a lattice has a group
-    return y
+    return y.contiguous()
+
+
+def _lay_out(x: torch.Tensor) -> torch.Tensor:
+    """Return x with its channels last in memory where torch's convolutions of single channels gain most: images, CPU.
+
+    It asks for no memory format, which `torch.func.vmap` refuses.
+    """
+    if x.ndim != 4 or x.device.type != "cpu":
+        return x
+    return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
+def _combine(
+    x: torch.Tensor, taps: torch.Tensor, stride: tuple[int, ...], apart: tuple[int, ...], groups: int
+) -> torch.Tensor:
+    """Return the share of y that a group's taps `(filters, channels, *counts)` make of its map."""
+    if math.prod((*taps.shape[1:], *stride)) == 1 and groups == len(taps):  # where torch has but a slow loop
+        return x * taps[:, 0]
+    return CONVS[len(stride)](x, taps, None, stride, 0, apart, groups)
 
 
 def _smooth(x: torch.Tensor, profile: torch.Tensor, axis: int, dilation: int) -> torch.Tensor:

@@ -60,6 +60,26 @@ def test_the_lattice_is_the_core(name, d, chosen, mode):
             )
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_single_channels_are_the_core(stride):
+    """One filter a channel, whose edges have one tap, and one channel for many filters: y and both gradients."""
+    kernel = ik.InterpolatedKernel(ik.grid_positions((9, 7), 2), (9, 7), "linear")
+    for channels, filters in ((4, 4), (1, 3)):
+        x = torch.randn(2, channels, 17, 16, requires_grad=True, generator=torch.Generator().manual_seed(0))
+        weights = torch.randn(filters, 1, kernel.n_anchors, requires_grad=True)
+        given = {"groups": channels, "stride": stride, "padding": 3}
+        y = conv(kernel, x, weights, given)
+        assert y.is_contiguous()
+        arrays, grad_y = [tensor.detach().numpy() for tensor in (x, weights)], torch.randn_like(y)
+        testing.assert_matches_reference(y.detach().numpy(), *arrays, kernel, **given)
+        for quantity, grad in zip(
+            ("grad_x", "grad_weights"), torch.autograd.grad(y, (x, weights), grad_y), strict=True
+        ):
+            testing.assert_matches_reference(
+                grad.numpy(), *arrays, kernel, quantity=quantity, grad_y=grad_y.numpy(), **given
+            )
+
+
 def test_the_cheaper_one_is_chosen():
     """A large window on a coarse even grid takes the lattice; a small one, and an uneven grid, the dense kernel."""
     plain = ((1, 1), ((0, 0), (0, 0)), ("zeros", "zeros"), (1, 1), 64)
