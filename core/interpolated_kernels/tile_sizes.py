@@ -1,16 +1,56 @@
-"""The sizes of vectors and of register tiles, which the loops have and planning counts with.
+"""The width of vectors and the shapes of register tiles, which the loops have and planning counts with.
 
 They stand beside `loops`, whose import loads numba: planning must not.
 """
 
 from __future__ import annotations
 
+import os
+import platform
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-VECTOR_BYTES = 32
-"""One AVX register, or two NEON ones."""
+_WIDTHS = ("16", "32", "64")
+
+
+def find_vector_bytes(environment: Mapping[str, str]) -> int:
+    """Return the bytes of the widest vectors of the processor that numba compiles for: 64, 32 or 16.
+
+    `INTERPOLATED_KERNELS_VECTOR_BYTES` says otherwise.
+
+    Raises
+    ------
+    ValueError
+        If that is none of the three.
+    """
+    wanted = environment.get("INTERPOLATED_KERNELS_VECTOR_BYTES")
+    if wanted:
+        if wanted not in _WIDTHS:
+            raise ValueError(f"INTERPOLATED_KERNELS_VECTOR_BYTES must be one of {', '.join(_WIDTHS)}, not {wanted!r}")
+        return int(wanted)
+    named = environment.get("NUMBA_CPU_FEATURES")
+    if named is None:  # NumPy has asked the processor already, and llvmlite would take a tenth of a second to import
+        known = getattr(import_module("numpy._core._multiarray_umath"), "__cpu_features__", {})
+        has = {name.lower() for name, there in known.items() if there}
+    else:
+        has = {feature[1:] for feature in named.split(",") if feature.startswith("+")}
+    return 64 if {"avx512f", "avx512vl"} <= has else 32 if "avx2" in has else 16
+
+
+def count_registers(vector_bytes: int, processor: str) -> int:
+    """Return how many registers hold vectors of a width: AVX-512 and 64-bit ARM have 32, older sets 16."""
+    return 32 if vector_bytes == 64 or (vector_bytes == 16 and processor in ("aarch64", "arm64")) else 16
+
+
+VECTOR_BYTES = find_vector_bytes(os.environ)
+
+REGISTERS = count_registers(VECTOR_BYTES, platform.machine().lower())
+
+COLUMNS_OF_TILE = {16: (8, 6, 4, 3), 32: (12, 8, 6, 6)}[REGISTERS]
+"""Vectors side by side in a tile of one, two, three and four output channels, whose sums leave some registers free."""
 
 ROWS_OF_TILE = 4
 """Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
@@ -18,8 +58,16 @@ ROWS_OF_TILE = 4
 VECTORS_OF_CHUNK = 12
 """Vectors of outputs whose maps stay in the nearest cache while all filters pass: a multiple of the widest tile's."""
 
-VECTORS_OF_LINE = 3
-"""Vectors of a tile's rows of maps that y's gradient is gathered into; those of a tile of one row are twice as many."""
+VECTORS_OF_LINE, VECTORS_OF_LONE_LINE = 3, 6
+"""Vectors of a tile's rows of maps that y's gradient is gathered into, of several rows (or two vectors) and of one."""
+
+VECTORS_OF_SLACK = max(COLUMNS_OF_TILE)
+"""Vectors that the widest tile reads beyond the end of a short line."""
+
+
+def size_line(dtype: Any, is_alone: bool) -> tuple[int, int]:
+    """Return the values that a row of maps which is gathered into has a multiple of, and the least multiple."""
+    return (VECTORS_OF_LONE_LINE * count_lanes(dtype), 1) if is_alone else (count_lanes(dtype), 2)
 
 
 def count_lanes(dtype: Any) -> int:

@@ -7,6 +7,7 @@ from interpolated_kernels import loops
 from interpolated_kernels.paths import direct
 from interpolated_kernels.paths.direct import bands as direct_bands
 from interpolated_kernels.testing.strategies import cases
+from interpolated_kernels.tile_sizes import count_lanes
 
 OPTIONS = {"path": "direct"}
 
@@ -56,13 +57,16 @@ def test_bands_follow_max_memory(shape, options):
 
 
 def test_the_worked_example():
-    """What `paths.direct` draws is what is packed: window 3, stride 2, 7 cells, float64, two filters."""
+    """What `paths.direct` draws is what is packed: window 3, stride 2, 7 cells, float64, two filters; any width."""
     kernel = ik.InterpolatedKernel([[0.0], [1.0], [2.0]], (3,), "linear")
     plan = ik.plan((1, 1, 7), (2, 1, 3), kernel, dtype="float64", path="direct", stride=2)
     prepared = direct.prepare(plan.problem)
     buffer, taps = prepared.x_source.cut(0), prepared.forward_pass.taps
-    np.testing.assert_array_equal(buffer.columns, [0, 2, 4, 6, -1, 1, 3, 5, -1, -1])
-    np.testing.assert_array_equal(taps.offsets, [0, 5, 1])
+    lanes = count_lanes(np.float64)
+    columns = np.full((2, -(-3 // lanes) * lanes + 1), -1)
+    columns[0, :4], columns[1, :3] = [0, 2, 4, 6], [1, 3, 5]
+    np.testing.assert_array_equal(buffer.columns, columns.ravel())
+    np.testing.assert_array_equal(taps.offsets, [0, columns.shape[1], 1])
     (block,) = (loops.TapBlock(*row) for row in taps.blocks)
     assert (block.first, block.width, block.n_taps, block.tap_start) == (0, 2, 3, 0)
     weights = np.empty(taps.n_weights)

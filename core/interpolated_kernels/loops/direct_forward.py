@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.threads import launch
 from interpolated_kernels.loops.tiles.register import add_taps, as_tuple, load, load_cells, store, with_item, zeros
-from interpolated_kernels.tile_sizes import ROWS_OF_TILE, VECTOR_BYTES
+from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, ROWS_OF_TILE, VECTOR_BYTES
 
 VECTORS_OF_TASK = 48
 """A multiple of every tile's columns, so that no two tasks write the same output."""
@@ -187,8 +187,9 @@ _sum_0, _sum_01, _sum_012, _sum_0123 = (_row_sum(0, high) for high in (1, 2, 3, 
 _sum_123, _sum_23, _sum_3 = (_row_sum(low, ROWS_OF_TILE) for low in (1, 2, 3))
 
 
-def _channel_tile(width, columns):
-    """Return the loop over taps for `width` output channels by `columns` vectors of outputs."""
+def _channel_tile(width):
+    """Return the loop over taps for `width` output channels by so many vectors of outputs as the registers hold."""
+    columns = COLUMNS_OF_TILE[width - 1]
     count, none = width * columns, (0,) * columns
 
     @jit(inner=True)
@@ -212,11 +213,12 @@ def _channel_tile(width, columns):
     return tile
 
 
-def _row_tile(columns):
-    """Return the loop over whole windows for `ROWS_OF_TILE` rows of one output channel by `columns` vectors.
+def _row_tile():
+    """Return the loop over whole windows for `ROWS_OF_TILE` rows of one output channel by some vectors.
 
     An input row meets every row of the tile, each with another row of the window, so it is loaded once for all.
     """
+    columns = COLUMNS_OF_TILE[ROWS_OF_TILE - 1]
     count, none = ROWS_OF_TILE * columns, (0,) * columns
 
     @jit(inner=True)
@@ -253,8 +255,8 @@ def _row_tile(columns):
     return tile
 
 
-_tile_1x8, _tile_2x6, _tile_3x4, _tile_4x3 = (_channel_tile(*shape) for shape in ((1, 8), (2, 6), (3, 4), (4, 3)))
-_tile_rows = _row_tile(3)
+_tile_1, _tile_2, _tile_3, _tile_4 = (_channel_tile(width) for width in (1, 2, 3, 4))
+_tile_rows = _row_tile()
 
 
 @jit(inner=True)
@@ -263,22 +265,20 @@ def _forward_task(x, weights, taps, layout, n_parts, y, task):
     block = take_block(taps.blocks, task % len(taps.blocks))
     first = task // len(taps.blocks) % n_parts * VECTORS_OF_TASK
     last = min(first + VECTORS_OF_TASK, _count_vectors(block, layout))
+    columns = COLUMNS_OF_TILE[ROWS_OF_TILE - 1 if block.window_rows > 0 else block.width - 1]
     for segment in range(0, max(block.n_taps, 1), block.segment):
-        if block.window_rows > 0:
-            for vector in range(first, last, 3):
-                _tile_rows(x, weights, offsets, block, layout, Place(sample, vector, segment), y)
-        elif block.width == 4:
-            for vector in range(first, last, 3):
-                _tile_4x3(x, weights, offsets, block, layout, Place(sample, vector, segment), y)
-        elif block.width == 3:
-            for vector in range(first, last, 4):
-                _tile_3x4(x, weights, offsets, block, layout, Place(sample, vector, segment), y)
-        elif block.width == 2:
-            for vector in range(first, last, 6):
-                _tile_2x6(x, weights, offsets, block, layout, Place(sample, vector, segment), y)
-        else:
-            for vector in range(first, last, 8):
-                _tile_1x8(x, weights, offsets, block, layout, Place(sample, vector, segment), y)
+        for vector in range(first, last, columns):
+            place = Place(sample, vector, segment)
+            if block.window_rows > 0:
+                _tile_rows(x, weights, offsets, block, layout, place, y)
+            elif block.width == 4:
+                _tile_4(x, weights, offsets, block, layout, place, y)
+            elif block.width == 3:
+                _tile_3(x, weights, offsets, block, layout, place, y)
+            elif block.width == 2:
+                _tile_2(x, weights, offsets, block, layout, place, y)
+            else:
+                _tile_1(x, weights, offsets, block, layout, place, y)
 
 
 @jit(inner=True)

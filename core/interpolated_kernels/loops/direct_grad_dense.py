@@ -16,7 +16,7 @@ from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.threads import launch
 from interpolated_kernels.loops.direct_forward import DirectLayout, DirectTaps, take_block
 from interpolated_kernels.loops.tiles.register import add_products, add_some_products, lane_sums, with_item, zeros
-from interpolated_kernels.tile_sizes import ROWS_OF_TILE, VECTOR_BYTES
+from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, ROWS_OF_TILE, VECTOR_BYTES
 
 PRODUCTS_OF_BLOCK = 4096
 """Most products of a weights' gradient that are summed in the caller's dtype before float64."""
@@ -43,8 +43,9 @@ class OutputRows(NamedTuple):
     last: int
 
 
-def _channel_products(width, columns):
-    """Return the loop over a block of outputs for `width` output channels by `columns` taps."""
+def _channel_products(width):
+    """Return the loop over a block of outputs for `width` output channels by some taps."""
+    columns = COLUMNS_OF_TILE[width - 1]
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
     @jit(inner=True)
@@ -85,13 +86,14 @@ def _channel_products(width, columns):
     return products
 
 
-def _row_products(columns):
-    """Return the loop over a block of outputs for `ROWS_OF_TILE` rows by `columns` columns of a whole window.
+def _row_products():
+    """Return the loop over a block of outputs for `ROWS_OF_TILE` rows by some columns of a whole window.
 
     An input row meets, for every row of the tile, another row of y's gradient, which has zero rows above and below.
     """
     # The loop over a row's vectors stands in both kinds of products: as a function of its own it stores and loads the
     # whole tile at every row, which doubled the time of rows of seven vectors.
+    columns = COLUMNS_OF_TILE[ROWS_OF_TILE - 1]
     count, no_rows, no_taps = ROWS_OF_TILE * columns, (0,) * ROWS_OF_TILE, (0,) * columns
 
     @jit(inner=True)
@@ -128,17 +130,15 @@ def _row_products(columns):
     return products
 
 
-_products_1x8, _products_2x6, _products_3x4, _products_4x3 = (
-    _channel_products(*shape) for shape in ((1, 8), (2, 6), (3, 4), (4, 3))
-)
-_products_rows = _row_products(3)
+_products_1, _products_2, _products_3, _products_4 = (_channel_products(width) for width in (1, 2, 3, 4))
+_products_rows = _row_products()
 
 
 @jit(inner=True)
 def _multiply_task(y, x, taps, layout, grad, task):
     """Run over all outputs, block by block, for one part of the taps: a block of y stays in the nearest cache."""
     block = take_block(taps.blocks, task % len(taps.blocks))
-    columns = 8 if block.width == 1 else 12 // block.width
+    columns = COLUMNS_OF_TILE[block.width - 1]
     n_parts = (block.n_taps + TAPS_OF_TASK - 1) // TAPS_OF_TASK
     n_taps = (block.n_taps + n_parts * columns - 1) // (n_parts * columns) * columns
     first_tap = task // len(taps.blocks) * n_taps
@@ -170,13 +170,13 @@ def _multiply_block(y, x, taps, block, layout, rows, tap_range, grad):
     if block.window_rows > 0:
         _products_rows(y, x, taps, block, layout, rows, tap_range, grad)
     elif block.width == 4:
-        _products_4x3(y, x, taps, block, layout, rows, tap_range, grad)
+        _products_4(y, x, taps, block, layout, rows, tap_range, grad)
     elif block.width == 3:
-        _products_3x4(y, x, taps, block, layout, rows, tap_range, grad)
+        _products_3(y, x, taps, block, layout, rows, tap_range, grad)
     elif block.width == 2:
-        _products_2x6(y, x, taps, block, layout, rows, tap_range, grad)
+        _products_2(y, x, taps, block, layout, rows, tap_range, grad)
     else:
-        _products_1x8(y, x, taps, block, layout, rows, tap_range, grad)
+        _products_1(y, x, taps, block, layout, rows, tap_range, grad)
 
 
 @jit(inner=True)

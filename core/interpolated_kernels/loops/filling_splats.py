@@ -42,9 +42,10 @@ from interpolated_kernels.loops.filling_profiles import (
 )
 from interpolated_kernels.loops.tiles.lines import Lines, Places, Taps, sum_taps, tile_width
 from interpolated_kernels.loops.tiles.runs import clear_values
+from interpolated_kernels.tile_sizes import VECTORS_OF_SLACK, count_lanes
 
 _FEWEST_PRODUCTS = 2**16
-_SLACK = 64  # values that whole vectors may read beyond a line's end
+_SLACK = VECTORS_OF_SLACK * count_lanes(np.float64)  # values that whole vectors may read beyond a line's end
 
 
 class Scratch(NamedTuple):

@@ -25,6 +25,7 @@ from interpolated_kernels.loops.tiles.register import (
     with_item,
     zeros,
 )
+from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE
 
 
 class Work(NamedTuple):
@@ -55,11 +56,12 @@ def lattice_grad_bank(y: Any, x: Any, tables: Packed, work_size: int, work: Work
     launch(_grad_parallel, _grad_serial, is_worth_it, *arguments)
 
 
-def _product_loop(width, columns):
-    """Return the sum of products over lines, for `width` output channels by `columns` nodes at a time."""
+def _product_loop(width):
+    """Return the sum of products over lines, for `width` output channels by some nodes at a time."""
+    columns = COLUMNS_OF_TILE[width - 1]
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
-    @apart(f"products_{width}x{columns}")
+    @apart(f"products_{width}")
     def run(y: Floats, work: Floats, offsets: Offsets, piece: Piece, grad: Doubles):
         n_nodes, lanes = piece.n_nodes, lanes_in(work)
         whole, n_lanes = piece.columns // lanes, piece.columns % lanes
@@ -87,7 +89,7 @@ def _product_loop(width, columns):
     return run
 
 
-_products_1x8, _products_2x6, _products_4x3 = (_product_loop(*shape) for shape in ((1, 8), (2, 6), (4, 3)))
+_products_1, _products_2, _products_4 = (_product_loop(width) for width in (1, 2, 4))
 
 
 @jit(inner=True)
@@ -103,11 +105,11 @@ def _add_piece(y, work, offsets, piece, outs, grad):
         start = Places(outputs.first + first * outputs.plane, outputs.plane, outputs.row)
         some = Piece(n_nodes, rows, columns, start, maps, at + first * grad_out, grad_out)
         if width == 4:
-            _products_4x3(y, work, offsets, some, grad)
+            _products_4(y, work, offsets, some, grad)
         elif width == 2:
-            _products_2x6(y, work, offsets, some, grad)
+            _products_2(y, work, offsets, some, grad)
         else:
-            _products_1x8(y, work, offsets, some, grad)
+            _products_1(y, work, offsets, some, grad)
         first += width
 
 

@@ -20,7 +20,7 @@ from interpolated_kernels.loops.lattice_tables import GradXTables
 from interpolated_kernels.loops.tiles.lines import Cells, Places, Taps, smooth, unpack_cells
 from interpolated_kernels.loops.tiles.register import lanes_in, zeros
 from interpolated_kernels.loops.tiles.runs import add_run, add_to_rows, clear_values, copy_values, prefetch
-from interpolated_kernels.tile_sizes import VECTORS_OF_LINE
+from interpolated_kernels.tile_sizes import VECTORS_OF_LINE, VECTORS_OF_LONE_LINE
 
 open_grad_x = opener(GradXTables)
 
@@ -60,43 +60,54 @@ def lattice_grad_x(y: Any, weights: Any, tables: Packed, work_size: int, n_tasks
     launch(_grad_x_parallel, _grad_x_serial, is_worth_it, *arguments)
 
 
-def _gather_loop(width, columns):
-    """Return the sum over taps into a row of y's gradient, added to `width` rows of maps, `columns` vectors at a time.
-
-    Rows of maps are whole tiles long.
-    """
+def _gather_vectors(width, columns):
+    """Return the sum over taps into a row of y's gradient, added to `columns` vectors of `width` rows of maps."""
     count = width * columns
 
-    @apart(f"gather_{width}x{columns}")
-    def run(source: Floats, taps: Taps, reads: Reads, targets: Targets, target: Floats):
+    @jit(inner=True)
+    def gather(source, taps, reads, targets, target, column):
         places = (targets.first, targets.second, targets.third, targets.fourth)[:width]
-        weights, offsets = taps.weights, taps.offsets
-        for column in range(0, reads.columns, columns * lanes_in(target)):
-            sums, read = zeros(target, count), reads.source + column
-            for tap in range(taps.first, taps.last):
-                weight = taps.at + (tap - taps.first) * width
-                sums = add_run(sums, width, weights, weight, source, read, offsets, tap)
-            add_to_rows(sums, target, places, reads.target + column)
+        sums, read = zeros(target, count), reads.source + column
+        for tap in range(taps.first, taps.last):
+            weight = taps.at + (tap - taps.first) * width
+            sums = add_run(sums, width, taps.weights, weight, source, read, taps.offsets, tap)
+        add_to_rows(sums, target, places, reads.target + column)
+
+    return gather
+
+
+def _gather_loop(width):
+    """Return the same for whole rows of maps: of vectors by threes, two or four are left, by twos; or all by sixes."""
+    columns = VECTORS_OF_LONE_LINE if width == 1 else VECTORS_OF_LINE
+    gather_wide, gather_two = _gather_vectors(width, columns), _gather_vectors(width, 2)
+
+    @apart(f"gather_{width}")
+    def run(source: Floats, taps: Taps, reads: Reads, targets: Targets, target: Floats):
+        lanes = lanes_in(target)
+        vectors = max(2, (reads.columns + lanes - 1) // lanes)
+        wide = vectors if width == 1 else vectors - 2 * (-vectors % VECTORS_OF_LINE)
+        for vector in range(0, wide, columns):
+            gather_wide(source, taps, reads, targets, target, vector * lanes)
+        for vector in range(wide, vectors, 2):
+            gather_two(source, taps, reads, targets, target, vector * lanes)
 
     return run
 
 
-_gather_1x6, _gather_2x3, _gather_3x3, _gather_4x3 = (
-    _gather_loop(width, VECTORS_OF_LINE * (1 + (width == 1))) for width in (1, 2, 3, 4)
-)
+_gather_1, _gather_2, _gather_3, _gather_4 = (_gather_loop(width) for width in (1, 2, 3, 4))
 
 
 @jit(inner=True)
 def _gather_tile(width, work, taps, reads, targets):
     """Add the taps' sums over a row of y's gradient to up to four rows of maps."""
     if width == 4:
-        _gather_4x3(work, taps, reads, targets, work)
+        _gather_4(work, taps, reads, targets, work)
     elif width == 3:
-        _gather_3x3(work, taps, reads, targets, work)
+        _gather_3(work, taps, reads, targets, work)
     elif width == 2:
-        _gather_2x3(work, taps, reads, targets, work)
+        _gather_2(work, taps, reads, targets, work)
     else:
-        _gather_1x6(work, taps, reads, targets, work)
+        _gather_1(work, taps, reads, targets, work)
 
 
 @jit(inner=True)

@@ -3,7 +3,7 @@
 A file holds one function compiled for one signature, and its name follows from all that its content depends on:
 
     lattice_forward-_forward_parallel.cpython-311.<stamp>.<entry>.nbc
-                                                  |       the signature, the processor, what a closure holds
+                                                  |       signature, processor, width of vectors, what a closure holds
                                                   every file of `loops`, the sizes shared with planning, numba's version
 
 So processes that compile the same loop at once write the same file, each whole and under a name of its own first, and
@@ -147,7 +147,8 @@ class _LoopCache:
     def _make_key(self, sig: Any, codegen: Any) -> Any:
         """Return what tells one compiled form of the function from another: it compares, and pickles."""
         cells = tuple(cell.cell_contents for cell in self._function.__closure__ or ())
-        return sig, codegen.magic_tuple(), hashlib.sha256(dumps(cells) if cells else b"").hexdigest()
+        shapes = (tile_sizes.VECTOR_BYTES, tile_sizes.REGISTERS)
+        return sig, codegen.magic_tuple(), shapes, hashlib.sha256(dumps(cells) if cells else b"").hexdigest()
 
     def _name_file(self, key: Any) -> str:
         """Return the file's name. Keys that read alike share one, and the key in the file tells which is there."""

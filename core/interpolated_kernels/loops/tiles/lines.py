@@ -16,7 +16,7 @@ from interpolated_kernels.loops.tiles.runs import (
     store_run,
     store_some_run,
 )
-from interpolated_kernels.tile_sizes import ROWS_OF_TILE
+from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, ROWS_OF_TILE
 
 ROWS = ROWS_OF_TILE
 _VECTORS_OF_ROWS = 2 * ROWS
@@ -156,20 +156,22 @@ def _tap_loop(width, columns):
     return run
 
 
-_taps_1x2, _taps_1x8, _taps_2x4, _taps_4x3 = (_tap_loop(*shape) for shape in ((1, 2), (1, 8), (2, 4), (4, 3)))
+_taps_of_short, _taps_1, _taps_2, _taps_4 = (
+    _tap_loop(*shape) for shape in ((1, 2), *((width, COLUMNS_OF_TILE[width - 1]) for width in (1, 2, 4)))
+)
 
 
 @jit(inner=True)
 def sum_taps(width, source, taps, lines, adds, target, channel_step):
     """Write (or add) the taps' sums of `width` output channels, 1, 2 or 4, which lie `channel_step` apart."""
     if width == 4:
-        _taps_4x3(source, taps, lines, adds, target, channel_step)
+        _taps_4(source, taps, lines, adds, target, channel_step)
     elif width == 2:
-        _taps_2x4(source, taps, lines, adds, target, channel_step)
+        _taps_2(source, taps, lines, adds, target, channel_step)
     elif lines.columns <= 3 * lanes_in(target):
-        _taps_1x2(source, taps, lines, adds, target, channel_step)
+        _taps_of_short(source, taps, lines, adds, target, channel_step)
     else:
-        _taps_1x8(source, taps, lines, adds, target, channel_step)
+        _taps_1(source, taps, lines, adds, target, channel_step)
 
 
 @apart("rows")

@@ -2,8 +2,8 @@
 
 LLVM's loop vectorizer keeps an accumulator in memory where several outputs and several taps are summed at once; that
 costs half of the machine's rate. These intrinsics write the vectors down instead: a tile is a tuple of `<lanes x
-dtype>` values, 32 bytes each, which LLVM maps to its registers (one AVX or two NEON registers a vector). With
-`NUMBA_DISABLE_JIT=1` the same names work on NumPy arrays (`numpy_tiles`).
+dtype>` values, each as wide as the processor's registers (`tile_sizes`). With `NUMBA_DISABLE_JIT=1` the same names work
+on NumPy arrays (`numpy_tiles`).
 """
 
 from __future__ import annotations

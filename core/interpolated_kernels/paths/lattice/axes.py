@@ -59,9 +59,9 @@ class Lines:
         """Lines of input."""
         return len(self.phases) * self.n_of_phase
 
-    def place_maps(self, multiple: int = 1) -> list[int]:
-        """Return the first line of every map where each starts at a multiple; the last entry is their total."""
-        return [0, *itertools.accumulate(-(-count // multiple) * multiple for count in self.counts)]
+    def place_maps(self, multiple: int = 1, least: int = 1) -> list[int]:
+        """Return the first line of every map, each of `least` multiples or more; the last entry is their total."""
+        return [0, *itertools.accumulate(max(least, -(-count // multiple)) * multiple for count in self.counts)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,14 +232,19 @@ class Growth:
     coefficients: float
     nodes: tuple[int, ...]
 
-    def lines(self, n: IntArray, multiple: int = 1) -> IntArray:
-        """Return the lines of all maps, each filled up to a multiple."""
-        return np.sum([-(-(n + rest) // multiple) * multiple for rest in self.maps], axis=0)
+    def lines(self, n: IntArray, multiple: int = 1, least: int = 1) -> IntArray:
+        """Return the lines of all maps, each filled up to `least` multiples or more."""
+        return np.sum([np.maximum(least, -(-(n + rest) // multiple)) * multiple for rest in self.maps], axis=0)
 
-    def taps(self, n: IntArray, multiple: int = 1) -> IntArray:
+    def taps(self, n: IntArray, multiple: int = 1, least: int = 1) -> IntArray:
         """Return the sum over nodes of the lines of their maps."""
-        pairs = zip(self.maps, self.nodes, strict=True)
-        return np.sum([-(-(n + rest) // multiple) * multiple * nodes for rest, nodes in pairs], axis=0)
+        return np.sum(
+            [
+                np.maximum(least, -(-(n + rest) // multiple)) * multiple * nodes
+                for rest, nodes in zip(self.maps, self.nodes, strict=True)
+            ],
+            axis=0,
+        )
 
 
 @functools.lru_cache(maxsize=512)

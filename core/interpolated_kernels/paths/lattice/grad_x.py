@@ -31,7 +31,7 @@ from interpolated_kernels.paths.lattice.stages import (
     make_stage,
 )
 from interpolated_kernels.problem import Problem
-from interpolated_kernels.tile_sizes import VECTORS_OF_LINE, count_lanes
+from interpolated_kernels.tile_sizes import count_lanes, size_line
 
 if TYPE_CHECKING:  # planning reads this module and must not load the loops
     from interpolated_kernels.loops import CellBlocks, ColumnMaps, Gathering, MapRows, Packed, Stage, Tiles, Workspace
@@ -140,10 +140,8 @@ def _find_lines(problem: Problem, axes: tuple[Axis, Axis, Axis], channels: int) 
     lanes = count_lanes(problem.dtype)
     counts = sizes.choose_cell_block(problem, axes).counts
     lines = [axis.find_grad_lines(n) for axis, n in zip(axes, counts, strict=True)]
-    is_alone = channels == axes[1].n_nodes == 1  # a tile of one row has twice as many vectors
-    firsts = [
-        lines[0].place_maps(), lines[1].place_maps(), lines[2].place_maps(VECTORS_OF_LINE * lanes * (1 + is_alone)),
-    ]  # fmt: skip
+    line_size = size_line(problem.dtype, channels == axes[1].n_nodes == 1)
+    firsts = [lines[0].place_maps(), lines[1].place_maps(), lines[2].place_maps(*line_size)]
     line, n_lines = firsts[2][-1], firsts[1][-1]
     return _Lines(axes, counts, lines, firsts, (n_lines * line, line, 1), -(-counts[2] // lanes) * lanes)
 

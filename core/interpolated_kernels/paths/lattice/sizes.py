@@ -12,7 +12,7 @@ from interpolated_kernels.paths.common import extend_axes
 from interpolated_kernels.paths.lattice.axes import Axis, Growth, find_growth
 from interpolated_kernels.paths.lattice.nodes import count_nodes
 from interpolated_kernels.problem import Problem
-from interpolated_kernels.tile_sizes import VECTORS_OF_CHUNK, VECTORS_OF_LINE, count_lanes
+from interpolated_kernels.tile_sizes import VECTORS_OF_CHUNK, count_lanes, size_line
 
 BYTES_OF_PARTIAL_SUMS, PARTS = 16 * 2**20, 32
 """The gradient by the bank has so many sums that are added in order, unless they would be larger."""
@@ -72,12 +72,12 @@ def choose_cell_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
         [-(-size // (axis.cell_step * axis.stride)) + 1 for size, axis in zip(cells, axes, strict=True)], _TRANSPOSED
     )
     channels = count_channels_of_task(problem, axes)
-    line = VECTORS_OF_LINE * count_lanes(problem.dtype) * (1 + (channels == axes[1].n_nodes == 1))
-    smoothing, values = _count_smoothing(problem, growth, counts, line)
-    taps = growth[0].taps(counts[0]) * _count_tiled_taps(axes[1], counts[1]) * growth[2].taps(counts[2], line)
+    line = size_line(problem.dtype, channels == axes[1].n_nodes == 1)
+    smoothing, values = _count_smoothing(problem, growth, counts, *line)
+    taps = growth[0].taps(counts[0]) * _count_tiled_taps(axes[1], counts[1]) * growth[2].taps(counts[2], *line)
     work = smoothing + 1.0 * taps * problem.filters_per_group
     values = values + (channels - 1) * growth[0].lines(counts[0]) * growth[1].lines(counts[1]) * growth[2].lines(
-        counts[2], line
+        counts[2], *line
     )
     values = values + min(problem.filters_per_group, FILTERS_OF_CHUNK) * (counts[2] + growth[2].outputs)
     return _choose(problem, growth, counts, smoothing, work, values, _TRANSPOSED_ROOM)
@@ -135,11 +135,12 @@ def _split(extent: int, n: int, multiple: int) -> int:
 
 
 def _count_smoothing(
-    problem: Problem, growth: Sequence[Growth], counts: Sequence[IntArray], multiple: int
+    problem: Problem, growth: Sequence[Growth], counts: Sequence[IntArray], multiple: int, least: int = 1
 ) -> tuple[FloatArray, FloatArray]:
     """Return the multiply-adds of the maps and their values, for arrays of counts."""
     inputs = [axis.inputs[0] * n + axis.inputs[1] for axis, n in zip(growth, counts, strict=True)]
-    planes, rows, line = growth[0].lines(counts[0]), growth[1].lines(counts[1]), growth[2].lines(counts[2], multiple)
+    planes, rows = growth[0].lines(counts[0]), growth[1].lines(counts[1])
+    line = growth[2].lines(counts[2], multiple, least)
     smoothing = 1.3 * inputs[0] * inputs[1] * line * growth[2].coefficients  # along columns no inputs are shared
     values = inputs[1] * (inputs[2] + line) + planes * rows * line
     if problem.kernel.n_dims > 1:

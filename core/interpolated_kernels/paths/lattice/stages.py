@@ -14,12 +14,12 @@ from interpolated_kernels.paths.common import extend_axes, index_axes
 from interpolated_kernels.paths.lattice.axes import Axis, Lines, make_absent_axis, make_axis
 from interpolated_kernels.paths.lattice.nodes import choose_nodes, count_nodes
 from interpolated_kernels.problem import Problem
-from interpolated_kernels.tile_sizes import ROWS_OF_TILE
+from interpolated_kernels.tile_sizes import ROWS_OF_TILE, VECTORS_OF_SLACK, count_lanes
 
 if TYPE_CHECKING:  # planning reads this module and must not load the loops
     from interpolated_kernels.loops import Arrays, AxisLines, PaddedAxis, RunTable, Stage
 
-SLACK = 256
+SLACK = VECTORS_OF_SLACK * count_lanes(np.float32)
 """Values behind a workspace that whole vectors may read beyond a line's end."""
 
 
