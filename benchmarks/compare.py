@@ -91,7 +91,8 @@ def header(threads: int, repeat: int) -> str:
         except metadata.PackageNotFoundError:
             continue
     cpu = platform.processor() or platform.machine()
-    return f"{cpu}, {threads} threads, float32, sgemm {rate:.0f} GFLOP/s; {', '.join(installed)}"
+    width = f"vectors of {ik.info()['vector_bytes']} bytes"
+    return f"{cpu}, {width}, {threads} threads, float32, sgemm {rate:.0f} GFLOP/s; {', '.join(installed)}"
 
 
 def parse() -> argparse.Namespace:

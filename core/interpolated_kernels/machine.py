@@ -11,19 +11,20 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from interpolated_kernels import folders
+from interpolated_kernels.tile_sizes import VECTOR_BYTES
 
 _LOG = logging.getLogger("interpolated_kernels")
-_VERSION = 1
+_VERSION = 2
 _WIDEST_RANGE = 1e12
 """Far outside it, the seconds of a plan would overflow."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The constants of the cost model: one thread of one machine, float32."""
+    """The constants of the cost model: one thread of one machine, float32; the defaults by the width of its vectors."""
 
     name: str = "defaults"
-    multiply_adds_per_second: float = 45e9
+    multiply_adds_per_second: float = {16: 22e9, 32: 45e9, 64: 65e9}[VECTOR_BYTES]
     numpy_multiply_adds_per_second: float = 0.3e9
     fft_flops_per_second: float = 6.5e9
     mixed_per_second: float = 4e9
@@ -62,9 +63,9 @@ def _load() -> Machine:
 
 
 def _read(text: str) -> Machine:
-    """Return the constants of a document; the defaults for another processor's, or another version's."""
+    """Return the constants of a document; the defaults for another processor's, width's or version's."""
     kept = json.loads(text)
-    if (kept["version"], kept["processor"]) != (_VERSION, processor()):
+    if (kept["version"], kept["processor"], kept.get("vector_bytes")) != (_VERSION, processor(), VECTOR_BYTES):
         return Machine()
     name = kept["constants"]["name"]
     if not isinstance(name, str) or not name.isprintable():
@@ -89,8 +90,8 @@ def keep_machine(machine: Machine) -> Path | None:
     path = machine_file()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = {"version": _VERSION, "processor": processor(), "constants": asdict(machine)}
-        text = json.dumps(whole, indent=2) + "\n"
+        of_whom = {"version": _VERSION, "processor": processor(), "vector_bytes": VECTOR_BYTES}
+        text = json.dumps({**of_whom, "constants": asdict(machine)}, indent=2) + "\n"
         folders.replace_file(path, lambda target: target.write_text(text, encoding="utf-8"))
     return path
 

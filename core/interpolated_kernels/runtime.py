@@ -10,6 +10,7 @@ from typing import Any
 from interpolated_kernels import forks
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import current_machine
+from interpolated_kernels.tile_sizes import VECTOR_BYTES
 
 
 def get_num_threads() -> int:
@@ -29,7 +30,7 @@ def set_num_threads(n: int) -> None:
 
 
 def info() -> dict[str, Any]:
-    """Return versions, threads, the cache folder, the cost model's constants and the GPU, for bug reports."""
+    """Return versions, the width of vectors, threads, cache folder, cost model and GPU, for bug reports."""
     from interpolated_kernels import __version__  # the package imports this file first
 
     return {
@@ -37,6 +38,7 @@ def info() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         **{name: metadata.version(name) for name in ("numpy", "scipy", "numba")},
+        "vector_bytes": VECTOR_BYTES,
         "threads": loops.get_num_threads(),
         "threading_layer": _describe_layer(),
         "cache_folder": loops.cache_folder(),

@@ -40,8 +40,8 @@ def test_nothing_kept_means_defaults(folder):
 
 
 def test_another_processor_does_not_count(folder, monkeypatch):
-    """Constants of another processor, or of another version of the file, are left alone."""
-    for change in ({"processor": "another"}, {"version": 2}):
+    """Constants of another processor, another width of vectors or another version of the file are left alone."""
+    for change in ({"processor": "another"}, {"version": 3}, {"vector_bytes": 8}):
         path = machine.keep_machine(replace(Machine(), name="theirs"))
         path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
         _forget(monkeypatch)

@@ -84,6 +84,7 @@ from interpolated_kernels.paths.lattice.sizes import choose_output_block, count_
 from interpolated_kernels.paths.lattice.stages import count_grid, make_axes
 from interpolated_kernels.paths.path import Part, Prepared
 from interpolated_kernels.problem import Problem
+from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, count_lanes
 
 ACCURACY = "componentwise"
 TAKES = "bank"
@@ -111,7 +112,8 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     axes = make_axes(problem)
     block = choose_output_block(problem, axes)
     outputs, columns = float(np.prod(problem.out_spatial, dtype=np.float64)), max(problem.out_spatial[-1], 1)
-    tile = (3 if problem.filters_per_group >= 4 else 8) * 32 // itemsize  # of one filter a short row fills no tile
+    columns_of_tile = COLUMNS_OF_TILE[min(problem.filters_per_group, 4) - 1]  # of one filter a short row fills no tile
+    tile = columns_of_tile * count_lanes(problem.dtype)
     taps = outputs * problem.filters * problem.channels_per_group * float(np.prod(count_grid(problem)))
     seconds = machine.call_seconds + taps * max(1.0, tile / columns) / predict_tap_rate(
         problem, machine, shares_inputs=False
