@@ -1,4 +1,4 @@
-"""L: training steps of PyTorch's layers as they come, against the modules whose place they take."""
+"""L: training steps of layers as they come, against the modules whose place they take."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from cases import linear_grid
 from figures import figure_of
+from keras_layers import make_keras_depthwise, make_keras_original
 from peers import is_installed
 from table import Row
 from timing import Run, interleaved_medians
@@ -19,15 +20,15 @@ STEP = "step"
 
 def layer_rows(repeat: int, threads: int, path: str) -> Iterator[Row]:
     """Yield a row a pair of layers: ours, and what it is held against. A path that is named is the engine's."""
-    if not is_installed("torch"):
-        return
-    import torch
+    if is_installed("torch"):
+        import torch
 
-    torch.set_num_threads(threads)
-    for make in (_make_depthwise, _make_original, _make_splats):
-        for case, peer, ours, theirs in make(path):
-            own, other = interleaved_medians([ours, theirs], repeat)
-            yield Row(case, "", peer, STEP, own, other, _compare(peer, own, other), figure_of(case, peer, STEP))
+        torch.set_num_threads(threads)
+    for framework, makers in _MAKERS.items():
+        for make in makers if is_installed(framework) else ():
+            for case, peer, ours, theirs in make(path):
+                own, other = interleaved_medians([ours, theirs], repeat)
+                yield Row(case, "", peer, STEP, own, other, _compare(peer, own, other), figure_of(case, peer, STEP))
 
 
 def _compare(peer: str, own: float, other: float) -> float:
@@ -116,6 +117,11 @@ def _make_splats(path: str) -> Iterator[tuple[str, str, Run, Run]]:
     layer = InterpolatedConv2d.from_dcls(module, path=path)
     yield "L splats", "dcls", make_step(layer, x), make_step(module, x)
 
+
+_MAKERS: dict[str, tuple[Callable[[str], Iterator[tuple[str, str, Run, Run]]], ...]] = {
+    "torch": (_make_depthwise, _make_original, _make_splats),
+    "tensorflow": (make_keras_depthwise, make_keras_original),
+}
 
 # By the letter of the rows, beside those of `scaling`.
 LAYERS: dict[str, Callable[[int, int, str], Iterator[Row]]] = {"L": layer_rows}
