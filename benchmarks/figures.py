@@ -61,6 +61,7 @@ FIGURES = {
     ("L depthwise, native", "nn.Conv2d", "step"): Figure(10),
     ("L original, linear", "nn.Conv2d", "step"): Figure(2.5),
     ("L splats", "dcls", "step"): Figure(10),
+    ("L JAX depthwise", "lax.conv", "step"): Figure(10),
     ("L Keras depthwise", "DepthwiseConv2D", "step"): Figure(10),
     ("L Keras original, linear", "Conv2D", "step"): Figure(2.5),
 }

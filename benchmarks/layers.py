@@ -1,4 +1,4 @@
-"""L: training steps of layers as they come, against the modules whose place they take."""
+"""L: training steps of layers as they come, against the modules and functions whose place they take."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from cases import linear_grid
 from figures import figure_of
+from jax_layers import make_jax_depthwise
 from keras_layers import make_keras_depthwise, make_keras_original
 from peers import is_installed
 from table import Row
@@ -19,7 +20,10 @@ STEP = "step"
 
 
 def layer_rows(repeat: int, threads: int, path: str) -> Iterator[Row]:
-    """Yield a row a pair of layers: ours, and what it is held against. A path that is named is the engine's."""
+    """Yield a row a pair of layers: ours, and what it is held against. A path that is named is the engine's.
+
+    JAX takes the threads of the process, whatever `threads` says.
+    """
     if is_installed("torch"):
         import torch
 
@@ -121,6 +125,7 @@ def _make_splats(path: str) -> Iterator[tuple[str, str, Run, Run]]:
 _MAKERS: dict[str, tuple[Callable[[str], Iterator[tuple[str, str, Run, Run]]], ...]] = {
     "torch": (_make_depthwise, _make_original, _make_splats),
     "tensorflow": (make_keras_depthwise, make_keras_original),
+    "jax": (make_jax_depthwise,),
 }
 
 # By the letter of the rows, beside those of `scaling`.

@@ -15,7 +15,7 @@ import interpolated_kernels as ik
 Run = Callable[[], Any]
 MODULES = {
     "dcls": "DCLS", "torch": "torch", "torch, padded first": "torch",
-    "opencv": "cv2", "scipy": "scipy", "tensorflow": "tensorflow",
+    "opencv": "cv2", "scipy": "scipy", "tensorflow": "tensorflow", "jax": "jax",
 }  # fmt: skip
 
 
