@@ -79,7 +79,7 @@ class Convolution(adapting.Settled):
 
     def replace_by_dense(self) -> Convolution:
         """Return the convolution whose weights are the cells of this one's dense kernel."""
-        kernel = keep_whole_kernel(self.kernel.spatial_window, self.kernel.channel_mode)
+        kernel = adapting.keep_whole_kernel(self.kernel.spatial_window, self.kernel.channel_mode)
         shape: tuple[int, ...] = (kernel.n_anchors,)
         if self.has_channels:
             channels = self.kernel.window[-1:] if self.kernel.interpolates_channels else self.weights_shape[1:-1]
@@ -126,13 +126,6 @@ def _describe(
     adapting.check_engine(engine, options["path"])
     own = {"anchors": anchors, "path": options["path"], "accuracy": options["accuracy"], "engine": engine}
     return Convolution(**{**vars(settled), "y_shape": (), **own})  # of samples, whose number mapped axes change
-
-
-@functools.lru_cache(maxsize=32)
-def keep_whole_kernel(window: tuple[int, ...], channel_mode: str) -> ik.InterpolatedKernel:
-    """Return the kernel with an anchor on every cell: its weights are the dense kernel of another."""
-    mode = "tied" if channel_mode == "tied" else "separate"
-    return ik.InterpolatedKernel(ik.grid_positions(window, 1), window, "dilated", channel_mode=mode)
 
 
 def _freeze(option: Any) -> Any:

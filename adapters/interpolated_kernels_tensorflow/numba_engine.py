@@ -164,11 +164,8 @@ def _differentiate(function: Callable[[], Any], wrt: Any, grad_y: Any, ways: Any
 def _conv_dense(call: Call, x: Any, dense: Any) -> Any:
     """Return y of a dense kernel in the place of the call's own: that of a kernel with an anchor on every cell."""
     kernel = call.settled.kernel
-    window, is_tied = kernel.spatial_window, kernel.channel_mode == "tied"
-    whole = ik.InterpolatedKernel(
-        ik.grid_positions(window, 1), window, "dilated", channel_mode="tied" if is_tied else "separate"
-    )
-    n_lead = 0 if len(call.settled.weights_shape) == 1 else 1 if is_tied else 2
+    whole = adapting.keep_whole_kernel(kernel.spatial_window, kernel.channel_mode)
+    n_lead = 0 if len(call.settled.weights_shape) == 1 else 1 if whole.channel_mode == "tied" else 2
     weights = tf.reshape(dense, [*dense.shape[:n_lead], whole.n_anchors])
     settled = dataclasses.replace(call.settled, kernel=whole, weights_shape=tuple(weights.shape))
     return _conv(Call(call.names[:2], settled, {**call.options, "path": "auto"}), [x, weights])

@@ -98,13 +98,6 @@ def choose_matrix_dtype(device: torch.device) -> torch.dtype:
     return _MATRIX_DTYPES.get(device.type, torch.float64)
 
 
-@functools.lru_cache(maxsize=32)
-def keep_whole_kernel(window: tuple[int, ...], channel_mode: str) -> ik.InterpolatedKernel:
-    """Return the kernel with an anchor on every cell: its weights are the dense kernel of another."""
-    mode = "tied" if channel_mode == "tied" else "separate"
-    return ik.InterpolatedKernel(ik.grid_positions(window, 1), window, "dilated", channel_mode=mode)
-
-
 _MAKERS: dict[str, Callable[..., Any]] = {
     "matrix": lambda kernel: kernel.matrix,
     "positions": lambda kernel: kernel.positions,

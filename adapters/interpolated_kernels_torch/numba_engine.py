@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 import interpolated_kernels as ik
-from interpolated_kernels_torch.constants import PLAIN_NAMES, PlainOptions, keep_whole_kernel, read_call, write_call
+from interpolated_kernels import adapting
+from interpolated_kernels_torch.constants import PLAIN_NAMES, PlainOptions, read_call, write_call
 from interpolated_kernels_torch.engines import refuse_tangent
 
 
@@ -31,7 +32,7 @@ def conv_dense(x: torch.Tensor, dense: torch.Tensor, call: str) -> torch.Tensor:
     """Return y of a dense kernel in the place of a call's own."""
     options = read_call(call)
     kernel: ik.InterpolatedKernel = options["kernel"]
-    whole = keep_whole_kernel(kernel.spatial_window, kernel.channel_mode)
+    whole = adapting.keep_whole_kernel(kernel.spatial_window, kernel.channel_mode)
     weights = dense.flatten(1) if whole.channel_mode == "tied" else dense.flatten(-kernel.n_dims)
     settled: Any = tuple(options[name] for name in PLAIN_NAMES)
     return conv(x, weights, whole, settled, "auto", options["accuracy"])

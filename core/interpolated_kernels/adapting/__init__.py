@@ -22,7 +22,7 @@ from interpolated_kernels.adapting.checks import (
 from interpolated_kernels.adapting.digests import check_digest, make_digest
 from interpolated_kernels.adapting.lattices import Group, Lattice, choose_lattice, find_lattice
 from interpolated_kernels.adapting.settling import Settled, Shape, settle, settle_layer
-from interpolated_kernels.adapting.shapes import dilate_matrix, read_bank, reorder, shape_bias
+from interpolated_kernels.adapting.shapes import dilate_matrix, keep_whole_kernel, read_bank, reorder, shape_bias
 from interpolated_kernels.adapting.shares import LatticeOperators, add_shares
 from interpolated_kernels.adapting.spreading import Functions, Namespace, can_spread, fill_widths, spread
 from interpolated_kernels.arguments import as_floats, check_choice
@@ -33,6 +33,7 @@ __all__ = [
     "DATA_FORMATS", "ENGINES", "Functions", "Group", "Lattice", "LatticeOperators", "Namespace", "Settled", "Shape",
     "add_shares", "as_floats", "as_int", "can_spread", "check_anchors", "check_choice", "check_digest", "check_engine",
     "check_kernel", "check_learned", "check_learning", "check_spreads", "choose_compute_dtype", "choose_lattice",
-    "dilate_matrix", "fill_widths", "find_lattice", "ignore_anchor_warnings", "make_digest", "read_bank", "reorder",
-    "settle", "settle_axes", "settle_layer", "shape_anchors", "shape_bias", "show_cells", "spread",
+    "dilate_matrix", "fill_widths", "find_lattice", "ignore_anchor_warnings", "keep_whole_kernel", "make_digest",
+    "read_bank", "reorder", "settle", "settle_axes", "settle_layer", "shape_anchors", "shape_bias", "show_cells",
+    "spread",
 ]  # fmt: skip

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.anchors import grid_positions
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.kernel import InterpolatedKernel
 
@@ -103,3 +105,16 @@ def read_bank(
     if kernel.channel_mode == "tied":
         raise ValueError(f"`in_channels` must be given for {kernel!r}: tied weights do not tell.")
     return weights, int(weights.shape[1] if expected == 3 else kernel.window[-1]) * groups
+
+
+@functools.lru_cache(maxsize=32)
+def keep_whole_kernel(window: tuple[int, ...], channel_mode: str) -> InterpolatedKernel:
+    """Return the kernel with an anchor on every cell: its weights are the dense kernel of one of a channel mode.
+
+    Examples
+    --------
+    >>> keep_whole_kernel((2, 3), "interpolated")
+    InterpolatedKernel(6 anchors, window 2x3, Dilated())
+    """
+    mode = "tied" if channel_mode == "tied" else "separate"
+    return InterpolatedKernel(grid_positions(window, 1), window, "dilated", channel_mode=mode)
