@@ -23,27 +23,41 @@ def conv(operands: dict[str, Any], settled: adapting.Settled, options: dict[str,
     del options  # what of them is not settled chooses among the core's algorithms
     if "positions" in operands or "widths" in operands:
         adapting.check_spreads(settled.kernel)
-    kernel, d, x, weights = settled.kernel, settled.kernel.n_dims, operands["x"], operands["weights"]
-    shape, plain = tf.shape(x), weights.shape.rank == 1
-    lead = shape[:-d] if plain else shape[: -d - 1]
-    spatial = shape[-d:] if plain else shape[-d - 1 : -1]
-    static = x.shape[-d:] if plain else x.shape[-d - 1 : -1]
-    n_samples = tf.reduce_prod(lead)
-    x = tf.reshape(x, tf.concat([[n_samples], spatial, [settled.channels]], 0))
-    x = tf.ensure_shape(x, [None, *static, settled.channels])
-    if x.shape[0] is None or x.shape[0] == 0:
-        # TensorFlow's own convolution of no samples has wrong shapes on some processors: one of zeros stands for them.
-        x = tf.pad(x, [(0, tf.maximum(1 - n_samples, 0)), *((0, 0),) * (d + 1)])
-    x = _pad(x, _find_padding(settled, spatial), settled)
+    kernel, x, is_plain = settled.kernel, operands["x"], operands["weights"].shape.rank == 1
+    has_all_axes = not is_plain and x.shape.rank == kernel.n_dims + 2
+    samples = x if has_all_axes else _merge_lead(x, settled, is_plain)
+    n_samples = tf.shape(samples)[0]
+    y = _pad(_fill_batch(samples, n_samples), _find_padding(settled, tf.shape(samples)[1:-1]), settled)
     if kernel.channel_mode == "tied":
-        x = tf.concat([tf.reduce_sum(part, -1, keepdims=True) for part in tf.split(x, settled.groups, -1)], -1)
+        y = tf.concat([tf.reduce_sum(part, -1, keepdims=True) for part in tf.split(y, settled.groups, -1)], -1)
     lattice = native_lattice.choose(operands, settled)
-    y = _conv_dense(x, operands, settled) if lattice is None else native_lattice.conv(x, operands, settled, lattice)
-    y = y[:n_samples]
+    y = _conv_dense(y, operands, settled) if lattice is None else native_lattice.conv(y, operands, settled, lattice)
+    y = y if samples.shape[0] else y[:n_samples]
     if "bias" in operands:
         y += operands["bias"]
-    tail = tf.shape(y)[1 : -1 if plain else None]
-    return tf.reshape(y, tf.concat([lead, tail], 0))
+    if has_all_axes:
+        return y
+    lead = tf.shape(x)[: -kernel.n_dims - (not is_plain)]
+    return tf.reshape(y, tf.concat([lead, tf.shape(y)[1 : -1 if is_plain else None]], 0))
+
+
+def _merge_lead(x: Any, settled: adapting.Settled, is_plain: bool) -> Any:
+    """Return x `(batch, *spatial, channels)`, whatever axes it came with."""
+    first = x.shape.rank - settled.kernel.n_dims - (not is_plain)
+    spatial = slice(first, None if is_plain else -1)
+    shape = tf.shape(x)
+    batch = tf.reduce_prod(shape[:first])
+    merged = tf.reshape(x, tf.concat([[batch], shape[spatial], [settled.channels]], 0))
+    merged.set_shape([merged.shape[0], *x.shape[spatial], settled.channels])
+    return merged
+
+
+def _fill_batch(x: Any, n_samples: Any) -> Any:
+    """Return x with a sample of zeros where there may be none: for no samples a convolution may have wrong shapes."""
+    if x.shape[0]:
+        return x
+    sizes = [tf.shape(x)[axis] if size is None else size for axis, size in enumerate(x.shape)]
+    return tf.concat([x, tf.zeros([tf.maximum(1 - n_samples, 0), *sizes[1:]], x.dtype)], 0)
 
 
 def _conv_dense(x: Any, operands: dict[str, Any], settled: adapting.Settled) -> Any:

@@ -59,14 +59,20 @@ def _smooth(x: Any, profile: Any, axis: int, dilation: int) -> Any:
         kept = _find_size(x, axis) - reach
         values = profile.astype(x.dtype.name)
         return _add([_narrow(x, axis, cell * dilation, kept) * value for cell, value in enumerate(values)])
+    along = [other == axis for other in range(x.shape.rank - 2)]
+    taps = np.tile(profile.reshape(*(len(profile) if is_along else 1 for is_along in along), 1, 1), channels)
+    if len(along) < 3:
+        apart = tuple(dilation if is_along else 1 for is_along in along)
+        return convolve(x, tf.constant(taps, x.dtype), (1,) * len(along), apart, channels)
+    # Depthwise convolutions have two axes: those before join the batch, those after are one.
     before, size, after = shape[: axis + 1], shape[axis + 1], shape[axis + 2 : -1]
     flat = tf.reshape(x, tf.stack([tf.reduce_prod(before), size, tf.reduce_prod(after), channels]))
-    taps = tf.constant(np.tile(profile[:, None, None, None], (1, 1, channels, 1)), x.dtype)
-    y = tf.nn.depthwise_conv2d(flat, taps, (1, 1, 1, 1), "VALID", dilations=(dilation, 1))
+    y = convolve(flat, tf.constant(taps.reshape(-1, 1, 1, channels), x.dtype), (1, 1), (dilation, 1), channels)
     y = tf.reshape(y, tf.concat([before, [size - reach], after, [channels]], 0))
     static = [*x.shape]
     static[axis + 1] = None if static[axis + 1] is None else static[axis + 1] - reach
-    return tf.ensure_shape(y, static)
+    y.set_shape(static)
+    return y
 
 
 def _add_shifted(x: Any, taps: Any, steps: tuple[int, ...], groups: int, out: Any) -> Any:

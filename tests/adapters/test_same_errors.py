@@ -19,6 +19,7 @@ import interpolated_kernels_tensorflow as iktf  # noqa: E402
 import interpolated_kernels_torch as ikt  # noqa: E402
 
 KERNEL = ik.InterpolatedKernel(ik.grid_positions((5, 5), 2), (5, 5), "linear")
+SPLATS = ik.InterpolatedKernel(ik.grid_positions((5, 5), 2), (5, 5), "gaussian")
 X, WEIGHTS = np.ones((2, 4, 9, 8)), np.ones((6, 4, 9))
 OF_CALLS = {
     "kernel": (TypeError, {"kernel": "linear"}),
@@ -36,6 +37,12 @@ OF_CALLS = {
     "engine": (ValueError, {"engine": "cuda"}),
     "bias": (ValueError, {"bias": np.ones(4)}),
     "no derivative": (ValueError, {"positions": np.ones((9, 2))}),
+    "no widths": (ValueError, {"kernel": SPLATS.replace(interpolator="bilinear"), "widths": np.ones((9, 2))}),
+    "shape of positions": (ValueError, {"kernel": SPLATS, "positions": np.ones((8, 2))}),
+    "native positions": (
+        ValueError,
+        {"kernel": SPLATS.replace(interpolator="rbf"), "positions": np.ones((9, 2)), "engine": "native"},
+    ),
 }
 OF_LAYERS = {
     "kernel": (TypeError, {"kernel": "linear"}),
@@ -46,6 +53,14 @@ OF_LAYERS = {
     "native path": (ValueError, {"engine": "native", "path": "direct"}),
     "path": (ValueError, {"path": "fastest"}),
     "accuracy": (ValueError, {"accuracy": "high"}),
+    "learned positions": (ValueError, {"learn_positions": True}),
+    "learned widths": (ValueError, {"learn_widths": True}),
+    "axes": (ValueError, {"kernel": SPLATS, "learn_positions": (2,)}),
+    "type of axes": (TypeError, {"kernel": SPLATS, "learn_positions": "rows"}),
+    "native positions": (
+        ValueError,
+        {"kernel": SPLATS.replace(interpolator="rbf"), "learn_positions": True, "engine": "native"},
+    ),
 }
 
 
