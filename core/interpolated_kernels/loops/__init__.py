@@ -19,10 +19,10 @@ from interpolated_kernels.loops.direct_forward import (
     DirectTaps,
     TapBlock,
     direct_forward,
-    pack,
     pack_weights,
 )
 from interpolated_kernels.loops.direct_grad_dense import direct_grad_dense
+from interpolated_kernels.loops.direct_packing import Copies, pack
 from interpolated_kernels.loops.filling_matrices import dot, gather_entries, mix, spread_entries
 from interpolated_kernels.loops.filling_profiles import Anchors as SplatAnchors
 from interpolated_kernels.loops.filling_profiles import Gradients as SplatGradients
@@ -63,6 +63,7 @@ __all__ = [
     "AxisLines",
     "CellBlocks",
     "ColumnMaps",
+    "Copies",
     "DirectLayout",
     "DirectTaps",
     "ForwardTables",

@@ -100,39 +100,10 @@ class SharedWindow(NamedTuple):
     columns: int
 
 
-def pack(source: Any, planes: Any, rows: Any, columns: Any, packed: Any) -> None:
-    """Copy `(images, *spatial)` cells into `packed` `(images, planes, rows, columns)`; index -1 gives 0."""
-    launch(_pack_parallel, _pack_serial, packed.size > 2**18, source, planes, rows, columns, packed)
-
-
 def direct_forward(x: Any, weights: Any, taps: DirectTaps, layout: DirectLayout, y: Any) -> None:
     """Write every output: the sum over its block's taps of weight times input."""
     is_worth_it = weights.size * layout.n_outputs > 2**21
     launch(_forward_parallel, _forward_serial, is_worth_it, x, weights, taps, layout, y)
-
-
-@jit(inner=True)
-def _pack_image(source, planes, rows, columns, packed, image):
-    for plane in range(planes.size):
-        for row in range(rows.size):
-            is_padding = planes[plane] < 0 or rows[row] < 0
-            for column in range(columns.size):
-                if is_padding or columns[column] < 0:
-                    packed[image, plane, row, column] = 0
-                else:
-                    packed[image, plane, row, column] = source[image, planes[plane], rows[row], columns[column]]
-
-
-@jit
-def _pack_serial(source, planes, rows, columns, packed):
-    for image in range(packed.shape[0]):
-        _pack_image(source, planes, rows, columns, packed, image)
-
-
-@jit(parallel=True)
-def _pack_parallel(source, planes, rows, columns, packed):
-    for image in prange(packed.shape[0]):
-        _pack_image(source, planes, rows, columns, packed, np.int64(image))
 
 
 @jit

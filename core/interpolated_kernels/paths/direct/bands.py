@@ -98,11 +98,24 @@ class Buffer:
 
     def pack(self, source: FloatArray) -> FloatArray:
         """Return the packed copy, flat."""
-        images = source.reshape(source.shape[0] * source.shape[1], *extend_axes(source.shape[2:], 1))
-        shape = (len(images), len(self.planes), len(self.rows), len(self.columns))
-        packed = _allocate_aligned(int(np.prod(shape, dtype=np.int64)), source.dtype).reshape(shape)
-        loops.pack(images, self.planes, self.rows, self.columns, packed)
-        return packed.reshape(-1)
+        packed = _allocate_aligned(source.shape[0] * source.shape[1] * self.steps[0], source.dtype)
+        copies = loops.Copies(
+            *extend_axes(source.shape[2:], 1), self.planes, self.rows, _find_runs(self.columns), len(self.columns)
+        )
+        loops.pack(np.ascontiguousarray(source).reshape(-1), copies, packed)
+        return packed
+
+
+def _find_runs(columns: IntArray) -> IntArray:
+    """Return where a run of evenly spaced columns, or of zeros, begins, its first column (or -1), step and length."""
+    steps, is_zero = np.diff(columns), columns < 0
+    starts = np.flatnonzero((steps[1:] != steps[:-1]) | (is_zero[2:] != is_zero[1:-1])) + 2
+    if len(columns) > 1 and is_zero[0] != is_zero[1]:
+        starts = np.append(1, starts)
+    starts = np.append(0, starts) if len(columns) else starts
+    counts = np.diff(np.append(starts, len(columns)))
+    steps = np.append(steps, 1)[starts]
+    return np.stack([starts, columns[starts], np.where(counts > 1, steps, 1), counts], axis=1)
 
 
 def _allocate_aligned(count: int, dtype: np.dtype[np.generic]) -> FloatArray:
