@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 import interpolated_kernels as ik
+from interpolated_kernels import adapting
 from interpolated_kernels_jax.convolution import Convolution
 
 
@@ -100,7 +101,7 @@ def _pull(
 
 
 def _move(convolution: Convolution, values: dict[str, Any]) -> ik.InterpolatedKernel:
-    """Return the kernel, with those of positions and widths that are operands."""
-    kernel = convolution.kernel
+    """Return the kernel, with those of positions and widths that are operands; where it was made it has warned."""
     moved = {name: values[name].astype(np.float64) for name in convolution.anchors[1:]}
-    return kernel.replace(**moved) if moved else kernel
+    with adapting.ignore_anchor_warnings():
+        return convolution.kernel.replace(**moved) if moved else convolution.kernel

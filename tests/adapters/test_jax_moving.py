@@ -1,5 +1,7 @@
 """Positions and widths that are learned in JAX: both engines, both modes, first and second order."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,16 @@ def test_dtypes_and_samples():
     of_each = jax.vmap(jax.grad(lambda p, x: conv(kernel, "auto")(x, weights, p, widths).sum()), (None, 0))
     first, second = of_each(positions, stack)
     np.testing.assert_allclose(second, 2 * first, rtol=0, atol=1e-12)
+
+
+def test_anchors_on_a_line_warn_where_their_kernel_is_made():
+    """A kernel that was warned about does not warn again at each step."""
+    with pytest.warns(ik.AnchorWarning, match="slope"):
+        kernel = ik.InterpolatedKernel([[0, 0], [1, 1], [2, 2]], (3, 3), "polyharmonic")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ik.AnchorWarning)
+        y = interpolated_conv(jnp.ones((1, 1, 5, 5)), jnp.ones((1, 1, 3)), kernel, positions=kernel.positions + 0.25)
+    assert y.shape == (1, 1, 3, 3)
 
 
 def test_mistakes_name_the_argument():
