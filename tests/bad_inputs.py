@@ -676,7 +676,12 @@ LAYERS = {
             **extend(
                 drop(LAYER_OPTIONS, "groups"),
                 TypeError={"filters": ["None", "4.0", "True", "'4'"]},
-                ValueError={"filters": ["0", "-4"], "data_format": ["'rows_first'"]},
+                ValueError={
+                    "filters": ["0", "-4"],
+                    "data_format": ["'rows_first'"],
+                    "positions": [{"learn_positions": "True"}],
+                    "widths": [{"learn_widths": "True"}],
+                },
             ),
         ),
     ],

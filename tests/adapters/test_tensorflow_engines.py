@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -106,6 +107,28 @@ def test_xla_runs_native_and_refuses_numba():
         np.testing.assert_allclose(own, expected, rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match=r"cannot serve this call: it is compiled by XLA.* Use engine='native'"):
         tf.function(lambda x: conv(x, engine="numba"), jit_compile=True)(X)
+
+
+def test_other_devices_get_native(monkeypatch):
+    """A graph may run on an accelerator where there is one, unless it is told to stay; tensors know where they are."""
+    devices = [SimpleNamespace(device_type=kind) for kind in ("CPU", "GPU")]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: devices)
+    assert engines.choose_engine("auto", "auto", tf.constant(X)) == "numba"
+    assert count_host_functions(tf.function(conv), tf.constant(X)) == 0
+    assert count_host_functions(tf.function(lambda x: conv(x, engine="numba")), tf.constant(X)) == 1
+    seen = []
+
+    @tf.function
+    def traced(x):
+        with tf.device("/CPU:0"):
+            seen.append(engines.choose_engine("auto", "auto", tf.identity(x)))
+
+    traced(tf.constant(X))
+    assert seen == ["numba"]
+    elsewhere = SimpleNamespace(device="/job:localhost/replica:0/task:0/device:GPU:0")
+    assert engines.choose_engine("auto", "auto", elsewhere) == "native"
+    with pytest.raises(ValueError, match=r"its loops run on the CPU and a tensor is on .*GPU:0. Use engine='native'"):
+        engines.choose_engine("numba", "auto", elsewhere)
 
 
 def test_a_named_path_needs_numba():
