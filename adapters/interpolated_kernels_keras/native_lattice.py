@@ -78,7 +78,7 @@ class _Shifts(_Convolutions):
 
     def tap(self, x: Any, group: adapting.Group, steps: tuple[int, ...]) -> Any:
         taps, settled = self.take_taps(group), self.settled
-        if taps.shape[-2] > 1:
+        if settled.groups == 1 or taps.shape[-2] > 1:
             return super().tap(x, group, steps)
         x = ops.repeat(x, settled.filters // settled.groups, axis=find_channel_axis(self.layout))
         across = place_spatial((1,) * len(steps), settled.filters, self.layout)

@@ -36,7 +36,7 @@ def conv(x: Any, operands: dict[str, Any], settled: adapting.Settled, lattice: a
         own = nodes[..., group.start : group.start + math.prod(group.counts)]
         own = tf.reshape(own, (*nodes.shape[:2], *group.counts))
         taps = tf.transpose(own, (*range(2, d + 2), 1, 0))
-        if is_inside_xla() and taps.shape[-2] == 1:
+        if is_inside_xla() and settled.groups > 1 and taps.shape[-2] == 1:
             return _add_shifted(x, taps, steps, settled.groups, out)
         return convolve(x, taps, settled.stride, steps, settled.groups)
 
@@ -54,7 +54,7 @@ def _narrow(x: Any, axis: int, begin: int, n_cells: Any) -> Any:
 
 def _smooth(x: Any, profile: Any, axis: int, dilation: int) -> Any:
     """Return x convolved with one profile along a spatial axis, each channel by itself."""
-    shape, channels, reach = tf.shape(x), x.shape[-1], (len(profile) - 1) * dilation
+    channels, reach = x.shape[-1], (len(profile) - 1) * dilation
     if is_inside_xla():
         kept = _find_size(x, axis) - reach
         values = profile.astype(x.dtype.name)
@@ -65,6 +65,7 @@ def _smooth(x: Any, profile: Any, axis: int, dilation: int) -> Any:
         apart = tuple(dilation if is_along else 1 for is_along in along)
         return convolve(x, tf.constant(taps, x.dtype), (1,) * len(along), apart, channels)
     # Depthwise convolutions have two axes: those before join the batch, those after are one.
+    shape = tf.shape(x)
     before, size, after = shape[: axis + 1], shape[axis + 1], shape[axis + 2 : -1]
     flat = tf.reshape(x, tf.stack([tf.reduce_prod(before), size, tf.reduce_prod(after), channels]))
     y = convolve(flat, tf.constant(taps.reshape(-1, 1, 1, channels), x.dtype), (1, 1), (dilation, 1), channels)
