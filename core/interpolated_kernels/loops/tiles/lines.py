@@ -11,12 +11,13 @@ from interpolated_kernels.loops.tiles.register import lanes_in, zeros
 from interpolated_kernels.loops.tiles.runs import (
     add_line,
     add_run,
+    clear_values,
     copy_values,
     load_some_run,
     store_run,
     store_some_run,
 )
-from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, ROWS_OF_TILE
+from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, MIDDLE_LINE, ROWS_OF_TILE, SHORT_LINE
 
 ROWS = ROWS_OF_TILE
 _VECTORS_OF_ROWS = 2 * ROWS
@@ -97,7 +98,8 @@ class AxisLines(NamedTuple):
 class PaddedAxis(NamedTuple):
     """One axis of a padded array: the cells of a block's lines, counted from its first, and what each cell shows.
 
-    `shown[cell]` is the cell of the array, -1 for zero; cells from `low` to `high` show their own number less `low`.
+    `shown[cell]` is the cell of the array, -1 for zero; cells from `low` to `high` show their own number less `low`. With
+    zeros outside, all others are -1.
     """
 
     n_lines: int
@@ -106,6 +108,7 @@ class PaddedAxis(NamedTuple):
     shown: Numbers
     low: int
     high: int
+    is_zero_outside: bool
 
 
 class Cells(NamedTuple):
@@ -156,9 +159,8 @@ def _tap_loop(width, columns):
     return run
 
 
-_taps_of_short, _taps_1, _taps_2, _taps_4 = (
-    _tap_loop(*shape) for shape in ((1, 2), *((width, COLUMNS_OF_TILE[width - 1]) for width in (1, 2, 4)))
-)
+_taps_1x2, _taps_1x4, _taps_1x8 = (_tap_loop(1, columns) for columns in (2, 4, 8))
+_taps_2, _taps_4 = (_tap_loop(width, COLUMNS_OF_TILE[width - 1]) for width in (2, 4))
 
 
 @jit(inner=True)
@@ -168,10 +170,12 @@ def sum_taps(width, source, taps, lines, adds, target, channel_step):
         _taps_4(source, taps, lines, adds, target, channel_step)
     elif width == 2:
         _taps_2(source, taps, lines, adds, target, channel_step)
-    elif lines.columns <= 3 * lanes_in(target):
-        _taps_of_short(source, taps, lines, adds, target, channel_step)
+    elif lines.columns <= SHORT_LINE * lanes_in(target):
+        _taps_1x2(source, taps, lines, adds, target, channel_step)
+    elif lines.columns <= MIDDLE_LINE * lanes_in(target):
+        _taps_1x4(source, taps, lines, adds, target, channel_step)
     else:
-        _taps_1(source, taps, lines, adds, target, channel_step)
+        _taps_1x8(source, taps, lines, adds, target, channel_step)
 
 
 @apart("rows")
@@ -269,6 +273,9 @@ def pack_cells(source, start, axis, cells, work, at):
 
 @jit(inner=True)
 def _pack_edge(source, start, axis, cells, low, high, work, at):
+    if axis.is_zero_outside:
+        clear_values(work, at + low, high - low)
+        return
     for index in range(low, high):
         cell = cells.first + index * cells.step
         # As `find_cell`: a call for every cell made depthwise kernels half as slow again.

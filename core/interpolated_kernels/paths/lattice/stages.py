@@ -101,12 +101,14 @@ def make_padded_axis(problem: Problem, index: int, axis: Axis, lines: Lines) -> 
     """Return the cell of every input line of an axis, and what padded cells show."""
     shown = index_axes(problem)[index]
     before, _ = extend_axes(problem.padding, (0, 0))[index]
+    after = before + extend_axes(problem.spatial, 1)[index]
     return loops.PaddedAxis(
         **make_axis_lines(index, axis, lines)._asdict(),
         n_cells=len(shown),
         shown=shown,
         low=before,
-        high=before + extend_axes(problem.spatial, 1)[index],
+        high=after,
+        is_zero_outside=bool((shown[:before] < 0).all() and (shown[after:] < 0).all()),
     )
 
 
