@@ -98,8 +98,8 @@ class AxisLines(NamedTuple):
 class PaddedAxis(NamedTuple):
     """One axis of a padded array: the cells of a block's lines, counted from its first, and what each cell shows.
 
-    `shown[cell]` is the cell of the array, -1 for zero; cells from `low` to `high` show their own number less `low`. With
-    zeros outside, all others are -1.
+    `shown[cell]` is the cell of the array, -1 for zero; cells from `low` to `high` show their own number less `low`.
+    With zeros outside, all others are -1.
     """
 
     n_lines: int
