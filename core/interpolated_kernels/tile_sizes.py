@@ -58,8 +58,8 @@ SHORT_LINE, MIDDLE_LINE = 3, 6
 ROWS_OF_TILE = 4
 """Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
 
-VECTORS_OF_CHUNK = 12
-"""Vectors of outputs whose maps stay in the nearest cache while all filters pass: a multiple of the widest tile's."""
+BYTES_OF_CHUNK = 4096
+"""About how many bytes of every filter's outputs are written one after another, while other filters' wait."""
 
 VECTORS_OF_LINE, VECTORS_OF_LONE_LINE = 3, 6
 """Vectors of a tile's rows of maps that y's gradient is gathered into, of several rows (or two vectors) and of one."""

@@ -27,13 +27,14 @@ from interpolated_kernels.loops.tiles.lines import (
     find_cell,
     pack_cells,
     smooth,
+    smooth_some,
     sum_rows,
     sum_taps,
     tile_width,
 )
 from interpolated_kernels.loops.tiles.register import lanes_in
 from interpolated_kernels.loops.tiles.runs import clear_values
-from interpolated_kernels.tile_sizes import VECTORS_OF_CHUNK
+from interpolated_kernels.tile_sizes import BYTES_OF_CHUNK, VECTOR_BYTES
 
 open_forward = opener(ForwardTables)
 
@@ -85,13 +86,16 @@ def make_maps(x, start, tables, block, work):
         if line % place.plane_lines + short_planes >= place.plane_lines:
             continue
         plane = find_cell(tables.planes, tables.plane_blocks.cells[block.plane] + tables.planes.lines[line])
-        _pack_plane(x, start, tables, block, plane, short_rows, work)
+        low, high = _pack_plane(x, start, tables, block, plane, short_rows, work)
+        target = place.at_rows + line * place.n_lines * place.line
+        if row_phases == 1:
+            _smooth_plane(tables, short_rows, low, high, target, work)
+            continue
         smooth(
             work, tables.by_columns, row_phases, short_rows,
             Places(place.at_cells, place.row_lines * place.cells, place.cells),
             Places(place.at_lines, place.row_lines * place.line, place.line),
         )  # fmt: skip
-        target = place.at_rows + line * place.n_lines * place.line
         smooth(
             work, tables.by_rows, 1, short_rows, Places(place.at_lines, 0, place.line), Places(target, 0, place.line)
         )
@@ -100,10 +104,28 @@ def make_maps(x, start, tables, block, work):
 
 
 @jit(inner=True)
+def _smooth_plane(tables, short_rows, low, high, target, work):
+    """Smooth a plane along columns and rows where rows have no phases, and all but `low <= row < high` are zero."""
+    place = tables.workspace
+    clear_values(work, place.at_lines, low * place.line)
+    clear_values(work, place.at_lines + high * place.line, (place.row_lines - short_rows - high) * place.line)
+    read, write = place.at_cells + low * place.cells, place.at_lines + low * place.line
+    absent = place.row_lines - (high - low)
+    smooth(work, tables.by_columns, 1, absent, Places(read, 0, place.cells), Places(write, 0, place.line))
+    if tables.by_rows.n > 0:
+        lines = Places(place.at_lines, 0, place.line)
+        smooth_some(work, tables.by_rows, short_rows, low, high, lines, Places(target, 0, place.line))
+
+
+@jit(inner=True)
 def _pack_plane(x, start, tables, block, plane, short_rows, work):
-    """Pack the rows of one plane of a block's inputs, each phase after phase; -1 is a plane of padding."""
+    """Pack the rows of one plane of a block's inputs, each phase after phase; -1 is a plane of padding.
+
+    Return the first row that is not padding, and the one after the last.
+    """
     arrays, place = tables.arrays, tables.workspace
     first_row, first = tables.row_blocks.cells[block.row], tables.column_blocks.cells[block.column]
+    low, high = tables.rows.n_lines, 0
     for line in range(tables.rows.n_lines):
         if line % place.row_lines + short_rows >= place.row_lines:
             continue
@@ -112,11 +134,13 @@ def _pack_plane(x, start, tables, block, plane, short_rows, work):
         if plane < 0 or row < 0:
             clear_values(work, at, place.cells)
             continue
+        low, high = min(low, line), line + 1
         row_start = start + plane * arrays.x_plane + row * arrays.x_row
         for phase in range(tables.columns.n_lines):
             cells = Cells(first + tables.columns.lines[phase], place.column_stride, place.column_cells)
             pack_cells(x, row_start, tables.columns, cells, work, at)
             at += place.column_cells
+    return min(low, high), high
 
 
 @jit(inner=True)
@@ -143,23 +167,20 @@ def _write_outputs(x, weights, tables, work, y, task):
 
 @jit(inner=True)
 def _sum_filters(work, weights, tables, lines, group, channel, y):
-    """Write (or add) one channel's taps for all filters of a group, a piece of a row at a time."""
+    """Write (or add) one channel's taps for all filters of a group, a few rows at a time."""
     arrays, read, write = tables.arrays, lines.read, lines.write
-    cells = VECTORS_OF_CHUNK * lanes_in(y)
-    chunk = max(1, cells // lines.columns)
+    chunk = max(1, BYTES_OF_CHUNK // VECTOR_BYTES * lanes_in(y) // lines.columns)
     for row in range(0, lines.rows, chunk):
-        for column in range(0, lines.columns, cells):
-            source = Places(read.first + row * read.row + column, 0, read.row)
-            target = write.first + row * write.row + column
-            first = 0
-            while first < arrays.outs:
-                width = tile_width(arrays.outs - first)
-                at = ((group * arrays.outs + first) * arrays.ins + channel * width) * arrays.n_nodes
-                taps = Taps(weights, at, tables.taps.offsets, 0, arrays.n_nodes)
-                rows, columns = min(chunk, lines.rows - row), min(cells, lines.columns - column)
-                piece = Lines(1, rows, columns, source, Places(target + first * arrays.y_channel, 0, write.row))
-                sum_taps(width, work, taps, piece, channel > 0, y, arrays.y_channel)
-                first += width
+        source, target = Places(read.first + row * read.row, 0, read.row), write.first + row * write.row
+        first = 0
+        while first < arrays.outs:
+            width = tile_width(arrays.outs - first)
+            at = ((group * arrays.outs + first) * arrays.ins + channel * width) * arrays.n_nodes
+            taps = Taps(weights, at, tables.taps.offsets, 0, arrays.n_nodes)
+            outputs = Places(target + first * arrays.y_channel, 0, write.row)
+            piece = Lines(1, min(chunk, lines.rows - row), lines.columns, source, outputs)
+            sum_taps(width, work, taps, piece, channel > 0, y, arrays.y_channel)
+            first += width
 
 
 @jit

@@ -133,11 +133,13 @@ DIRECT = [
         "packed[block.weights_start + (tap + 1) * block.width - 1 - i] = dense[source]",
         r"weights \([2-9]",
     ),
-    _in_direct_forward(
+    Mutant(
         "a row of zeros read from x",
-        "is_padding = planes[plane] < 0 or rows[row] < 0",
-        "is_padding = planes[plane] < 0",
+        "copies.x_rows + row) * copies.x_columns\n            if plane < 0 or row < 0:\n",
+        "copies.x_rows + max(row, 0)) * copies.x_columns\n            if plane < 0:\n",
         r"padding=",
+        file="loops/direct_packing.py",
+        check="direct",
     ),
     Mutant(
         "a tile's rows off by one",

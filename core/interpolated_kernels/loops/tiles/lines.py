@@ -240,13 +240,32 @@ def smooth(work, stage, planes, short, read, write):
     """Apply a stage within the workspace; a block that is `short` lines of a whole one has so much fewer rows."""
     for index in range(stage.n):
         target = Places(write.first + stage.targets[index], write.plane, write.row)
-        lines = Lines(planes, stage.rows[index] - short, stage.columns[index], read, target)
-        first, last = stage.run_ends[index], stage.run_ends[index + 1]
-        if last > first and can_share_rows(lines, 1, work):
-            sum_rows(work, Runs(stage.coefficients, 0, stage.runs, first, last, 1), lines, False, work)
-        else:
-            first, last = stage.tap_ends[index], stage.tap_ends[index + 1]
-            sum_taps(1, work, Taps(stage.coefficients, first, stage.offsets, first, last), lines, False, work, 0)
+        _sum_lines(work, stage, index, Lines(planes, stage.rows[index] - short, stage.columns[index], read, target))
+
+
+@jit(inner=True)
+def smooth_some(work, stage, short, low, high, read, write):
+    """Do as `smooth` for a plane whose lines are zero but `low <= line < high`; rows that meet none are cleared."""
+    step = read.row
+    for index in range(stage.n):
+        rows, target = stage.rows[index] - short, write.first + stage.targets[index]
+        nearest, farthest = stage.offsets[stage.tap_ends[index]], stage.offsets[stage.tap_ends[index + 1] - 1]
+        begin = min(rows, max(0, low - farthest // step))
+        end = max(begin, min(rows, high - nearest // step))
+        clear_values(work, target, begin * step)
+        clear_values(work, target + end * step, (rows - end) * step)
+        read_some, write_some = Places(read.first + begin * step, 0, step), Places(target + begin * step, 0, step)
+        _sum_lines(work, stage, index, Lines(1, end - begin, stage.columns[index], read_some, write_some))
+
+
+@jit(inner=True)
+def _sum_lines(work, stage, index, lines):
+    first, last = stage.run_ends[index], stage.run_ends[index + 1]
+    if last > first and can_share_rows(lines, 1, work):
+        sum_rows(work, Runs(stage.coefficients, 0, stage.runs, first, last, 1), lines, False, work)
+    else:
+        first, last = stage.tap_ends[index], stage.tap_ends[index + 1]
+        sum_taps(1, work, Taps(stage.coefficients, first, stage.offsets, first, last), lines, False, work, 0)
 
 
 @jit(inner=True)

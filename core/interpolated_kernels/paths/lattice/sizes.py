@@ -12,7 +12,7 @@ from interpolated_kernels.paths.common import extend_axes
 from interpolated_kernels.paths.lattice.axes import Axis, Growth, find_growth
 from interpolated_kernels.paths.lattice.nodes import count_nodes
 from interpolated_kernels.problem import Problem
-from interpolated_kernels.tile_sizes import VECTORS_OF_CHUNK, count_lanes, size_line
+from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, count_lanes, size_line
 
 BYTES_OF_PARTIAL_SUMS, PARTS = 16 * 2**20, 32
 """The gradient by the bank has so many sums that are added in order, unless they would be larger."""
@@ -22,6 +22,9 @@ FILTERS_OF_CHUNK = 32
 
 MOST_ROWS = 4
 """Rows of maps that a register tile of the gradient by x holds."""
+
+_PRODUCTS_OF_VISIT = 4000.0
+"""What beginning a row of each of many filters costs, as multiply-adds: memory likes long rows."""
 
 _SPILL = 0.25
 """How much slower each doubling of the maps beyond a cache makes the loops."""
@@ -41,7 +44,7 @@ _FORWARD_ROOM = _Room(512 * 2**10, 4 * 2**20)
 _TRANSPOSED_ROOM = _Room(2 * 2**20, 12 * 2**20)
 """Rows of y's gradient reach a few rows of the maps at a time, which stay in a core's cache while they do."""
 
-_FORWARD = ((1, 2, 4, 6, 8, 12, 16, 24), (4, 8, 12, 16, 24, 32, 48, 64), (96, 192, 384, 1536))
+_FORWARD = ((1, 2, 4, 6, 8, 12, 16, 24), (4, 8, 12, 16, 24, 32, 48, 64), (96, 192, 384, 768, 1536))
 _TRANSPOSED = ((1, 2, 4, 8, 12, 16, 24, 32), (8, 16, 32, 64, 96, 128, 192, 256), (88, 184, 376, 1528))
 
 
@@ -58,10 +61,12 @@ class BlockSize:
 def choose_output_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
     """Return the block of outputs that costs least; maps that outgrow a core's cache count more."""
     growth = [find_growth(axis.maps, axis.stride, False) for axis in axes]
-    whole = VECTORS_OF_CHUNK * count_lanes(problem.dtype)
+    filters = problem.filters_per_group
+    whole = count_lanes(problem.dtype) * (COLUMNS_OF_TILE[min(filters, 4) - 1] if filters > 1 else 2)
     counts = _list_counts([max(axis.count_outputs(0), 1) for axis in axes], _FORWARD, whole)
     smoothing, values = _count_smoothing(problem, growth, counts, count_lanes(problem.dtype))
-    return _choose(problem, growth, counts, smoothing, smoothing, values, _FORWARD_ROOM)
+    work = smoothing + _PRODUCTS_OF_VISIT * counts[0] * counts[1] * (filters if filters > 1 else 0)
+    return _choose(problem, growth, counts, smoothing, work, values, _FORWARD_ROOM)
 
 
 def choose_cell_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
