@@ -9,6 +9,8 @@ JOBS ?= 2
 # What test-wheel runs beside tests/wheel: what compiles nothing. PART=tests/core is all of the core's tests.
 PART ?= $(addprefix tests/core/,anchors test_kernel.py test_options.py test_problem.py test_report.py test_vectors.py \
   test_loops.py::test_loops_are_right_without_the_compiler)
+# What extras installs, one environment after another; Keras brings no backend of its own.
+EXTRAS ?= torch tensorflow keras,tensorflow jax
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -18,7 +20,7 @@ INPUTS := pyproject.toml constraints.txt
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-wheel coverage lint soak mutants fuzz errors bench growth regressions clean
+.PHONY: help demo test test-lowest test-wheel extras coverage lint soak mutants fuzz errors bench growth regressions clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -37,6 +39,13 @@ test-lowest: .venv-lowest/.test ## the core's tests on the lowest versions that 
 test-wheel: .venv-wheel/.test ## tests of the core on the built wheel, where the source tree cannot be imported
 	INTERPOLATED_KERNELS_CACHE_DIR="$${INTERPOLATED_KERNELS_CACHE_DIR:-$(CURDIR)/core/interpolated_kernels/loops/__pycache__}" \
 	  .venv-wheel/bin/python -m pytest -n $(JOBS) tests/wheel $(PART) $(ARGS)
+
+extras: .venv/.created ## each adapter installed by its extra alone, in a fresh environment: runs with no other framework
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; for extra in $(EXTRAS); do \
+	  $(PYTHON) -m venv --clear "$$folder"; \
+	  "$$folder/bin/python" -m pip --disable-pip-version-check install --quiet -c constraints.txt ".[$$extra]"; \
+	  "$$folder/bin/python" tests/adapters/rows.py "$${extra%%,*}"; \
+	done
 
 # Loops as plain Python need small problems; all else that compiles does so from an empty cache.
 coverage: .venv/.test ## the lines of the core that tests run, over 95 %, from two runs together: some twenty minutes

@@ -225,7 +225,7 @@ def _run(function: Callable[..., Any], inputs: Sequence[Any], dtypes: Sequence[A
 
 def _as_tensor(array: Any) -> Any:
     """Return a new array's own memory where TensorFlow may have it, else a copy."""
-    if array.size and array.ctypes.data % _ALIGNMENT == 0:
+    if array.size and array.dtype.kind == "f" and array.ctypes.data % _ALIGNMENT == 0:  # bfloat16 has no DLPack
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
     return tf.convert_to_tensor(array)
 

@@ -63,31 +63,6 @@ def test_an_empty_batch_gives_an_empty_result(case, engine, traced):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_y_and_gradients_match_the_reference(case, data_format, engine):
-    """Eagerly, in both data formats, a layer gives the reference's y and the gradients by the input and `kernel`."""
-    kernel, x_shape, options = case
-    last = data_format == "channels_last"
-    layer = LAYERS[kernel.n_dims](
-        4, kernel, data_format=data_format, dtype="float64", use_bias=False, engine=engine, **options
-    )
-    x = np.random.default_rng(1).normal(size=(2, *x_shape))
-    given = tf.constant(np.moveaxis(x, 1, -1) if last else x)
-    with tf.GradientTape() as tape:
-        tape.watch(given)
-        y = layer(given)
-    assert layer.compute_output_shape(given.shape) == y.shape
-    grad_y = np.random.default_rng(2).normal(size=y.shape)
-    grad_x, grad_weights = tape.gradient(y, [given, layer.kernel.value], tf.constant(grad_y))
-    y, grad_y, grad_x = (np.moveaxis(array, -1, 1) if last else np.asarray(array) for array in (y, grad_y, grad_x))
-    for quantity, actual in (("y", y), ("grad_x", grad_x), ("grad_weights", grad_weights.numpy())):
-        assert_matches_reference(
-            actual, x, layer.kernel.numpy(), kernel, quantity=quantity, grad_y=grad_y, **_core_options(layer)
-        )
-
-
-@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_a_traced_layer_of_unknown_sizes_matches_the_reference(case, engine):
     """In a function that knows the channels alone, a layer gives the reference's y, and unknown sizes stay unknown."""

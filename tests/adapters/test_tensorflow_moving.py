@@ -9,26 +9,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 tf = pytest.importorskip("tensorflow")
 
 import interpolated_kernels as ik  # noqa: E402  # after the look for TensorFlow
-from interpolated_kernels import testing  # noqa: E402
 from interpolated_kernels_tensorflow import interpolated_conv  # noqa: E402
 
 WINDOW, OPTIONS = (4, 5), {"stride": (2, 1), "padding": ((1, 2), (0, 1)), "groups": 2}
-CASES = [
-    ("gaussian", "separate", ()), ("gaussian", "separate", (2, 3)), ("triangle", "separate", (2,)),
-    ("bilinear", "tied", ()), ("gaussian", "tied", (2,)), ("triangle", "interpolated", (2,)),
-    ("cone", "separate", (2,)), ("cone", "interpolated", ()),
-]  # fmt: skip
 
 
-def make_problem(interpolator="gaussian", mode="separate", lead=(), n=4):
+def make_problem(interpolator="gaussian", n=4):
     """Return a kernel, and x, weights, positions and (where it has them) widths, off all kinks."""
     rng = np.random.default_rng(0)
-    window = (*WINDOW, 3) if mode == "interpolated" else WINDOW
-    kernel = ik.InterpolatedKernel(
-        rng.uniform(0.2, 2.8, (*lead, n, len(window))), window, interpolator, channel_mode=mode
-    )
-    operands = [rng.normal(size=(1, 6, 5, 6)), rng.normal(size=(2, 3, n)[:: 1 if mode == "separate" else 2])]
-    operands.append(np.array(kernel.positions))
+    kernel = ik.InterpolatedKernel(rng.uniform(0.2, 2.8, (n, 2)), WINDOW, interpolator)
+    operands = [rng.normal(size=(1, 6, 5, 6)), rng.normal(size=(2, 3, n)), np.array(kernel.positions)]
     if kernel.interpolator.width_axes is not None:
         operands.append(rng.uniform(0.5, 1.5, kernel.positions.shape[: None if kernel.interpolator.width_axes else -1]))
         kernel = kernel.replace(widths=operands[-1])
@@ -47,21 +37,6 @@ def differentiate(kernel, engine, operands, grad_y=None):
         tape.watch(operands)
         y = conv(kernel, engine, *operands)
     return y, tape.gradient(y, operands, grad_y)
-
-
-@pytest.mark.parametrize("engine", ["numba", "native"])
-@pytest.mark.parametrize(("name", "mode", "lead"), CASES)
-def test_both_engines_are_the_core(name, mode, lead, engine):
-    """y and all gradients are those of `ik.conv` and `ik.conv_backward` with the positions in the kernel."""
-    kernel, operands = make_problem(name, mode, lead)
-    x, weights = (operand.numpy() for operand in operands[:2])
-    grad_y = np.random.default_rng(1).normal(size=ik.conv(x, weights, kernel, **OPTIONS).shape)
-    y, grads = differentiate(kernel, engine, operands, tf.constant(grad_y))
-    testing.assert_matches_reference(y.numpy(), x, weights, kernel, **OPTIONS)
-    names = ("x", "weights", "positions", "widths")[: len(operands)]
-    expected = ik.conv_backward(grad_y, x, weights, kernel, **OPTIONS, wrt=names)
-    for own, name in zip(grads, names, strict=True):
-        np.testing.assert_allclose(own, getattr(expected, name), rtol=0, atol=1e-12)  # sums of order 10
 
 
 def test_traced_steps_and_dilation_are_the_same():

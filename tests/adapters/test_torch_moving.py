@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
-from interpolated_kernels import testing
 
 torch = pytest.importorskip("torch")
 
@@ -20,22 +19,13 @@ SPREADING = {
     "shares": ik.Bilinear(normalized=False),
     "cone": "cone",
 }
-LEADS = {"separate": [(), (2,), (2, 3)], "tied": [(), (2,)], "interpolated": [(), (2,)]}
-CASES = [(name, mode, lead) for name in SPREADING for mode, leads in LEADS.items() for lead in leads]
 
 
-def make_problem(interpolator="gaussian", mode="separate", lead=(), n=4):
+def make_problem(interpolator="gaussian", n=4):
     """Return a kernel, and leaves for x, weights, positions and (where it has them) widths, off all kinks."""
     rng = np.random.default_rng(0)
-    window = (*WINDOW, 3) if mode == "interpolated" else WINDOW
-    kernel = ik.InterpolatedKernel(
-        rng.uniform(0.2, 2.8, (*lead, n, len(window))), window, interpolator, channel_mode=mode
-    )
-    leaves = [
-        rng.normal(size=(1, 6, 5, 6)),
-        rng.normal(size=(2, 3, n) if mode == "separate" else (2, n)),
-        kernel.positions,
-    ]
+    kernel = ik.InterpolatedKernel(rng.uniform(0.2, 2.8, (n, 2)), WINDOW, interpolator)
+    leaves = [rng.normal(size=(1, 6, 5, 6)), rng.normal(size=(2, 3, n)), kernel.positions]
     if kernel.interpolator.width_axes is not None:
         shape = kernel.positions.shape if kernel.interpolator.width_axes else kernel.positions.shape[:-1]
         widths = rng.uniform(0.5, 1.5, shape)
@@ -53,21 +43,6 @@ def conv(kernel, engine, **options):
 
 def as_arrays(tensors):
     return [tensor.detach().numpy() for tensor in tensors]
-
-
-@pytest.mark.parametrize("engine", ["numba", "native"])
-@pytest.mark.parametrize(("name", "mode", "lead"), CASES)
-def test_both_engines_are_the_core(name, mode, lead, engine):
-    """y and all gradients are those of `ik.conv` and `ik.conv_backward` with the positions in the kernel."""
-    kernel, leaves = make_problem(SPREADING[name], mode, lead)
-    y = conv(kernel, engine)(*leaves)
-    grad_y = torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(0))
-    x, weights = as_arrays(leaves[:2])
-    testing.assert_matches_reference(y.detach().numpy(), x, weights, kernel, **OPTIONS)
-    names = ("x", "weights", "positions", "widths")[: len(leaves)]
-    expected = ik.conv_backward(grad_y.numpy(), x, weights, kernel, **OPTIONS, wrt=names)
-    for own, name in zip(torch.autograd.grad(y, leaves, grad_y), names, strict=True):
-        np.testing.assert_allclose(own.numpy(), getattr(expected, name), rtol=0, atol=1e-12)  # sums of order 10
 
 
 @pytest.mark.parametrize("engine", ["numba", "native"])
