@@ -90,9 +90,9 @@ def bytes_held(value: object) -> int:
     if isinstance(value, (tuple, list)):
         return 16 * len(value) + sum(map(bytes_held, value))
     if isinstance(value, dict):
-        return sum(map(bytes_held, value.values()))
+        return sum(map(bytes_held, list(value.values())))  # a list, since other threads may add parts meanwhile
     if is_dataclass(value) and not isinstance(value, type) and type(value).__eq__ is object.__eq__:
-        return 64 + sum(map(bytes_held, vars(value).values()))
+        return 64 + sum(map(bytes_held, list(vars(value).values())))
     return 64
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import threading
 
 import numpy as np
@@ -86,6 +87,26 @@ def test_new_constants_make_new_plans(monkeypatch):
     assert second.cost.seconds > first.cost.seconds
     monkeypatch.undo()
     assert ik.plan((32, 32), (9,), kernel) is first
+
+
+@pytest.mark.parametrize("is_object", [False, True])
+def test_a_value_may_grow_while_it_is_weighed(is_object):
+    """What another thread adds meanwhile, as it does to a lazy part's dictionary, is weighed the next time."""
+
+    @dataclasses.dataclass(eq=False)
+    class Holder:
+        part: object
+
+    class Growing(np.ndarray):
+        @property
+        def nbytes(self):
+            parts["later"] = np.zeros(1)
+            return 8
+
+    holder = Holder(np.zeros(1).view(Growing))
+    parts = vars(holder) if is_object else {"part": holder.part}
+    value, own = (holder, 64) if is_object else (parts, 0)
+    assert [bytes_held(value), bytes_held(value)] == [own + 8, own + 16]
 
 
 def test_bytes_held_counts_arrays_however_deep():
