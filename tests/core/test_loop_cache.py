@@ -24,12 +24,26 @@ def double(x):
 def halve(x):
     for i in range(x.size):
         x[i] /= 2
+
+def make(factor):
+    @jit(inner=True)
+    def multiply(x, i):
+        x[i] *= factor
+
+    @jit
+    def multiply_all(x):
+        for i in range(x.size):
+            multiply(x, i)
+
+    return multiply_all
+
+triple, sixfold = make(3), make(6)
 """
 CALL = """
 import logging, numpy as np
 logging.basicConfig()
 x = np.ones(3)
-from small_loops import double, halve
+from small_loops import double, halve, sixfold, triple
 from interpolated_kernels.loops import counts
 {calls}
 assert (x == {expected}).all(), x
@@ -67,6 +81,14 @@ def test_what_is_kept_is_loaded(run, tmp_path):
     folder = {"INTERPOLATED_KERNELS_CACHE_DIR": str(tmp_path / "new" / "folder")}
     assert run(BOTH, **folder) == ("2 compiled, 0 loaded\n", "")
     assert run(BOTH, **folder) == ("0 compiled, 2 loaded\n", "")
+
+
+def test_loops_are_told_apart_by_what_they_call(run, tmp_path):
+    """Loops of one source that close over other jitted functions are kept apart, and found by a second process."""
+    folder = {"INTERPOLATED_KERNELS_CACHE_DIR": str(tmp_path)}
+    code = CALL.format(calls="triple(x); sixfold(x)", expected=18)
+    assert run(code, **folder) == ("4 compiled, 0 loaded\n", "")
+    assert run(code, **folder) == ("0 compiled, 2 loaded\n", "")
 
 
 def test_a_named_folder_needs_no_home(run, tmp_path):

@@ -146,7 +146,7 @@ class _LoopCache:
 
     def _make_key(self, sig: Any, codegen: Any) -> Any:
         """Return what tells one compiled form of the function from another: it compares, and pickles."""
-        cells = tuple(cell.cell_contents for cell in self._function.__closure__ or ())
+        cells = _describe_closure(self._function)
         shapes = (tile_sizes.VECTOR_BYTES, tile_sizes.REGISTERS)
         return sig, codegen.magic_tuple(), shapes, hashlib.sha256(dumps(cells) if cells else b"").hexdigest()
 
@@ -161,6 +161,18 @@ class _LoopCache:
             if not path.name.startswith(f"{self._base}.{_stamp()}."):
                 with contextlib.suppress(OSError):  # another user's
                     path.unlink(missing_ok=True)
+
+
+def _describe_closure(function: Callable[..., Any]) -> tuple[Any, ...]:
+    """Return what a function's closure holds; for jitted functions their names: numba numbers them anew."""
+    return tuple(_describe(cell.cell_contents) for cell in function.__closure__ or ())
+
+
+def _describe(held: Any) -> Any:
+    function = getattr(held, "py_func", None)
+    if function is None:
+        return held
+    return function.__module__, function.__qualname__, _describe_closure(function)
 
 
 @functools.cache
