@@ -29,6 +29,15 @@ from interpolated_kernels.loops.filling_profiles import Gradients as SplatGradie
 from interpolated_kernels.loops.filling_profiles import Layout as SplatLayout
 from interpolated_kernels.loops.filling_splats import SPLATS
 from interpolated_kernels.loops.filling_splines import SPLINES
+from interpolated_kernels.loops.fourier_planes import (
+    Sources,
+    Targets,
+    add_plane_correlations,
+    describe_plane,
+    make_workspace,
+    transform_planes,
+    transform_planes_back,
+)
 from interpolated_kernels.loops.fourier_spectra import add_correlations, convolve_spectra, correlate_spectra
 from interpolated_kernels.loops.lattice_forward import lattice_forward
 from interpolated_kernels.loops.lattice_grad_bank import Work, lattice_grad_bank
@@ -75,21 +84,25 @@ __all__ = [
     "Packed",
     "PaddedAxis",
     "RunTable",
+    "Sources",
     "SplatAnchors",
     "SplatGradients",
     "SplatLayout",
     "Stage",
     "TapBlock",
+    "Targets",
     "Tiles",
     "Windows",
     "Work",
     "Workspace",
     "add_correlations",
+    "add_plane_correlations",
     "cache_folder",
     "clear_missing",
     "convolve_spectra",
     "correlate_spectra",
     "counts",
+    "describe_plane",
     "differentiate_quotients",
     "direct_forward",
     "direct_grad_dense",
@@ -101,6 +114,7 @@ __all__ = [
     "lattice_grad_bank",
     "lattice_grad_x",
     "layer",
+    "make_workspace",
     "mix",
     "pack",
     "pack_tables",
@@ -111,4 +125,6 @@ __all__ = [
     "settle_sums",
     "split_missing",
     "spread_entries",
+    "transform_planes",
+    "transform_planes_back",
 ]

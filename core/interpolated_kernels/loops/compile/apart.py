@@ -17,19 +17,19 @@ from interpolated_kernels.loops.compile.numba_parts import CFunc, binding, cguti
 from interpolated_kernels.loops.compile.tables import read_fields, type_tables
 
 
-def apart(name: str) -> Callable[[Callable[..., Any]], Any]:
+def apart(name: str, family: str = "taps") -> Callable[[Callable[..., Any]], Any]:
     """Compile a loop once for each dtype, and let jitted callers reach it as a symbol of this name.
 
     numba optimises a jitted function again within every caller, and within the callers of those; what is called apart
     is compiled alone. The annotations of the loop's parameters say what it takes: see `tables`. Callers pass arrays or
-    pointers, ints, and NamedTuples of these, floats of one dtype; `load_apart` must have run for it.
+    pointers, ints, and NamedTuples of these, floats of one dtype; `load_apart` must have run for it and its family.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         if numba.config.DISABLE_JIT:
             return function
         kinds = list(read_fields(function).values())
-        _APART[name] = function
+        _APART.setdefault(family, {})[name] = function
 
         @intrinsic
         def call(typing_context, *given):
@@ -72,14 +72,14 @@ def _symbol(name: str, dtype: Any) -> str:
     return f"interpolated_kernels_{name}_{dtype}"
 
 
-_APART: dict[str, Callable[..., Any]] = {}
+_APART: dict[str, dict[str, Callable[..., Any]]] = {}
 
 
 @functools.cache
-def load_apart(dtype: Any) -> None:
-    """Compile, or load, the loops that are called apart for a NumPy dtype, before their callers."""
+def load_apart(dtype: Any, family: str = "taps") -> None:
+    """Compile, or load, a family's loops that are called apart for a NumPy dtype, before their callers."""
     floats = getattr(types, dtype.name)
-    for name, function in _APART.items():
+    for name, function in _APART.get(family, {}).items():
         signature = types.void(*(type_tables(kind, floats) for kind in read_fields(function).values()))
         loop = CFunc(function, (signature.args, signature.return_type), {}, {"error_model": "numpy", "fastmath": FLAGS})
         if keeps_files():

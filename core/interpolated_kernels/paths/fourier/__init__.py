@@ -24,7 +24,12 @@ from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost, predict_traffic
-from interpolated_kernels.paths.fourier.gradients import DenseGradient, InputGradient, Task, add_block, count_sums
+from interpolated_kernels.paths.fourier.exact import Task, convolve_exactly
+from interpolated_kernels.paths.fourier.gradients import DenseGradient, InputGradient, add_block
+from interpolated_kernels.paths.fourier.memory import BYTES_OF_TRANSFORMS, count_extra_bytes
+from interpolated_kernels.paths.fourier.planes import Planes, make_planes
+from interpolated_kernels.paths.fourier.side_by_side import PlanesForward
+from interpolated_kernels.paths.fourier.side_by_side_gradients import PlanesBackward
 from interpolated_kernels.paths.fourier.spectra import (
     KernelSpectra,
     TiledProblem,
@@ -43,7 +48,6 @@ TAKES = "dense"
 SUMS_IN: str | None = None
 
 _LEAST_CELLS = 1024
-_BYTES_OF_TRANSFORMS = 2**19
 
 
 def supports(problem: Problem) -> str | None:
@@ -73,21 +77,14 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     itemsize = np.dtype(problem.dtype).itemsize
     seconds = machine.call_seconds + tiles.flops / (machine.fft_flops_per_second * 4 / itemsize)
     seconds += predict_traffic(problem, machine)
-    spectra = tiles.n_cells * itemsize * max(block.n_filters for block in tiles.blocks) * problem.channels_per_group
-    dense = (
-        8 * max(block.n_filters for block in tiles.blocks) * problem.channels_per_group * int(np.prod(problem.window))
-    )
-    extra = (spectra + dense) * (2 + count_sums(spectra)) + 4 * _BYTES_OF_TRANSFORMS
-    if any(problem.folds):  # what the gradient by x is folded from
-        folded = int(np.prod([high - low for low, high in problem.regions]))
-        extra += 2 * itemsize * problem.batch * problem.channels * folded
-    return Cost(seconds, extra, f"normwise, {problem.dtype}")
+    return Cost(seconds, count_extra_bytes(problem, tiles), f"normwise, {problem.dtype}")
 
 
 def prepare(problem: Problem, parts: tuple[Part, ...] = ()) -> Prepared:
     """Cut the tiles."""
     tile_plan, whole_plan = parts
-    return PreparedFourier(TiledProblem(problem, find_tiles(problem), tile_plan, whole_plan))
+    tiled = TiledProblem(problem, find_tiles(problem), tile_plan, whole_plan)
+    return PreparedFourier(tiled, None if tiled.tiles.lanes == 1 else make_planes(tiled))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,29 +92,20 @@ class PreparedFourier(PreparedEngine):
     """The tiles of a problem, and the plans for what is not finite."""
 
     tiled: TiledProblem
+    planes: Planes | None
+    """Where images are transformed side by side."""
 
     def forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
         """Write y."""
-        tiled, tiles = self.tiled, self.tiled.tiles
+        tiled = self.tiled
         if not np.isfinite(kernels).all():
             tiled.whole_plan.run_forward(x, kernels, out)
             return
-        tasks = list(itertools.product(range(tiled.problem.batch), tiles.indices))
-        for block in tiles.blocks:
-            spectra = transform_kernels(tiled, kernels, block)
-
-            def run(task: Task, workers: int, block: FilterBlock = block, spectra: KernelSpectra = spectra) -> None:
-                sample, tile = task
-                outputs = tiles.view_outputs(out[sample], block.filters, tile)
-                cells = tiles.cut(x[sample, block.channels], tile)
-                if is_safe(tiled, tiled.problem.channels_per_group, bound_spectrum(cells, tiles.n_cells), spectra.size):
-                    _convolve(tiled, cells, block, spectra, outputs, workers)
-                else:
-                    with np.errstate(invalid="ignore", over="ignore"):  # a thread's: the caller's does not reach it
-                        exact = tiled.tile_plan.run_forward(tiles.cut(x[sample], tile)[None], kernels)
-                    outputs[...] = exact[0, block.filters][(slice(None), *map(slice, outputs.shape[1:]))]
-
-            loops.run_in_threads(run, tasks)
+        for block in tiled.tiles.blocks:
+            if self.planes is None:
+                _convolve_block(tiled, x, kernels, block, out)
+            else:
+                PlanesForward(self.planes, block, x, kernels, out).run()
 
     def grad_x(self, grad_y: FloatArray, kernels: FloatArray, out: FloatArray) -> None:
         """Write the gradient by x."""
@@ -150,9 +138,30 @@ class PreparedFourier(PreparedEngine):
         """Add every tile of y's gradient to the gradients that are wanted."""
         if by_x is not None or by_dense is not None:
             for block in self.tiled.tiles.blocks:
-                add_block(self.tiled, block, grad_y, by_x, by_dense)
+                if self.planes is None:
+                    add_block(self.tiled, block, grad_y, by_x, by_dense)
+                else:
+                    PlanesBackward(self.planes, block, grad_y, by_x, by_dense).run()
         if by_x is not None:
             by_x.finish()
+
+
+def _convolve_block(
+    tiled: TiledProblem, x: FloatArray, kernels: FloatArray, block: FilterBlock, out: FloatArray
+) -> None:
+    """Write a block's outputs, tile by tile."""
+    tiles, per_group = tiled.tiles, tiled.problem.channels_per_group
+    spectra = transform_kernels(tiled, kernels, block)
+
+    def run(task: Task, workers: int) -> None:
+        sample, tile = task
+        cells = tiles.cut(x[sample, block.channels], tile)
+        if is_safe(tiled, per_group, bound_spectrum(cells, tiles.n_cells), spectra.size):
+            _convolve(tiled, cells, block, spectra, tiles.view_outputs(out[sample], block.filters, tile), workers)
+        else:
+            convolve_exactly(tiled, x, kernels, task, block, out)
+
+    loops.run_in_threads(run, list(itertools.product(range(tiled.problem.batch), tiles.indices)))
 
 
 def _convolve(
@@ -168,7 +177,7 @@ def _convolve(
     keep = tuple((count - 1) * step + 1 for count, step in zip(outputs.shape[1:], strides, strict=True))
     chosen = (slice(None), *(slice(None, None, step) for step in strides))
     spectra = transform(cells, shape, workers)
-    at_once = workers * max(1, _BYTES_OF_TRANSFORMS // (spectra.itemsize * spectra.shape[1]))
+    at_once = workers * max(1, BYTES_OF_TRANSFORMS // (spectra.itemsize * spectra.shape[1]))
     for first in range(0, block.n_filters, at_once):
         last = min(first + at_once, block.n_filters)
         mixed = np.empty((last - first, spectra.shape[1]), spectra.dtype)

@@ -12,6 +12,12 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.padding import fold_regions
+from interpolated_kernels.paths.fourier.exact import (
+    Task,
+    differentiate_by_kernels_exactly,
+    differentiate_by_x_exactly,
+)
+from interpolated_kernels.paths.fourier.memory import count_sums
 from interpolated_kernels.paths.fourier.spectra import (
     KernelSpectra,
     TiledProblem,
@@ -25,16 +31,8 @@ from interpolated_kernels.paths.fourier.spectra import (
 from interpolated_kernels.paths.fourier.tiles import FilterBlock
 from interpolated_kernels.problem import Problem
 
-BYTES_OF_SUMS = 24 * 2**20
 _MOST_SUMS = 16
 _TILES_OF_SUM = 16
-
-Task = tuple[int, tuple[int, ...]]
-
-
-def count_sums(bytes_of_one: int) -> int:
-    """Return how many sums of spectra are held at once: as many threads can work, and never by their number."""
-    return max(1, min(_MOST_SUMS, BYTES_OF_SUMS // max(bytes_of_one, 1)))
 
 
 class InputGradient:
@@ -53,19 +51,22 @@ class InputGradient:
         self, task: Task, block: FilterBlock, spectra: FloatArray | None, kernels: KernelSpectra, workers: int
     ) -> None:
         """Add a block's part of one tile; without spectra, by the plan for what is not finite."""
-        sample, tile = task
-        keep = tuple(axis.reach for axis in self.tiled.tiles.axes)
         if spectra is None:
-            given = take_tile_of_y(self.tiled, self.grad_y, task, block)
-            with np.errstate(invalid="ignore", over="ignore"):
-                cells = self.tiled.tile_plan.run_grad_x(given, self.dense)[0, block.channels]
-                self._add(sample, tile, block, cells[(slice(None), *map(slice, keep))])
-            return
-        mixed = np.empty((block.channels.stop - block.channels.start, spectra.shape[1]), spectra.dtype)
-        loops.convolve_spectra(spectra, kernels.spectra, block.filters_per_group, mixed)
-        self._add(sample, tile, block, transform_back(mixed, self.tiled.tiles.shape, keep, workers))
+            cells = self.find_exactly(task, block)
+        else:
+            keep = tuple(axis.reach for axis in self.tiled.tiles.axes)
+            mixed = np.empty((block.channels.stop - block.channels.start, spectra.shape[1]), spectra.dtype)
+            loops.convolve_spectra(spectra, kernels.spectra, block.filters_per_group, mixed)
+            cells = transform_back(mixed, self.tiled.tiles.shape, keep, workers)
+        self.add_cells(task, block, cells)
 
-    def _add(self, sample: int, tile: tuple[int, ...], block: FilterBlock, cells: FloatArray) -> None:
+    def find_exactly(self, task: Task, block: FilterBlock) -> FloatArray:
+        """Return a block's part of the cells that a tile's outputs see, by the plan for what is not finite."""
+        return differentiate_by_x_exactly(self.tiled, self.grad_y, self.dense, task, block)
+
+    def add_cells(self, task: Task, block: FilterBlock, cells: FloatArray) -> None:
+        """Add a block's part of the cells that a tile's outputs see."""
+        sample, tile = task
         target = self.total[sample, block.channels]
         into, of = [slice(None)], [slice(None)]
         for axis, number, origin, size in zip(self.tiled.tiles.axes, tile, self.origin, target.shape[1:], strict=True):
@@ -73,7 +74,8 @@ class InputGradient:
             low, high = max(start, 0), min(start + axis.reach, size)
             into.append(slice(low, max(low, high)))
             of.append(slice(low - start, max(low, high) - start))
-        target[tuple(into)] += cells[tuple(of)]
+        with np.errstate(invalid="ignore", over="ignore"):
+            target[tuple(into)] += cells[tuple(of)]
 
     def finish(self) -> None:
         """Fold the padded cells' gradients into `out`."""
@@ -141,26 +143,16 @@ class DenseGradient:
         if spectra is not None and is_safe(self.tiled, _TILES_OF_SUM, x_size, size):
             sums.add(transform(cells, tiles.shape, workers), spectra, block, self.tiled, workers)
             return
-        given = take_tile_of_y(self.tiled, self.grad_y, task, block)
-        with np.errstate(invalid="ignore", over="ignore"):
-            sums.dense += self.tiled.tile_plan.run_grad_kernels(given, tiles.cut(self.x[sample], tile)[None])[
-                block.filters
-            ]
+        sums.dense += self.find_exactly(task, block)
 
-    def take(self, block: FilterBlock, sums: list[_Sum]) -> None:
+    def find_exactly(self, task: Task, block: FilterBlock) -> FloatArray:
+        """Return one tile's part, by the plan for what is not finite."""
+        return differentiate_by_kernels_exactly(self.tiled, self.grad_y, self.x, task, block)
+
+    def take(self, block: FilterBlock, sums: list[FloatArray]) -> None:
         """Take over a block's sums, in order."""
-        loops.run_in_threads(lambda one, workers: one.flush(block, self.tiled, workers), sums)
         with np.errstate(invalid="ignore", over="ignore"):
-            self.total[block.filters] = functools.reduce(np.add, (one.dense for one in sums))
-
-
-def take_tile_of_y(tiled: TiledProblem, grad_y: FloatArray, task: Task, block: FilterBlock) -> FloatArray:
-    """Return a tile of y's gradient as the plan of one tile takes it, with zeros for the filters of other blocks."""
-    sample, tile = task
-    given = np.zeros(tiled.tile_plan.problem.y_shape, grad_y.dtype)
-    outputs = tiled.tiles.view_outputs(grad_y[sample], block.filters, tile)
-    given[0, block.filters][(slice(None), *map(slice, outputs.shape[1:]))] = outputs
-    return given
+            self.total[block.filters] = functools.reduce(np.add, sums)
 
 
 def add_block(
@@ -192,7 +184,8 @@ def add_block(
         parts = [(one, tasks[index :: len(sums)]) for index, one in enumerate(sums)]
         loops.run_in_threads(run, [part for part in parts if part[1]])
     if by_dense is not None:
-        by_dense.take(block, sums)
+        loops.run_in_threads(lambda one, workers: one.flush(block, tiled, workers), sums)
+        by_dense.take(block, [one.dense for one in sums])
 
 
 def _spread(outputs: FloatArray, problem: Problem) -> FloatArray:

@@ -10,6 +10,7 @@ import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +18,17 @@ from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.lazy import load
 from interpolated_kernels.padding import index_axis
 from interpolated_kernels.problem import Problem
+from interpolated_kernels.tile_sizes import VECTOR_BYTES, count_lanes
 
 _BYTES_OF_KERNELS = 8 * 2**20
 _BYTES_OF_CACHE = 2**19
 _MOST_CELLS = 2**20
+_MOST_CELLS_OF_PLANE = 2**17
+"""Cells of a tile whose images are transformed side by side: all of them together are held at once."""
 _FLOPS_OF_PRODUCT = 8.0
 _SLOWER_ON_A_LINE = 1.7  # one transform alone has no neighbours to fill a vector with
+_SLOWER_ALONE = {16: 1.2, 32: 2.0, 64: 3.0}[VECTOR_BYTES]
+"""How much longer transforms take that have no vector's lane each."""
 _FLOPS_OF_CALL = 60_000.0
 
 
@@ -90,6 +96,8 @@ class Tiling:
     axes: tuple[AxisTiles, ...]
     blocks: tuple[FilterBlock, ...]
     flops: float
+    lanes: int
+    """How many images are transformed side by side, one a lane of a vector; 1 where SciPy transforms each."""
 
     @functools.cached_property
     def shape(self) -> tuple[int, ...]:
@@ -145,15 +153,26 @@ def _show(x: FloatArray, shown: IntArray, axis: int) -> tuple[FloatArray, slice]
     return np.take(x, cells, axis=axis), run
 
 
+def count_numbers(shape: tuple[int, ...], dtype: Any) -> int:
+    """Return the numbers of a spectrum, of images that are transformed side by side."""
+    (rows, columns), lanes = shape, count_lanes(dtype)
+    return (columns // 2 + 1) * 2 * (-(-rows // lanes) * lanes)
+
+
 def find_tiles(problem: Problem) -> Tiling:
-    """Return the tiles with the least work: a large tile wastes little on its overlap, a small one stays in cache."""
+    """Return the tiles with the least work: a large tile wastes little on its overlap, a small one stays in cache.
+
+    Images of two axes are transformed side by side, unless even the smallest tile were too large for that.
+    """
     candidates = [sorted(_find_lengths(problem, axis)) for axis in range(len(problem.spatial))]
+    is_flat = len(candidates) == 2 and candidates[0][0] * candidates[1][0] <= _MOST_CELLS_OF_PLANE
+    lanes = count_lanes(problem.dtype) if is_flat else 1
     grid = np.meshgrid(*(np.array(lengths, np.float64) for lengths in candidates), indexing="ij")
-    flops = _count_flops(problem, grid)
+    flops = _count_flops(problem, grid, lanes)
     best = int(np.argmin(flops))
     lengths = tuple(int(choice.flat[best]) for choice in grid)
     axes = tuple(_tile_axis(problem, axis, cells) for axis, cells in enumerate(lengths))
-    return Tiling(axes, tuple(_cut_filters(problem, lengths)), float(flops.flat[best]))
+    return Tiling(axes, tuple(_cut_filters(problem, lengths)), float(flops.flat[best]), lanes)
 
 
 def _find_lengths(problem: Problem, axis: int) -> set[int]:
@@ -163,10 +182,15 @@ def _find_lengths(problem: Problem, axis: int) -> set[int]:
     counts = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, *(2**k for k in range(5, 24)))
     if len(problem.spatial) == 3:
         counts = (1, 2, 3, 4, 6, 8, 12, 16, 32)
+    if len(problem.spatial) == 2:
+        counts = (*range(1, 25), *counts[12:])
     lengths = set()
     for count in counts:
         outputs = -(-n_outputs // count)
-        lengths.add(int(next_fast_len((outputs - 1) * stride + extent, real=True)))
+        length = int(next_fast_len(max((outputs - 1) * stride + extent, 4), real=True))
+        while axis == len(problem.spatial) - 1 and length % 2:
+            length = int(next_fast_len(length + 1, real=True))
+        lengths.add(length)
         if outputs * stride < extent // 2 or outputs == 1:
             break
     return lengths
@@ -176,7 +200,7 @@ def _count_outputs(problem: Problem, axis: int, cells: int) -> int:
     return min((cells - problem.extent[axis]) // problem.stride[axis] + 1, problem.out_spatial[axis])
 
 
-def _count_flops(problem: Problem, lengths: Sequence[FloatArray]) -> FloatArray:
+def _count_flops(problem: Problem, lengths: Sequence[FloatArray], lanes: int) -> FloatArray:
     """Return the work of one sample's forward pass for arrays of transform lengths, one an axis."""
     cells = np.prod(np.stack(lengths), axis=0)
     n_tiles = np.ones_like(cells)
@@ -184,9 +208,11 @@ def _count_flops(problem: Problem, lengths: Sequence[FloatArray]) -> FloatArray:
         outputs = (length - problem.extent[axis]) // problem.stride[axis] + 1
         n_tiles *= np.ceil(problem.out_spatial[axis] / np.minimum(outputs, problem.out_spatial[axis]))
     itemsize = np.dtype(problem.dtype).itemsize
-    beyond_cache = np.log2(np.maximum(1.0, cells * itemsize / _BYTES_OF_CACHE))
+    beyond_cache = np.log2(np.maximum(1.0, cells * lanes * itemsize / _BYTES_OF_CACHE))
     transform = 2.5 * cells * np.log2(np.maximum(cells, 2)) * (1 + 0.1 * beyond_cache)
-    transform = np.where(cells <= _MOST_CELLS, transform, 100 * transform)
+    transform = np.where(
+        cells <= (_MOST_CELLS if lanes == 1 else min(_MOST_CELLS, _MOST_CELLS_OF_PLANE)), transform, 100 * transform
+    )
     transform *= _SLOWER_ON_A_LINE if len(lengths) == 1 else 1.0
     channels, filters = problem.channels_per_group, problem.filters_per_group
     pairs_of_block = np.maximum(1, _BYTES_OF_KERNELS // (cells * itemsize))
@@ -201,8 +227,13 @@ def _count_flops(problem: Problem, lengths: Sequence[FloatArray]) -> FloatArray:
     n_inputs = channels * np.where(whole, problem.groups, n_blocks)
     pairs = problem.filters * channels
     calls = 2 * len(lengths) * n_blocks
-    each = (problem.filters + n_inputs) * transform + pairs * cells / 2 * _FLOPS_OF_PRODUCT + calls * _FLOPS_OF_CALL
-    return np.asarray(n_tiles * each + pairs * transform * 0.6)
+    products = pairs * cells / 2 * _FLOPS_OF_PRODUCT
+    if lanes == 1:
+        each = (problem.filters + n_inputs) * transform + products + calls * _FLOPS_OF_CALL
+        return np.asarray(n_tiles * each + pairs * transform * 0.6) * _SLOWER_ALONE
+    images = lanes * (np.ceil(n_tiles * problem.filters / lanes) + np.ceil(n_tiles * n_inputs / lanes))
+    kernels = lanes * np.ceil(pairs / lanes)
+    return np.asarray((images + kernels * 0.6) * transform + n_tiles * (products + calls * _FLOPS_OF_CALL))
 
 
 def _tile_axis(problem: Problem, axis: int, cells: int) -> AxisTiles:
