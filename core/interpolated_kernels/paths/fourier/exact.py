@@ -37,9 +37,8 @@ def differentiate_by_kernels_exactly(
 ) -> FloatArray:
     """Return a tile's part of the gradient by a block's dense kernels."""
     given = _take_tile_of_y(tiled, grad_y, task, block)
-    with np.errstate(invalid="ignore", over="ignore"):
-        cells = tiled.tiles.cut(x[task[0]], task[1])[None]
-        return tiled.tile_plan.run_grad_kernels(given, cells)[block.filters]
+    cells = tiled.tiles.cut(x[task[0]], task[1])[None]
+    return tiled.tile_plan.run_grad_kernels(given, cells)[block.filters]
 
 
 def _take_tile_of_y(tiled: TiledProblem, grad_y: FloatArray, task: Task, block: FilterBlock) -> FloatArray:

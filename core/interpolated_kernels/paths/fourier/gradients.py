@@ -143,11 +143,12 @@ class DenseGradient:
         if spectra is not None and is_safe(self.tiled, _TILES_OF_SUM, x_size, size):
             sums.add(transform(cells, tiles.shape, workers), spectra, block, self.tiled, workers)
             return
-        sums.dense += self.find_exactly(task, block)
+        self.add_exactly(task, block, sums.dense)
 
-    def find_exactly(self, task: Task, block: FilterBlock) -> FloatArray:
-        """Return one tile's part, by the plan for what is not finite."""
-        return differentiate_by_kernels_exactly(self.tiled, self.grad_y, self.x, task, block)
+    def add_exactly(self, task: Task, block: FilterBlock, dense: FloatArray) -> None:
+        """Add one tile's part to a sum, by the plan for what is not finite."""
+        with np.errstate(invalid="ignore", over="ignore"):  # a thread's: the caller's does not reach it
+            dense += differentiate_by_kernels_exactly(self.tiled, self.grad_y, self.x, task, block)
 
     def take(self, block: FilterBlock, sums: list[FloatArray]) -> None:
         """Take over a block's sums, in order."""

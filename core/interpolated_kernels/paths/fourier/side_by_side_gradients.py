@@ -160,6 +160,5 @@ class PlanesBackward:
         pairs = zip(x_sizes.tolist(), sizes.tolist(), strict=True)
         fine = np.array([is_safe(tiled, _TILES_OF_SUM, *pair) for pair in pairs])
         own.add(of_x, of_y, np.flatnonzero(fine), self.block.filters_per_group, self.planes)
-        with np.errstate(invalid="ignore", over="ignore"):  # a thread's: the caller's does not reach it
-            for index in np.flatnonzero(~fine).tolist():
-                own.dense += by_dense.find_exactly(tasks[index], self.block)
+        for index in np.flatnonzero(~fine).tolist():
+            by_dense.add_exactly(tasks[index], self.block, own.dense)
