@@ -26,7 +26,7 @@ class Machine:
     name: str = "defaults"
     multiply_adds_per_second: float = {16: 22e9, 32: 45e9, 64: 65e9}[VECTOR_BYTES]
     numpy_multiply_adds_per_second: float = 0.3e9
-    fft_flops_per_second: float = 6.5e9
+    fft_flops_per_second: float = {16: 10e9, 32: 18e9, 64: 40e9}[VECTOR_BYTES]
     mixed_per_second: float = 4e9
     bytes_per_second: float = 8e9
     call_seconds: float = 20e-6

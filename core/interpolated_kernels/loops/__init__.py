@@ -1,4 +1,4 @@
-"""Every numba function: one policy (`compile`), one vocabulary of vectors (`tiles`), then a file a loop.
+"""Every numba function: one policy (`compile`), vectors (`tiles`, `transforms`), then a file a loop.
 
 A file is named by who calls it and what it makes: `lattice_grad_x`, `filling_splats`. A loop only loops: bodies are
 plain jitted functions, with a thin serial and a thin `prange` shell around the same body, and `launch` chooses.

@@ -1,4 +1,4 @@
-"""Real transforms over all axes of a tile, without the rows that are known to be zero or are not wanted.
+"""SciPy's real transforms over all axes of a tile, without the rows that are known to be zero or are not wanted.
 
 With them what all passes share: the tiles and plans of a problem, a block's spectra, the check against overflow.
 """

@@ -27,9 +27,9 @@ _MOST_CELLS_OF_PLANE = 2**17
 """Cells of a tile whose images are transformed side by side: all of them together are held at once."""
 _FLOPS_OF_PRODUCT = 8.0
 _SLOWER_ON_A_LINE = 1.7  # one transform alone has no neighbours to fill a vector with
-_SLOWER_ALONE = {16: 1.2, 32: 2.0, 64: 3.0}[VECTOR_BYTES]
+_SLOWER_ALONE = {16: 1.2, 32: 1.8, 64: 2.2}[VECTOR_BYTES]
 """How much longer transforms take that have no vector's lane each."""
-_FLOPS_OF_CALL = 60_000.0
+_FLOPS_OF_CALL = {16: 80_000.0, 32: 120_000.0, 64: 200_000.0}[VECTOR_BYTES]
 
 
 @dataclass(frozen=True, eq=False)
