@@ -6,8 +6,8 @@ With `X`, `K` and `G` the spectra of a tile of x, of the dense kernels and of a 
     grad_x = inverse(sum over f of G[f] K[f, c]), tiles added where they overlap;
     gradient by the dense kernel = inverse(sum over tiles of X[c] conj(G[f])), its window.
 
-Images of two axes are transformed side by side, one a lane of a vector (`side_by_side`, `planes`); lines, volumes and tiles
-too large for that are transformed by SciPy, tile by tile. `find_tiles` decides.
+Images of two axes are transformed side by side, one a lane of a vector (`side_by_side`, `planes`); lines, volumes and
+tiles too large for that are transformed by SciPy, tile by tile. `find_tiles` decides.
 
 The error is bounded by norms: a quiet region beside a peak loses its digits. A tile that holds a non-finite value, or
 values so large that a spectrum could overflow, goes to another path; so does everything if a weight is not finite.
