@@ -166,8 +166,8 @@ def _transform_planes(numbers, offsets, coefficients, images, cells, work, sizes
 def _transform_row(sources, images, first, cells, row, rooms):
     halves, lanes = sources.shape.halves.length, lanes_in(cells)
     width = (2 * halves + lanes - 1) // lanes * lanes
-    for lane in range(lanes):
-        image = images[min(first + lane, len(images) - 1)]
+    for lane in range(min(lanes, len(images) - first)):  # what other lanes hold does not matter
+        image = images[first + lane]
         _gather_row(sources, image, cells, row, rooms.lines[lane * width : lane * width + width])
     for j in range(0, width, lanes):
         turn_and_size(Strip(rooms.lines, j, width), Strip(rooms.far, j * lanes, lanes), Strip(rooms.block, 0, 0))
@@ -232,8 +232,8 @@ def _mix_column(targets, images, first, first_spectra, second_spectra, k, rooms)
     size, factors = (halves + 1) * 2 * padded, targets.factors
     for row in range(0, padded, lanes):
         at = 2 * k * padded + row
-        for lane in range(lanes):
-            image = images[min(first + lane, len(images) - 1)]
+        for lane in range(min(lanes, len(images) - first)):  # what other lanes hold does not matter
+            image = images[first + lane]
             mixed = Strip(rooms.block, lane * lanes, lanes * lanes)
             a, b = image[0] * size + at, image[1] * size + at
             multiply(Strip(first_spectra, a, 0), Strip(second_spectra, b, 0), padded, factors, 0, mixed)

@@ -21,6 +21,7 @@ from interpolated_kernels.paths.fourier.tiles import AxisTiles, FilterBlock, cou
 from interpolated_kernels.tile_sizes import count_lanes
 
 _SCALE_OF_SPECTRA = 2.0
+_LEAST_CELLS_OF_THREADS = 2**18
 
 Entry = TypeVar("Entry")
 
@@ -150,7 +151,9 @@ class Planes:
         """Return the spectra of a block's dense kernels, which are finite."""
         problem = self.tiled.problem
         per_filter, lanes = problem.channels_per_group, count_lanes(dense.dtype)
-        parts = cut(range(block.filters.start * per_filter, block.filters.stop * per_filter), lanes)
+        images = range(block.filters.start * per_filter, block.filters.stop * per_filter)
+        is_worth_threads = len(images) * self.tiled.tiles.n_cells > _LEAST_CELLS_OF_THREADS
+        parts = cut(images, lanes if is_worth_threads else len(images))
         found: list[Any] = [None] * len(parts)
 
         def run(part: int, workers: int) -> None:
