@@ -35,6 +35,7 @@ from interpolated_kernels.loops.fourier_planes import (
     add_plane_correlations,
     describe_plane,
     make_workspace,
+    mix_planes,
     transform_planes,
     transform_planes_back,
 )
@@ -116,6 +117,7 @@ __all__ = [
     "layer",
     "make_workspace",
     "mix",
+    "mix_planes",
     "pack",
     "pack_tables",
     "pack_weights",

@@ -285,6 +285,27 @@ def _write_cells(line, step, scale, cells):
 
 
 @jit
+def mix_planes(places, terms, first_spectra, second_spectra, run, sign, mixed):
+    """Write sums of products of spectra: a row of `places` is the first term's two, and where the sum goes.
+
+    `terms` is how many there are, and how far from one term's spectra to the next one's; a spectrum is of runs of real
+    parts and as many imaginary parts; `sign`, an array of one, is -1 where the second is to be conjugate.
+    """
+    lanes, size = lanes_in(mixed), mixed.shape[1]
+    flat, first_flat, second_flat = mixed.reshape(-1), first_spectra.reshape(-1), second_spectra.reshape(-1)
+    for start in range(0, size, 2 * run):
+        for at in range(start, start + run, lanes):
+            for k in range(len(places)):
+                a, b = places[k, 0] * size + at, places[k, 1] * size + at
+                target = Strip(flat, places[k, 2] * size + at, run)
+                multiply(Strip(first_flat, a, 0), Strip(second_flat, b, 0), run, sign, 0, target)
+                for _ in range(1, terms[0]):
+                    a += terms[1] * size
+                    b += terms[2] * size
+                    add_product(Strip(first_flat, a, 0), Strip(second_flat, b, 0), run, sign, 0, target)
+
+
+@jit
 def add_plane_correlations(tiles, x, y, filters_per_group, run, sums):
     """Add `x[tile, c] * conj(y[tile, f])` to `sums[f, c]` for some tiles, in order: c is a channel of f's group.
 

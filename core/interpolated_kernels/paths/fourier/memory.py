@@ -54,7 +54,7 @@ def _count_batches(problem: Problem, tiles: Tiling, block: FilterBlock, bytes_of
     n_tiles = problem.batch * int(np.prod([axis.count for axis in tiles.axes]))
     n_channels = block.channels.stop - block.channels.start
     by_count = 0
-    for n_images in (block.n_filters, n_channels):
+    for n_images in (block.n_filters, 2 * n_channels):
         whole = bytes_of_spectrum * n_images
         of_threads = _THREADS * count_batch(whole, tiles, _THREADS) * whole
         by_count += min(of_threads, n_tiles * whole) + _THREADS * tiles.lanes * bytes_of_spectrum

@@ -122,6 +122,12 @@ class Planes:
         bytes_of_image = count_numbers(tiles.shape, problem.dtype) * np.dtype(problem.dtype).itemsize
         return count_batch(n_images * bytes_of_image, tiles, loops.get_num_threads())
 
+    @property
+    def run(self) -> int:
+        """The real parts that stand together in a spectrum, and as many imaginary parts behind them."""
+        rows, columns = self.tiled.tiles.shape
+        return count_numbers((rows, columns), self.tiled.problem.dtype) // (columns // 2 + 1) // 2
+
     def make_workspace(self) -> FloatArray:
         """Return a thread's workspace."""
         work: FloatArray = loops.make_workspace(self.tiled.tiles.shape, np.dtype(self.tiled.problem.dtype))

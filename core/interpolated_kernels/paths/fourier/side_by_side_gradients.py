@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +43,7 @@ class _PlaneSum:
 
     def add(self, x: FloatArray, y: FloatArray, tiles: IntArray, filters_per_group: int, planes: Planes) -> None:
         """Add the correlations of some of a batch's tiles, in order."""
-        run = self.spectra.shape[-1] // (planes.tiled.tiles.shape[1] // 2 + 1) // 2
-        loops.add_plane_correlations(tiles, x, y, filters_per_group, run, self.spectra)
+        loops.add_plane_correlations(tiles, x, y, filters_per_group, planes.run, self.spectra)
         self.n_tiles += len(tiles)
         if self.room == 0:
             self.flush(planes)
@@ -121,42 +121,67 @@ class PlanesBackward:
         """Add some of a wave's tiles to one of the sums, and write their parts of the gradient by x to `cells`."""
         own, slots = part
         work = self.planes.make_workspace()
-        most = self.planes.count_batch(max(self.block.n_filters, self._n_channels))
+        most = self.planes.count_batch(2 * self._n_channels)
         while slots:
-            count = min(most, own.room)
-            now, slots = slots[:count], slots[count:]
+            now = slots[: min(most, own.room)]
+            slots = slots[len(now) :]
             tasks = [wave[slot] for slot in now]
-            of_y, sizes = self.planes.transform_y(self.grad_y, tasks, self.block, work)
+            of_x = None if self.by_dense is None else self.planes.transform_x(self.by_dense.x, tasks, self.block, work)
+            mixed, sizes = self._pass_y(tasks, of_x, kernels, own, work)
             if kernels is not None and self.by_x is not None:
-                self._write_by_x(now, kernels, of_y, work, cells)
-                for slot, size in zip(now, sizes.tolist(), strict=True):
+                self._write_by_x(now, mixed, work, cells)
+                for slot, size in zip(now, sizes, strict=True):
                     if not is_safe(self.planes.tiled, float(self.block.filters_per_group), size, kernels.size):
                         cells[slot] = self.by_x.find_exactly(wave[slot], self.block)
-            if self.by_dense is not None:
-                self._add_by_dense(self.by_dense, tasks, (of_y, sizes), work, own)
 
-    def _write_by_x(
-        self, slots: range, kernels: KernelSpectra, of_y: FloatArray, work: FloatArray, cells: FloatArray
-    ) -> None:
-        block, tiled = self.block, self.planes.tiled
-        per_group, terms, (rows, columns) = tiled.problem.channels_per_group, block.filters_per_group, self._reach
-        channels = np.arange(self._n_channels)
+    def _pass_y(
+        self, tasks: Sequence[Task], of_x: Any, kernels: KernelSpectra | None, own: _PlaneSum, work: FloatArray
+    ) -> tuple[FloatArray, list[float]]:
+        """Transform tiles of y's gradient, some at a time, and pass them on.
+
+        They are added to the sum, and mixed to what the gradient by x is the inverse of, which is returned with bounds.
+        """
+        block, lanes = self.block, self.planes.tiled.tiles.lanes
+        n_mixed = len(tasks) * self._n_channels if kernels is not None else 0
+        mixed = np.empty((n_mixed, count_numbers(self.planes.tiled.tiles.shape, self.grad_y.dtype)), self.grad_y.dtype)
+        count = min(lanes // math.gcd(lanes, block.n_filters), self.planes.count_batch(block.n_filters))
+        bounds: list[float] = []
+        for first in range(0, len(tasks), count):
+            some = slice(first, first + count)
+            of_y, sizes = self.planes.transform_y(self.grad_y, tasks[some], block, work)
+            bounds += sizes.tolist()
+            if kernels is not None:
+                places, terms = self._place_mixed(len(sizes), first)
+                loops.mix_planes(places, terms, of_y, kernels.spectra, self.planes.run, np.ones(1, of_y.dtype), mixed)
+            if self.by_dense is not None:
+                given = of_x[0][some], of_x[1][some]
+                self._add_by_dense(self.by_dense, tasks[some], given, (of_y, sizes), own)
+        return mixed, bounds
+
+    def _place_mixed(self, n_tiles: int, first_tile: int) -> tuple[IntArray, tuple[int, int, int]]:
+        """Return which spectra every channel of some tiles is mixed of, and goes to, and the steps of the terms."""
+        per_group, terms = self.planes.tiled.problem.channels_per_group, self.block.filters_per_group
+        tiles, channels = np.arange(n_tiles)[:, None], np.arange(self._n_channels)
         first = channels // per_group * terms
         places = np.broadcast_arrays(
-            np.arange(len(slots))[:, None] * block.n_filters + first,
+            tiles * self.block.n_filters + first,
             first * per_group + channels % per_group,
-            (np.array(slots)[:, None] * len(channels) + channels) * rows * columns,
-            rows,
-            columns,
+            (tiles + first_tile) * len(channels) + channels,
         )
-        writer = self.planes.make_writer((terms, 1, per_group), 1.0, ((rows, 1), (columns, 1)))
-        writer.write(np.stack(places, axis=-1).reshape(-1, 5), of_y, kernels.spectra, work, cells)
+        return np.stack(places, axis=-1).reshape(-1, 3), (terms, 1, per_group)
+
+    def _write_by_x(self, slots: range, mixed: FloatArray, work: FloatArray, cells: FloatArray) -> None:
+        n_channels, (rows, columns) = self._n_channels, self._reach
+        images = (np.array(slots)[:, None] * n_channels + np.arange(n_channels)).ravel()
+        sources = np.arange(len(images))
+        places = np.stack(np.broadcast_arrays(sources, 0, images * rows * columns, rows, columns), axis=-1)
+        writer = self.planes.make_writer((1, 1, 1), 1.0, ((rows, 1), (columns, 1)))
+        writer.write(places, mixed, self.planes.unit, work, cells)
 
     def _add_by_dense(
-        self, by_dense: DenseGradient, tasks: Sequence[Task], given: Any, work: FloatArray, own: _PlaneSum
+        self, by_dense: DenseGradient, tasks: Sequence[Task], given_x: Any, given_y: Any, own: _PlaneSum
     ) -> None:
-        (of_y, sizes), tiled = given, self.planes.tiled
-        of_x, x_sizes = self.planes.transform_x(by_dense.x, tasks, self.block, work)
+        (of_x, x_sizes), (of_y, sizes), tiled = given_x, given_y, self.planes.tiled
         pairs = zip(x_sizes.tolist(), sizes.tolist(), strict=True)
         fine = np.array([is_safe(tiled, _TILES_OF_SUM, *pair) for pair in pairs])
         own.add(of_x, of_y, np.flatnonzero(fine), self.block.filters_per_group, self.planes)
