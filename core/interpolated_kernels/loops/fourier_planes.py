@@ -83,11 +83,11 @@ def describe_plane(shape: tuple[int, ...]) -> Shape:
 
 
 def make_workspace(shape: tuple[int, ...], dtype: Any) -> Any:
-    """Return one thread's workspace."""
+    """Return one thread's workspace: zeros, since lanes that no image takes are computed with all the same."""
     (rows, columns), lanes = shape, count_lanes(dtype)
     longest = max(rows, columns // 2) + lanes
     plane = rows * (columns // 2 + 1) * 2 * lanes
-    return np.empty(plane + 3 * 2 * lanes * longest + (columns + lanes) * lanes + 2 * lanes * lanes, dtype)
+    return np.zeros(plane + 3 * 2 * lanes * longest + (columns + lanes) * lanes + 2 * lanes * lanes, dtype)
 
 
 class _Rooms(NamedTuple):

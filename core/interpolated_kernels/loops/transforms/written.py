@@ -156,7 +156,12 @@ def _read_argument(context: Any, builder: Any, kind: Any, value: Any) -> Any:
 def written(formula: Callable[..., None]) -> Any:
     """Return what jitted callers call: the formula's instructions in their place. No index is checked."""
     if config.DISABLE_JIT:
-        return lambda *given: formula(*map(_read_plainly, given))
+
+        def run(*given: Any) -> None:
+            with np.errstate(invalid="ignore", over="ignore"):  # compiled code warns of neither
+                formula(*map(_read_plainly, given))
+
+        return run
 
     @intrinsic
     def call(typing_context, *given):
