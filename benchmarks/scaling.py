@@ -14,22 +14,26 @@ from timing import Run, blas_threads, copy_run, has_blas_threads, interleaved_me
 import interpolated_kernels as ik
 
 
-def runs_of(case: Case, path: str) -> dict[str, Run]:
-    """Return the case's runs, forward and forward + backward, checked against the reference."""
+def runs_of(case: Case, path: str, reuses_memory: bool = False) -> dict[str, Run]:
+    """Return the case's runs, forward and forward + backward, checked against the reference.
+
+    With `reuses_memory` y is written where it was before: pages that are touched first are the allocator's time.
+    """
     x, weights = case.arrays()
     options = {**case.options, "path": path}
     y = check(case, x, weights, path)
     grad_y = np.random.default_rng(1).standard_normal(y.shape).astype(y.dtype)
+    options_of_y = {**options, "out": y} if reuses_memory else options
 
     def kernel() -> ik.InterpolatedKernel:
         return case.kernel.replace() if case.moves else case.kernel
 
     def forward() -> object:
-        return ik.conv(x, weights, kernel(), **options)
+        return ik.conv(x, weights, kernel(), **options_of_y)
 
     def both() -> object:
         moved = kernel()
-        y = ik.conv(x, weights, moved, **options)
+        y = ik.conv(x, weights, moved, **options_of_y)
         return y, ik.conv_backward(grad_y, x, weights, moved, wrt=case.wrt, **options)
 
     both()
@@ -58,7 +62,7 @@ def thread_rows(repeat: int, threads: int, path: str) -> Iterator[Row]:
             figure = figure_of("J", "sgemm", direction)
             yield Row("J threads", path_of(case, path), "sgemm", direction, None, None, None, figure)
         return
-    runs, product = runs_of(case, path), sgemm_run()
+    runs, product = runs_of(case, path, reuses_memory=True), sgemm_run()
     for direction in (FORWARD, BOTH):
         turns = [_on_threads(run, n) for n in (1, 2) for run in (runs[direction], product)]
         ours_1, product_1, ours_2, product_2 = interleaved_medians(turns, repeat)
@@ -80,7 +84,7 @@ def _on_threads(run: Run, n: int) -> Run:
 def limit_rows(repeat: int, threads: int, path: str) -> Iterator[Row]:
     """K: the time of A over what the machine needs at least, for the anchors' arithmetic or for its memory."""
     case = standard_cases()[0]
-    runs, product = runs_of(case, path), sgemm_run()
+    runs, product = runs_of(case, path, reuses_memory=True), sgemm_run()
     shape = ik.plan(case.x_shape, case.weights_shape, case.kernel, **case.options).problem.y_shape
     flops = 2.0 * float(np.prod(shape)) * case.weights_shape[1] * case.kernel.n_anchors
     cells = float(np.prod(case.x_shape) + np.prod(case.weights_shape))

@@ -14,7 +14,7 @@ import numpy as np
 
 Run = Callable[[], Any]
 
-_SETTLE = 0.03  # seconds until the idle threads of OpenBLAS and OpenMP, which spin at first, are asleep
+_SETTLE = 0.1  # seconds until the idle threads of OpenBLAS and OpenMP, which spin at first, are asleep
 _SHORT = 0.05
 SGEMM_SIZE = 2048
 
