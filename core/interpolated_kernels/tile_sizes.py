@@ -53,7 +53,8 @@ COLUMNS_OF_TILE = {16: (8, 6, 4, 3), 32: (12, 8, 6, 6)}[REGISTERS]
 """Vectors side by side in a tile of one, two, three and four output channels, whose sums leave some registers free."""
 
 SHORT_LINE, MIDDLE_LINE = 3, 6
-"""Lines of so many vectors are summed by two and by four at a time for one output channel, longer ones by eight."""
+COLUMNS_OF_LINE = (2, 4, 8)
+"""Vectors of one output channel that are summed at a time: of lines of up to three, of up to six, and of more vectors."""
 
 ROWS_OF_TILE = 4
 """Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
@@ -64,7 +65,7 @@ BYTES_OF_CHUNK = 4096
 VECTORS_OF_LINE, VECTORS_OF_LONE_LINE = 3, 6
 """Vectors of a tile's rows of maps that y's gradient is gathered into, of several rows (or two vectors) and of one."""
 
-VECTORS_OF_SLACK = max(8, *COLUMNS_OF_TILE)
+VECTORS_OF_SLACK = max(*COLUMNS_OF_LINE, *COLUMNS_OF_TILE)
 """Vectors that the widest tile reads beyond the end of a short line."""
 
 
@@ -77,7 +78,7 @@ def count_columns(filters: int, vectors: int) -> int:
     """Return how many vectors a tile of so many filters has where lines are `vectors` long."""
     if filters > 1:
         return COLUMNS_OF_TILE[min(filters, 4) - 1]
-    return 2 if vectors <= SHORT_LINE else 4 if vectors <= MIDDLE_LINE else 8
+    return COLUMNS_OF_LINE[(vectors > SHORT_LINE) + (vectors > MIDDLE_LINE)]
 
 
 def count_lanes(dtype: Any) -> int:

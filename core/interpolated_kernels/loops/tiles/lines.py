@@ -17,7 +17,7 @@ from interpolated_kernels.loops.tiles.runs import (
     store_run,
     store_some_run,
 )
-from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, MIDDLE_LINE, ROWS_OF_TILE, SHORT_LINE
+from interpolated_kernels.tile_sizes import COLUMNS_OF_LINE, COLUMNS_OF_TILE, MIDDLE_LINE, ROWS_OF_TILE, SHORT_LINE
 
 ROWS = ROWS_OF_TILE
 _VECTORS_OF_ROWS = 2 * ROWS
@@ -159,7 +159,7 @@ def _tap_loop(width, columns):
     return run
 
 
-_taps_1x2, _taps_1x4, _taps_1x8 = (_tap_loop(1, columns) for columns in (2, 4, 8))
+_taps_of_short, _taps_of_middle, _taps_of_long = (_tap_loop(1, columns) for columns in COLUMNS_OF_LINE)
 _taps_2, _taps_4 = (_tap_loop(width, COLUMNS_OF_TILE[width - 1]) for width in (2, 4))
 
 
@@ -171,11 +171,11 @@ def sum_taps(width, source, taps, lines, adds, target, channel_step):
     elif width == 2:
         _taps_2(source, taps, lines, adds, target, channel_step)
     elif lines.columns <= SHORT_LINE * lanes_in(target):
-        _taps_1x2(source, taps, lines, adds, target, channel_step)
+        _taps_of_short(source, taps, lines, adds, target, channel_step)
     elif lines.columns <= MIDDLE_LINE * lanes_in(target):
-        _taps_1x4(source, taps, lines, adds, target, channel_step)
+        _taps_of_middle(source, taps, lines, adds, target, channel_step)
     else:
-        _taps_1x8(source, taps, lines, adds, target, channel_step)
+        _taps_of_long(source, taps, lines, adds, target, channel_step)
 
 
 @apart("rows")

@@ -7,6 +7,7 @@ All bands of an array are packed into buffers of one shape, so that taps lie at 
 from __future__ import annotations
 
 import bisect
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -99,11 +100,13 @@ class Buffer:
     def pack(self, source: FloatArray) -> FloatArray:
         """Return the packed copy, flat."""
         packed = _allocate_aligned(source.shape[0] * source.shape[1] * self.steps[0], source.dtype)
-        copies = loops.Copies(
-            *extend_axes(source.shape[2:], 1), self.planes, self.rows, _find_runs(self.columns), len(self.columns)
-        )
+        copies = loops.Copies(*extend_axes(source.shape[2:], 1), self.planes, self.rows, self._runs, len(self.columns))
         loops.pack(np.ascontiguousarray(source).reshape(-1), copies, packed)
         return packed
+
+    @functools.cached_property
+    def _runs(self) -> IntArray:
+        return _find_runs(self.columns)
 
 
 def _find_runs(columns: IntArray) -> IntArray:
@@ -142,6 +145,13 @@ class Source:
 
     def cut(self, band: int) -> Buffer:
         """Return the buffer of a band; beyond the tables it shows zeros."""
+        return self._cut(band) if band > 0 else self._first
+
+    @functools.cached_property
+    def _first(self) -> Buffer:
+        return self._cut(0)
+
+    def _cut(self, band: int) -> Buffer:
         table = self.tables[self.axis][:, band * self.step : band * self.step + self.length]
         short = self.length - table.shape[1]
         pieces = list(self.tables)

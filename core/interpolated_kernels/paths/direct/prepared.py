@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,8 @@ class PreparedDirect(PreparedEngine):
         grad = np.zeros((problem.filters, problem.channels_per_group, *problem.window))
         bands = list(split_bands(self.forward_pass.counts[axis], self.bands.outputs))
         for chunk, (band, first, count) in itertools.product(self._split_batch(), bands):
-            x_buffer, y_buffer = self.x_source.cut(band), self._pack_band_of_y(first, count)
+            x_buffer = self.x_source.cut(band)
+            y_buffer = self._lay_out_band_of_y(first, count) if band > 0 else self._first_band_of_y
             part = self.forward_pass.cut(axis, first, count)
             channel, plane, row = y_buffer.steps
             target = _Target(
@@ -89,7 +91,11 @@ class PreparedDirect(PreparedEngine):
         for _, first, count in split_bands(self.problem.batch, self.bands.samples):
             yield slice(first, first + count)
 
-    def _pack_band_of_y(self, first: int, count: int) -> Buffer:
+    @functools.cached_property
+    def _first_band_of_y(self) -> Buffer:
+        return self._lay_out_band_of_y(0, min(self.bands.outputs, self.forward_pass.counts[self.bands.axis]))
+
+    def _lay_out_band_of_y(self, first: int, count: int) -> Buffer:
         """Return the buffer of y's gradient beside packed x: a band's rows with zeros around, in whole vectors."""
         firsts, counts = [0, 0, 0], [axis.out for axis in self.axes]
         firsts[self.bands.axis], counts[self.bands.axis] = first, count
