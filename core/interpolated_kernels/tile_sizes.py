@@ -54,7 +54,7 @@ COLUMNS_OF_TILE = {16: (8, 6, 4, 3), 32: (12, 8, 6, 6)}[REGISTERS]
 
 SHORT_LINE, MIDDLE_LINE = 3, 6
 COLUMNS_OF_LINE = (2, 4, 8)
-"""Vectors of one output channel that are summed at a time: of lines of up to three, of up to six, and of more vectors."""
+"""Vectors of one output channel that are summed at a time: of short lines, of middle ones and of longer ones."""
 
 ROWS_OF_TILE = 4
 """Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
