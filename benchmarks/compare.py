@@ -6,7 +6,8 @@
 
 Run it on an idle machine. Times are medians, warm, ours and the peer's in turns; "both" is forward and backward, with
 the gradients by x and weights. A peer's value is its time over ours; I is the time of window 61 over that of 31, J our
-gain by a second thread over that of a matrix product, K our time over what the machine needs at least. L is a training
+gain by a second thread over that of a matrix product, K our time over what the machine needs at least, "gradients"
+being both of them against twice that. L is a training
 step of a PyTorch or Keras layer as it comes; against "eager" and "core" it is our time over theirs. The figures are
 asked against torch as it is written, `conv2d(padding=...)`; "torch, padded first" shows what `pad` before it takes.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FORWARD, BOTH = "forward", "both"
+FORWARD, GRADIENTS, BOTH = "forward", "gradients", "both"
 SHARE_OF_NEIGHBOURS = 0.7  # what the neighbours of a case reach of its figures, in the geometric mean
 
 
@@ -53,8 +53,16 @@ FIGURES = {
     ("I", "window 31", BOTH): Figure(1.25, at_most=True),
     ("J", "sgemm", FORWARD): Figure(0.9),
     ("J", "sgemm", BOTH): Figure(0.9),
-    ("K", "machine", FORWARD): Figure(2.2, at_most=True),
-    ("K", "machine", BOTH): Figure(2.5, at_most=True),
+    ("K A landscape", "machine", FORWARD): Figure(2.2, at_most=True),
+    ("K A landscape", "machine", GRADIENTS): Figure(2.5, at_most=True),
+    ("K C depthwise", "machine", FORWARD): Figure(3.5, at_most=True),
+    ("K C depthwise", "machine", GRADIENTS): Figure(4.5, at_most=True),
+    ("K D original", "machine", FORWARD): Figure(1.7, at_most=True),
+    ("K D original", "machine", GRADIENTS): Figure(2.2, at_most=True),
+    ("K F channels", "machine", FORWARD): Figure(2.0, at_most=True),
+    ("K F channels", "machine", GRADIENTS): Figure(2.4, at_most=True),
+    ("K G volume", "machine", FORWARD): Figure(7, at_most=True),
+    ("K G volume", "machine", GRADIENTS): Figure(10, at_most=True),
     ("L depthwise", "nn.Conv2d", "step"): Figure(40),
     ("L depthwise", "core", "step"): Figure(1.15, at_most=True),
     ("L depthwise, compiled", "eager", "step"): Figure(1.2, at_most=True),

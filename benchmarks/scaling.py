@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from cases import Case, growth_cases, standard_cases
 from checks import check
-from figures import BOTH, FORWARD, figure_of
+from figures import BOTH, FORWARD, GRADIENTS, figure_of
 from table import Row
 from timing import Run, blas_threads, copy_run, has_blas_threads, interleaved_medians, sgemm_flops, sgemm_run
 
@@ -15,7 +15,7 @@ import interpolated_kernels as ik
 
 
 def runs_of(case: Case, path: str, reuses_memory: bool = False) -> dict[str, Run]:
-    """Return the case's runs, forward and forward + backward, checked against the reference.
+    """Return the case's runs, forward, both gradients, and all of it, checked against the reference.
 
     With `reuses_memory` y is written where it was before: pages that are touched first are the allocator's time.
     """
@@ -31,13 +31,16 @@ def runs_of(case: Case, path: str, reuses_memory: bool = False) -> dict[str, Run
     def forward() -> object:
         return ik.conv(x, weights, kernel(), **options_of_y)
 
+    def gradients() -> object:
+        return ik.conv_backward(grad_y, x, weights, kernel(), wrt=case.wrt, **options)
+
     def both() -> object:
         moved = kernel()
         y = ik.conv(x, weights, moved, **options_of_y)
         return y, ik.conv_backward(grad_y, x, weights, moved, wrt=case.wrt, **options)
 
     both()
-    return {FORWARD: forward, BOTH: both}
+    return {FORWARD: forward, GRADIENTS: gradients, BOTH: both}
 
 
 def path_of(case: Case, path: str) -> str:
@@ -82,20 +85,35 @@ def _on_threads(run: Run, n: int) -> Run:
 
 
 def limit_rows(repeat: int, threads: int, path: str) -> Iterator[Row]:
-    """K: the time of A over what the machine needs at least, for the anchors' arithmetic or for its memory."""
-    case = standard_cases()[0]
-    runs, product = runs_of(case, path, reuses_memory=True), sgemm_run()
-    shape = ik.plan(case.x_shape, case.weights_shape, case.kernel, **case.options).problem.y_shape
-    flops = 2.0 * float(np.prod(shape)) * case.weights_shape[1] * case.kernel.n_anchors
-    cells = float(np.prod(case.x_shape) + np.prod(case.weights_shape))
-    # Forward reads x and weights and writes y; backward reads y's gradient, too, and writes the others'.
-    work = {FORWARD: (flops, 4 * (cells + np.prod(shape))), BOTH: (3 * flops, 4 * (2 * cells + 2 * np.prod(shape)))}
-    for direction, (n_flops, n_bytes) in work.items():
+    """K: the time of a case over what the machine needs at least, for its arithmetic or for its memory.
+
+    Forward against one limit, with its result where it was before; both gradients against two.
+    """
+    product = sgemm_run()
+    for case in standard_cases():
+        name = f"K {case.name}"
+        if figure_of(name, "machine", FORWARD) is None:
+            continue
+        runs = runs_of(case, path, reuses_memory=True)
+        n_flops, n_bytes = _count_work(case, path)
         copy = copy_run(int(n_bytes) // 2, threads)  # a copy of half of it reads and writes all of it
-        ours, product_seconds, copy_seconds = interleaved_medians([runs[direction], product, copy], repeat)
+        turns = [runs[FORWARD], runs[GRADIENTS], product, copy]
+        forward, gradients, product_seconds, copy_seconds = interleaved_medians(turns, repeat)
         least = max(n_flops * product_seconds / sgemm_flops(), copy_seconds)
-        figure = figure_of("K", "machine", direction)
-        yield Row("K limit", path_of(case, path), "machine", direction, ours, least, ours / least, figure)
+        for direction, ours, limit in ((FORWARD, forward, least), (GRADIENTS, gradients, 2 * least)):
+            figure = figure_of(name, "machine", direction)
+            yield Row(name, path_of(case, path), "machine", direction, ours, limit, ours / limit, figure)
+
+
+def _count_work(case: Case, path: str) -> tuple[float, float]:
+    """Return the flops that y takes and the bytes of x and y.
+
+    A path that takes weights meets each anchor once an output, the others each cell of the window.
+    """
+    plan = ik.plan(case.x_shape, case.weights_shape, case.kernel, path=path, **case.options)
+    taps = case.kernel.n_anchors if plan.path == "lattice" else float(np.prod(case.kernel.window))
+    outputs = float(np.prod(plan.problem.y_shape))
+    return 2.0 * outputs * case.weights_shape[1] * taps, 4 * (float(np.prod(case.x_shape)) + outputs)
 
 
 # By first letter, beside the cases that have peers.

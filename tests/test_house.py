@@ -19,9 +19,10 @@ CORE = Path(interpolated_kernels.__file__).parent
 ADAPTERS = CORE.parent.parent / "adapters"
 ORDER = [
     "tile_sizes", "folders", "forks", "loops", "lazy", "errors", "arrays", "arguments", "caching", "machine", "anchors",
-    "interpolation", "structure", "kernel", "filling", "gradients", "options", "problem", "padding", "paths", "plan",
-    "missing", "planning", "edge", "densify", "bands", "convolution", "transposed", "report", "fitting", "files",
-    "calibration", "initialization", "runtime", "warming", "plotting", "testing", "cli", "adapting", "layers", "utils",
+    "interpolation", "structure", "kernel", "filling", "gradients", "options", "problem", "padding", "memory", "paths",
+    "plan", "missing", "planning", "edge", "densify", "bands", "convolution", "transposed", "report", "fitting",
+    "files", "calibration", "initialization", "runtime", "warming", "plotting", "testing", "cli", "adapting",
+    "layers", "utils",
 ]  # fmt: skip
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "dask"}
 HEAVY = {"numba", "scipy", "matplotlib", "sklearn", "rich", "hypothesis", "pytest", *FRAMEWORKS}
@@ -190,7 +191,7 @@ def test_every_numba_function_is_in_loops():
 
 MODULES = {
     "opencv-python-headless": "cv2", "scikit-learn": "sklearn", "tensorflow-cpu": "tensorflow", "dcls": "DCLS",
-    "pytest-benchmark": "pytest", "pytest-xdist": "pytest",
+    "pytest-benchmark": "pytest", "pytest-xdist": "pytest", "numba-cuda": "numba",
 }  # fmt: skip
 """What a distribution is imported as; pytest loads its plugins by itself."""
 

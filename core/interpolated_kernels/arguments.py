@@ -17,7 +17,8 @@ from typing import Any, ParamSpec, TypeGuard, TypeVar
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, is_supported
+from interpolated_kernels.arrays import FloatArray, is_on_gpu, is_supported
+from interpolated_kernels.lazy import cuda_loops
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -165,10 +166,14 @@ def as_floats(name: str, value: Any) -> FloatArray:
     TypeError
         For masked, integer, bool, complex, object and other arrays that are not float16, bfloat16, float32 or float64.
     ValueError
-        For nested sequences of different lengths.
+        For nested sequences of different lengths, and for an array on a GPU whose memory was released.
     """
     if type(value) is np.ndarray and is_supported(value.dtype):  # most are, and a small call is felt
         return value
+    if is_on_gpu(value):
+        array = cuda_loops.view(name, value)
+        check_floating(name, array.dtype)
+        return array
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
             f"`{name}` must not be a masked array: pass `{name}.filled(numpy.nan)`, and missing='renormalize' where "

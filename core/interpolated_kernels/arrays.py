@@ -1,4 +1,4 @@
-"""What arrays are called, which dtypes they may have and are computed in, and the one layout that reaches a loop."""
+"""What arrays are called, where they live, which dtypes they may have, and the one layout that reaches a loop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from interpolated_kernels.lazy import cuda_loops
 
 # Three names for readers. NumPy's stubs narrow dtypes differently from release to release, so that mypy sees any array.
 FloatArray: TypeAlias = npt.NDArray[Any]
@@ -41,8 +43,21 @@ def name_compute_dtype(dtype: np.dtype[Any]) -> str:
     return _NAMES.get(dtype) or compute_dtype(dtype).name
 
 
+def is_on_gpu(value: Any) -> bool:
+    """Return whether a value is an array on a GPU, of whatever library; CUDA is not loaded for others."""
+    if isinstance(value, (np.ndarray, np.generic, float, list, tuple)):
+        return False
+    try:
+        # the second name is numba's own, which arrays of its simulator have alone
+        return hasattr(value, "__cuda_array_interface__") or hasattr(value, "__cuda_ndarray__")
+    except RuntimeError:  # torch's word for a tensor on a GPU that cannot be shared as it is: `view` passes on why
+        return True
+
+
 def lay_out(array: FloatArray, dtype: np.dtype[Any], shape: tuple[int, ...]) -> FloatArray:
     """Return `array` C-contiguous, aligned, in a native dtype and of a shape: the one layout that reaches a loop."""
+    if not isinstance(array, np.ndarray):
+        return cuda_loops.lay_out(array, dtype, shape)
     if array.dtype is not dtype or not array.flags.carray:
         array = np.require(array, dtype=dtype, requirements=("C", "A"))
     return array if array.shape == shape else array.reshape(shape)

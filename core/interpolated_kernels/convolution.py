@@ -9,7 +9,7 @@ from typing import Any
 from interpolated_kernels.arguments import as_floats, names_options
 from interpolated_kernels.arrays import FloatArray, compute_dtype, lay_out
 from interpolated_kernels.bands import forward_by_bands
-from interpolated_kernels.edge import check_out, hand_back, hand_out, infer_shape, promote
+from interpolated_kernels.edge import check_out, find_device, hand_back, hand_out, infer_shape, promote
 from interpolated_kernels.gradients import Gradients, list_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.options import Cells, Options, Padding, PaddingMode
@@ -112,7 +112,9 @@ def conv(
     check_kernel(kernel)
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = promote(("x", "weights"), x, weights)
-    plan = plan_call(x.shape, weights.shape, kernel, dtype, options)
+    plan = plan_call(
+        tuple(x.shape), tuple(weights.shape), kernel, dtype, options, find_device(x=x, weights=weights, out=out)
+    )
     problem, computed = plan.problem, compute_dtype(dtype)
     shape = infer_shape(x, weights, problem.y_shape)
     check_out(out, shape, dtype, x, weights)
@@ -182,7 +184,8 @@ def conv_backward(
     check_kernel(kernel)
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
     dtype = promote(("x", "weights", "grad_y"), x, weights, grad_y)
-    plan = plan_call(x.shape, weights.shape, kernel, dtype, options)
+    device = find_device(x=x, weights=weights, grad_y=grad_y)
+    plan = plan_call(tuple(x.shape), tuple(weights.shape), kernel, dtype, options, device)
     names = list_wrt(wrt, kernel, ("x", "weights"))
     problem, computed = plan.problem, compute_dtype(dtype)
     if grad_y.shape != (expected := infer_shape(x, weights, problem.y_shape)):

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from interpolated_kernels.arguments import as_floats, names_options
-from interpolated_kernels.arrays import FloatArray, compute_dtype, result_dtype
-from interpolated_kernels.edge import hand_back, promote
-from interpolated_kernels.filling import find_filling
+from interpolated_kernels.arrays import FloatArray, compute_dtype, lay_out, result_dtype
+from interpolated_kernels.edge import find_device, give, hand_back, promote
 from interpolated_kernels.gradients import Gradients, list_wrt, pull_back
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.memory import find_memory
 from interpolated_kernels.problem import as_bank_shape, check_kernel
 
 
@@ -54,10 +54,12 @@ def densify(weights: Any, kernel: InterpolatedKernel) -> FloatArray:
     """
     check_kernel(kernel)
     weights = as_floats("weights", weights)
-    bank = weights.reshape(as_bank_shape(weights.shape, kernel))
-    dtype = result_dtype(weights)
-    dense = find_filling(kernel).apply(bank, compute_dtype(dtype))
-    return dense.reshape(kernel.window if weights.ndim == 1 else dense.shape).astype(dtype, copy=False)
+    dtype, device = result_dtype(weights), find_device(weights=weights)
+    bank = lay_out(weights, compute_dtype(dtype), as_bank_shape(tuple(weights.shape), kernel))
+    memory = find_memory(device)
+    with memory.use(device):
+        dense = memory.find_filling(kernel, "auto").apply(bank, compute_dtype(dtype))
+        return give(dense, kernel.window if weights.ndim == 1 else dense.shape, dtype)
 
 
 @names_options()
@@ -91,12 +93,16 @@ def densify_backward(
     check_kernel(kernel)
     weights, grad_dense = as_floats("weights", weights), as_floats("grad_dense", grad_dense)
     names = list_wrt(wrt, kernel, ("weights",))
-    bank = weights.reshape(as_bank_shape(weights.shape, kernel))
+    device = find_device(weights=weights, grad_dense=grad_dense)
+    bank = lay_out(weights, compute_dtype(result_dtype(weights)), as_bank_shape(tuple(weights.shape), kernel))
     dense_channels = kernel.window[-1] if kernel.interpolates_channels else bank.shape[1]
     bank_shape = (bank.shape[0], dense_channels, *kernel.spatial_window)
     expected = kernel.window if weights.ndim == 1 else bank_shape
-    if grad_dense.shape != expected:
+    if tuple(grad_dense.shape) != expected:
         raise ValueError(f"`grad_dense` must have the dense kernel's shape {expected}, got {grad_dense.shape}.")
     dtype = compute_dtype(promote(("weights", "grad_dense"), weights, grad_dense))
-    found = pull_back(find_filling(kernel), grad_dense.reshape(bank_shape).astype(np.float64), bank, dtype, names)
-    return replace(found, weights=hand_back(found.weights, weights))
+    memory = find_memory(device)
+    with memory.use(device):
+        given = lay_out(grad_dense, np.dtype(np.float64), bank_shape)
+        found = pull_back(memory.find_filling(kernel, "auto"), given, bank, dtype, names)
+        return replace(found, weights=hand_back(found.weights, weights))

@@ -7,7 +7,32 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.arrays import FloatArray, compute_dtype, result_dtype
+from interpolated_kernels.arrays import FloatArray, compute_dtype, is_on_gpu, result_dtype
+from interpolated_kernels.lazy import cuda_loops
+
+
+def find_device(**arrays: Any) -> str:
+    """Return the device that arrays live on together, as a problem names it: "cpu", or "cuda" with the GPU's number.
+
+    Raises
+    ------
+    TypeError
+        For arrays in several places: none is moved silently.
+    """
+    if all(isinstance(array, np.ndarray) or array is None for array in arrays.values()):
+        return "cpu"
+    given = {name: array for name, array in arrays.items() if array is not None}
+    places = {
+        name: f"cuda:{cuda_loops.find_device(array)}" if is_on_gpu(array) else "cpu" for name, array in given.items()
+    }
+    first, *others = places
+    for name in others:
+        if places[name] != places[first]:
+            raise TypeError(
+                f"`{name}` must live where `{first}` does, on {places[first]}, and lives on {places[name]}: arrays are "
+                "never moved silently. Copy one of them first."
+            )
+    return places[first]
 
 
 def promote(names: tuple[str, ...], *arrays: FloatArray) -> np.dtype[Any]:
@@ -40,7 +65,10 @@ def check_out(
     """
     if out is None:
         return
-    if not isinstance(out, np.ndarray):
+    on_gpu = is_on_gpu(out)
+    if on_gpu:
+        out = cuda_loops.view("out", out)
+    elif not isinstance(out, np.ndarray):
         raise TypeError(
             f"`out` must be an array of dtype {dtype}, got {type(out).__name__}: pass a NumPy array or a memory map, "
             "and copy from that."
@@ -52,14 +80,15 @@ def check_out(
         )
     if out.shape != shape:
         raise ValueError(f"`out` must have the result's shape {shape}, got {out.shape}.")
-    if not out.flags.writeable:
+    if not on_gpu and not out.flags.writeable:
         raise ValueError("`out` must be writeable, got a read-only array.")
-    if not out.flags.c_contiguous and _overlaps_itself(out):
+    if not on_gpu and not out.flags.c_contiguous and _overlaps_itself(out):
         raise ValueError(
             f"`out` must have a place in memory for each of its cells, got shape {out.shape} with strides "
             f"{out.strides}: pass a new array."
         )
-    if np.shares_memory(out, x) or np.shares_memory(out, weights):
+    shares_memory = cuda_loops.shares_memory if on_gpu else np.shares_memory
+    if shares_memory(out, x) or shares_memory(out, weights):
         raise ValueError(
             "`out` must not overlap an input: the result would overwrite what it is computed from. Pass a new array."
         )
@@ -105,7 +134,14 @@ def hand_out(
     """
     shape, planned = shapes
     if out is None:
-        return _give(compute(None), shape, dtype)
+        return give(compute(None), shape, dtype)
+    if is_on_gpu(out):
+        target = cuda_loops.view("out", out)
+        if target.dtype == compute_dtype(dtype) and cuda_loops.is_laid_out(target):
+            compute(target.reshape(*planned))
+        else:
+            cuda_loops.copy_into(cuda_loops.lay_out(compute(None), dtype, shape), target)
+        return out
     if out.dtype is compute_dtype(dtype) and out.flags.carray:
         compute(out.reshape(planned))
     else:
@@ -115,9 +151,12 @@ def hand_out(
 
 def hand_back(grad: FloatArray | None, operand: FloatArray) -> FloatArray | None:
     """Return a gradient in the shape and dtype of what it is the gradient by, and None for None."""
-    return None if grad is None else _give(grad, operand.shape, result_dtype(operand))
+    return None if grad is None else give(grad, operand.shape, result_dtype(operand))
 
 
-def _give(array: FloatArray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
+def give(array: FloatArray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> FloatArray:
+    """Return what was computed in the shape and dtype that its caller knows."""
+    if not isinstance(array, np.ndarray):
+        return cuda_loops.lay_out(array, dtype, shape)
     array = array if array.shape == shape else array.reshape(shape)
     return array if array.dtype is dtype else array.astype(dtype, copy=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from interpolated_kernels.arguments import show
 from interpolated_kernels.arrays import FloatArray
-from interpolated_kernels.filling import Filling
+from interpolated_kernels.filling import AnyFilling
 from interpolated_kernels.kernel import InterpolatedKernel
 
 
@@ -51,7 +51,9 @@ def _describe(grad: FloatArray | None) -> str:
     return f"{grad.shape} {grad.dtype}, largest {float(np.max(np.abs(grad), initial=0.0)):.4g}"
 
 
-def pull_back(filling: Filling, grad_dense: FloatArray, bank: FloatArray, dtype: Any, wrt: Sequence[str]) -> Gradients:
+def pull_back(
+    filling: AnyFilling, grad_dense: FloatArray, bank: FloatArray, dtype: Any, wrt: Sequence[str]
+) -> Gradients:
     """Return the gradients by a bank `(filters, channels, n)`, positions and widths, all float64."""
     grads: dict[str, FloatArray | None] = {}
     if "weights" in wrt:

@@ -22,16 +22,23 @@ def load(name: str) -> Any:
     return _LOADED[name]
 
 
-class _Loops:
-    """The package `interpolated_kernels.loops`, imported with numba when one of its names is first asked for."""
+class _Package:
+    """A package of loops, imported with numba when one of its names is first asked for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(load("interpolated_kernels.loops"), name)
+        value = getattr(load(self._name), name)
         setattr(self, name, value)
         return value
 
 
 if TYPE_CHECKING:
+    import interpolated_kernels.loops.cuda
+
+    cuda_loops = interpolated_kernels.loops.cuda
     from interpolated_kernels import loops as loops
 else:
-    loops = _Loops()
+    loops = _Package("interpolated_kernels.loops")
+    cuda_loops = _Package("interpolated_kernels.loops.cuda")

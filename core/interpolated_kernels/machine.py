@@ -40,8 +40,10 @@ class Machine:
         return hash(tuple(getattr(self, field.name) for field in fields(self)))
 
 
-def current_machine() -> Machine:
-    """Return the constants that were measured on this processor and kept, else the defaults."""
+def current_machine(device: str = "cpu") -> Machine:
+    """Return the constants that were measured on this processor and kept, else the defaults; a GPU has its own."""
+    if device != "cpu":
+        return _GPU
     global _current
     if _current is None:
         _current = _load()
@@ -49,6 +51,17 @@ def current_machine() -> Machine:
 
 
 _current: Machine | None = None
+
+_GPU = Machine(
+    name="defaults of a GPU",
+    multiply_adds_per_second=10e12,
+    numpy_multiply_adds_per_second=0.3e9,
+    fft_flops_per_second=1e12,
+    mixed_per_second=1e12,
+    bytes_per_second=1.5e12,
+    call_seconds=30e-6,
+    task_seconds=0.0,
+)
 
 
 def _load() -> Machine:

@@ -12,9 +12,10 @@ import numpy as np
 from interpolated_kernels.arguments import as_floats
 from interpolated_kernels.arrays import FloatArray, lay_out
 from interpolated_kernels.caching import Cache, bytes_held
-from interpolated_kernels.filling import Filling, find_filling
+from interpolated_kernels.filling import AnyFilling, find_filling
 from interpolated_kernels.gradients import Gradients, list_wrt, pull_back
 from interpolated_kernels.machine import Machine
+from interpolated_kernels.memory import Memory, find_memory
 from interpolated_kernels.paths import PATHS, Cost, Path, Prepared
 from interpolated_kernels.paths.common import count_kernels
 from interpolated_kernels.problem import Problem
@@ -76,6 +77,10 @@ class Plan:
         return np.dtype(self.problem.dtype)
 
     @functools.cached_property
+    def _memory(self) -> Memory:
+        return find_memory(self.problem.device)
+
+    @functools.cached_property
     def _key(self) -> object:
         """What the plan's prepared path is kept by."""
         return object()
@@ -126,16 +131,15 @@ class Plan:
 
     def convolve(self, x: FloatArray, weights: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return y, in `out` where it is given, unchecked: all arrays are C-contiguous, as planned."""
-        return self.run_forward(self._sum_channels(x), self._make_kernels(weights), out)
+        with self._memory.use(self.problem.device):
+            return self.run_forward(self._sum_channels(x), self._make_kernels(weights), out)
 
     def transpose(self, y: FloatArray, weights: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return the transpose of `convolve`, as unchecked: from y to x's shape, in `out` where it is given."""
         in_place = out is not None and self.problem.summed is self.problem
-        grad = self._spread_channels(self.run_grad_x(y, self._make_kernels(weights), out if in_place else None))
-        if out is None or in_place:
-            return grad
-        out[...] = grad
-        return out
+        with self._memory.use(self.problem.device):
+            grad = self._spread_channels(self.run_grad_x(y, self._make_kernels(weights), out if in_place else None))
+            return grad if out is None or in_place else self._memory.copy_into(grad, out)
 
     def differentiate(self, grad_y: FloatArray, x: FloatArray, weights: FloatArray, wrt: Sequence[str]) -> Gradients:
         """Return the gradients that `wrt` names, as unchecked as `convolve`.
@@ -143,6 +147,10 @@ class Plan:
         The gradients by positions and widths come from that by the dense kernel, of every cell of the window. Where the
         chosen path does not give it, or leaves cells out that no anchor reaches, an engine computes it that does not.
         """
+        with self._memory.use(self.problem.device):
+            return self._differentiate(grad_y, x, weights, wrt)
+
+    def _differentiate(self, grad_y: FloatArray, x: FloatArray, weights: FloatArray, wrt: Sequence[str]) -> Gradients:
         by_kernel = "positions" in wrt or "widths" in wrt
         by_x: FloatArray | None
         by_dense: FloatArray | None
@@ -164,13 +172,13 @@ class Plan:
 
     def run_forward(self, x: FloatArray, kernels: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return y for what the path takes: a group's summed channels where tied, and dense kernels or the bank."""
-        y = np.empty(self.problem.y_shape, self._dtype) if out is None else out
+        y = self._memory.empty(self.problem.y_shape, self._dtype) if out is None else out
         self._run(lambda prepared: prepared.forward(x, kernels, y))
         return y
 
     def run_grad_x(self, grad_y: FloatArray, kernels: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return the gradient by x, of a group's summed channels where tied, for what the path takes."""
-        grad = np.empty(self.problem.summed.x_shape, self._dtype) if out is None else out
+        grad = self._memory.empty(self.problem.summed.x_shape, self._dtype) if out is None else out
         self._run(lambda prepared: prepared.grad_x(grad_y, kernels, grad))
         return grad
 
@@ -184,12 +192,12 @@ class Plan:
         return bank if path.TAKES == "bank" else self._filling.apply(bank, path.SUMS_IN or self.problem.dtype)
 
     def _as_bank(self, weights: FloatArray) -> FloatArray:
-        return weights if weights.ndim == 3 else weights[:, None]
+        return weights if weights.ndim == 3 else weights.reshape(weights.shape[0], 1, weights.shape[1])
 
     @property
-    def _filling(self) -> Filling:
+    def _filling(self) -> AnyFilling:
         """What makes the dense kernels; a plan that held it would hold its tables beyond their cache."""
-        return find_filling(self.problem.kernel, self.path)
+        return self._memory.find_filling(self.problem.kernel, self.path)
 
     def _pull_back(
         self, grad_y: FloatArray, x: FloatArray | None, weights: FloatArray | None
@@ -197,14 +205,14 @@ class Plan:
         """Return the gradients by x, given weights, and by what the path takes, given x with its channels summed."""
         kernels, by_x = None, None
         if weights is not None:
-            kernels, by_x = self._make_kernels(weights), np.empty(self.problem.summed.x_shape, self._dtype)
+            kernels, by_x = self._make_kernels(weights), self._memory.empty(self.problem.summed.x_shape, self._dtype)
         return by_x, self._run(lambda prepared: prepared.gradients(grad_y, x, kernels, by_x))
 
     def _collect(self, by_x: FloatArray | None, by_anchors: Gradients) -> Gradients:
         """Return the gradients together, that by weights in their shape and dtype."""
         by_weights = by_anchors.weights
         if by_weights is not None:
-            by_weights = by_weights.reshape(self.problem.weights_shape).astype(self.problem.dtype, copy=False)
+            by_weights = self._memory.convert(by_weights.reshape(self.problem.weights_shape), self.problem.dtype)
         return replace(by_anchors, x=by_x, weights=by_weights)
 
     def _check_planned(self, name: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
@@ -218,18 +226,14 @@ class Plan:
         problem = self.problem
         if problem.n_summed == 1:
             return x
-        by_group = x.reshape(problem.batch, problem.groups, problem.n_summed, *problem.spatial)
-        total = by_group[:, :, 0].astype(self._module.SUMS_IN or x.dtype)
-        for channel in range(1, by_group.shape[2]):
-            total += by_group[:, :, channel]
-        return total
+        return self._memory.sum_channels(x, problem, self._module.SUMS_IN or x.dtype)
 
     def _spread_channels(self, grad_x: FloatArray) -> FloatArray:
         """Return the transpose of `_sum_channels`."""
         problem = self.problem
         if problem.n_summed == 1:
             return grad_x
-        return np.repeat(grad_x, problem.n_summed, axis=1)
+        return self._memory.spread_channels(grad_x, problem)
 
     def __reduce__(self) -> tuple[Callable[[Problem, str], Plan], tuple[Problem, str]]:
         return self._planner.plan_problem, (self.problem, self.asked_for)
@@ -238,7 +242,7 @@ class Plan:
         return "\n".join([*self._describe_execution(), *map(self._describe_candidate, self.candidates)])
 
     def _describe_execution(self) -> tuple[str, ...]:
-        filling, count = self._filling, count_kernels(self.problem)
+        filling, count = find_filling(self.problem.kernel, self.path), count_kernels(self.problem)
         seconds = _format_seconds(filling.seconds(count, self.problem.dtype, self.machine))
         return (
             repr(self.problem),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from interpolated_kernels.arrays import name_compute_dtype
 from interpolated_kernels.caching import Cache
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import cuda_loops
 from interpolated_kernels.machine import Machine, current_machine
 from interpolated_kernels.missing import RenormalizedPlan, predict_renormalized
 from interpolated_kernels.options import Cells, Options, Padding, PaddingMode
@@ -34,7 +36,7 @@ def plan_problem(problem: Problem, path: str = "auto") -> Plan:
     """
     if path != "auto" and path not in PATHS:
         raise ValueError(f"`path` must be 'auto' or one of {', '.join(sorted(PATHS))}, got {show(path)}.")
-    machine = current_machine()
+    machine = current_machine(problem.device)
     return _PLANS.get((problem, path, machine), lambda: _make_plan(problem, path, tuple(PATHS), machine))
 
 
@@ -44,11 +46,16 @@ def plan_call(
     kernel: InterpolatedKernel,
     dtype: np.dtype[Any],
     options: Options,
+    device: str = "cpu",
 ) -> Plan:
     """Return the plan of a call, from its arrays' shapes and result dtype: what comes again is not described again."""
     name = name_compute_dtype(dtype)
-    key = (x_shape, weights_shape, kernel, name, options, current_machine())
-    return _CALLS.get(key, lambda: plan_problem(describe(x_shape, weights_shape, kernel, options, name), options.path))
+    key = (x_shape, weights_shape, kernel, name, options, device, current_machine(device))
+
+    def make() -> Plan:
+        return plan_problem(describe(x_shape, weights_shape, kernel, options, name, device), options.path)
+
+    return _CALLS.get(key, make)
 
 
 def plan_engine(problem: Problem) -> Plan:
@@ -59,7 +66,7 @@ def plan_engine(problem: Problem) -> Plan:
     ValueError
         If no engine can serve.
     """
-    machine = current_machine()
+    machine = current_machine(problem.device)
     return _PLANS.get((problem, "engine", machine), lambda: _make_plan(problem, "auto", ENGINES, machine))
 
 
@@ -157,7 +164,8 @@ def plan(
         As `conv` takes them; the plan's own `forward` and `backward` take x `(batch, channels, *spatial)` and a bank.
     kernel : InterpolatedKernel
     dtype : {"float32", "float64"}
-    device : {"cpu"}
+    device : str
+        "cpu", "cuda" for the current GPU, or "cuda:1" for the one of that number.
     stride, padding, padding_mode, dilation, groups, path, accuracy, missing, max_memory
         As for `conv`.
 
@@ -177,14 +185,22 @@ def plan(
     >>> ik.plan((1, 1, 64, 64), (4, 1, 9), kernel).problem.y_shape
     (1, 4, 60, 60)
     """
-    if not isinstance(device, str) or device != "cpu":
-        raise ValueError(f"`device` must be 'cpu', got {show(device)}.")
+    device = as_device(device)
     options = Options(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups, path=path,
         accuracy=accuracy, missing=missing, max_memory=max_memory,
     )  # fmt: skip
     shapes = as_shape("x_shape", x_shape), as_shape("weights_shape", weights_shape)
     return plan_problem(describe(*shapes, kernel, options, _name_dtype(dtype), device), options.path)
+
+
+def as_device(device: Any) -> str:
+    """Return a device as problems name it, the current GPU with its number; raise `ValueError` for what is none."""
+    if device == "cuda":
+        return f"cuda:{cuda_loops.current_device()}"
+    if not isinstance(device, str) or not re.fullmatch(r"cpu|cuda:\d+", device):
+        raise ValueError(f"`device` must be 'cpu', 'cuda' or 'cuda:' and a number, got {show(device)}.")
+    return device
 
 
 def _name_dtype(dtype: Any) -> str:

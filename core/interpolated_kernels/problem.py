@@ -190,6 +190,8 @@ def describe(
     dilation = per_axis("dilation", options.dilation, d, minimum=1)
     check_choice("accuracy", options.accuracy, ACCURACIES)
     check_choice("missing", options.missing, MISSING)
+    if options.missing == "renormalize" and device != "cpu":
+        raise ValueError(f"`missing`='renormalize' weighs arrays on the CPU, got arrays on {device}: copy them there.")
     max_memory = None if options.max_memory is None else as_int("max_memory", options.max_memory, minimum=0)
     problem = Problem(
         kernel=kernel, batch=batch, channels=channels, filters=filters, groups=groups, spatial=spatial, stride=stride,

@@ -11,9 +11,10 @@ import numpy as np
 from interpolated_kernels.arguments import as_floats, as_int, names_options
 from interpolated_kernels.arrays import FloatArray, compute_dtype, lay_out
 from interpolated_kernels.bands import transpose_by_bands
-from interpolated_kernels.edge import check_out, hand_back, hand_out, infer_shape, promote
+from interpolated_kernels.edge import check_out, find_device, hand_back, hand_out, infer_shape, promote
 from interpolated_kernels.gradients import Gradients, list_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import cuda_loops
 from interpolated_kernels.options import Cells, Options, Padding, PaddingMode, as_padding, per_axis
 from interpolated_kernels.plan import Plan
 from interpolated_kernels.planning import plan_call
@@ -83,7 +84,8 @@ def conv_transpose(
     check_kernel(kernel)
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = promote(("x", "weights"), x, weights)
-    plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
+    device = find_device(x=x, weights=weights, out=out)
+    plan = _plan_transpose((tuple(x.shape), tuple(weights.shape)), kernel, dtype, options, output_padding, device)
     problem = plan.problem
     shape = infer_shape(x, weights, problem.x_shape)
     check_out(out, shape, dtype, x, weights)
@@ -144,7 +146,8 @@ def conv_transpose_backward(
     check_kernel(kernel)
     x, weights, grad_y = as_floats("x", x), as_floats("weights", weights), as_floats("grad_y", grad_y)
     dtype = promote(("x", "weights", "grad_y"), x, weights, grad_y)
-    plan = _plan_transpose(x.shape, weights.shape, kernel, dtype, options, output_padding)
+    device = find_device(x=x, weights=weights, grad_y=grad_y)
+    plan = _plan_transpose((tuple(x.shape), tuple(weights.shape)), kernel, dtype, options, output_padding, device)
     names = list_wrt(wrt, kernel, ("x", "weights"))
     problem, computed = plan.problem, compute_dtype(dtype)
     if grad_y.shape != (expected := infer_shape(x, weights, problem.x_shape)):
@@ -182,16 +185,17 @@ def infer_conv_shape(
 
 
 def _plan_transpose(
-    x_shape: tuple[int, ...],
-    weights_shape: tuple[int, ...],
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
     kernel: InterpolatedKernel,
     dtype: np.dtype[Any],
     options: Options,
     output_padding: Cells,
+    device: str,
 ) -> Plan:
     """Return the plan of the convolution that this is the transpose of."""
+    x_shape, weights_shape = shapes
     conv_shape = infer_conv_shape(x_shape, weights_shape, kernel, options, output_padding)
-    return plan_call(conv_shape, weights_shape, kernel, dtype, options)
+    return plan_call(conv_shape, weights_shape, kernel, dtype, options, device)
 
 
 def _infer_spatial(
@@ -244,5 +248,7 @@ def _lay_out_y(x: FloatArray, dtype: np.dtype[Any], problem: Problem) -> FloatAr
     """Return x as y of the planned convolution; what output padding beyond a stride adds to that is zero."""
     spatial = x.shape[x.ndim - problem.kernel.n_dims :]
     y = lay_out(x, compute_dtype(dtype), (problem.batch, problem.filters, *spatial))
+    if not isinstance(y, np.ndarray):
+        return cuda_loops.extend(y, problem.y_shape)
     more = [(0, planned - size) for planned, size in zip(problem.out_spatial, spatial, strict=True)]
     return np.pad(y, [(0, 0), (0, 0), *more]) if any(after for _, after in more) else y

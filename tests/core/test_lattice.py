@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import interpolated_kernels as ik
 from interpolated_kernels.paths import lattice
+from interpolated_kernels.paths.axes import make_axis
 from interpolated_kernels.paths.lattice import folding, sizes
-from interpolated_kernels.paths.lattice.axes import make_axis
 from interpolated_kernels.testing import assert_matches_reference
 from interpolated_kernels.testing.strategies import cases
 

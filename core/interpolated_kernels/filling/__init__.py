@@ -12,7 +12,7 @@ A module is a kind, which `choose_kind` chooses by what is true of the kernel:
 from __future__ import annotations
 
 from interpolated_kernels.caching import Cache
-from interpolated_kernels.filling.base import Filling
+from interpolated_kernels.filling.base import AnyFilling, Filling
 from interpolated_kernels.filling.definition import Definition
 from interpolated_kernels.filling.local import LocalFilling
 from interpolated_kernels.filling.matrix import MatrixFilling
@@ -21,7 +21,7 @@ from interpolated_kernels.filling.splats import SplatFilling
 from interpolated_kernels.filling.tensor import TensorFilling
 from interpolated_kernels.kernel import InterpolatedKernel
 
-__all__ = ["KINDS", "Definition", "Filling", "choose_kind", "find_filling"]
+__all__ = ["KINDS", "AnyFilling", "Definition", "Filling", "choose_kind", "find_filling"]
 
 KINDS: dict[str, type[Filling]] = {
     "tensor": TensorFilling,

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.machine import Machine
+
+
+class AnyFilling(Protocol):
+    """The matrix of a kernel as gradients use it, on the host or on a GPU: see `Filling`."""
+
+    def apply(self, bank: Any, dtype: Any) -> Any:
+        """Return the dense kernels of a bank."""
+
+    def transpose(self, grad_dense: Any, dtype: Any) -> Any:
+        """Return the gradient by the bank."""
+
+    def vjp(self, grad_dense: Any, bank: Any) -> tuple[FloatArray, FloatArray | None]:
+        """Return the gradients by positions and widths, on the host."""
 
 
 class Filling(ABC):

@@ -10,6 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
+from interpolated_kernels.filling import find_filling
 from interpolated_kernels.gradients import Gradients, pull_back
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.missing import definition
@@ -77,7 +78,7 @@ class RenormalizedPlan(Plan):
         return choose_bands(self.problem, lambda band: self._planner.predict_cost(self.path, band, self.machine))
 
     def _make_filters(self, weights: FloatArray) -> Filters:
-        return make_filters(self.problem, self._filling, self._as_bank(weights))
+        return make_filters(self.problem, find_filling(self.problem.kernel, self.path), self._as_bank(weights))
 
     def _take_kernels(self, filters: Filters, weights: FloatArray) -> FloatArray:
         """Return what the path takes."""

@@ -35,6 +35,8 @@ _BYTES_OF_MAPS = 16 * 2**20
 def supports(problem: Problem) -> str | None:
     """Serve shared anchors where a group has more filters than anchors."""
     kernel = problem.kernel
+    if problem.device != "cpu":
+        return f"its maps are mixed on the CPU, and the arrays are on {problem.device}"
     if problem.renormalizes:
         return "missing='renormalize' divides two sums: 'direct' and 'lattice' have both, band by band"
     if not kernel.shares_positions:

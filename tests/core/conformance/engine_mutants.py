@@ -18,7 +18,7 @@ _in_direct_forward = partial(Mutant, file="loops/direct_forward.py", check="dire
 _in_basis = partial(Mutant, file="paths/basis.py", check="basis")
 _in_missing_sums = partial(Mutant, file="missing/sums.py", check="auto")
 _in_profiles = partial(Mutant, file="loops/filling_profiles.py", check="auto")
-_in_lattice_axes = partial(Mutant, file="paths/lattice/axes.py", check="lattice")
+_in_lattice_axes = partial(Mutant, file="paths/axes.py", check="lattice")
 
 PADDING = [
     _in_options(

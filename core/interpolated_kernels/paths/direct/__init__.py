@@ -34,6 +34,7 @@ import numpy as np
 from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.common import Cost, count_taps, no_parts, predict_tap_rate, predict_traffic
 from interpolated_kernels.paths.direct.bands import find_bands
+from interpolated_kernels.paths.direct.on_cuda import make_dense_maps, prepare_direct_on_cuda
 from interpolated_kernels.paths.direct.prepared import prepare_direct
 from interpolated_kernels.paths.path import Part, Prepared
 from interpolated_kernels.problem import Problem
@@ -48,12 +49,14 @@ parts = no_parts
 
 
 def supports(problem: Problem) -> str | None:
-    """Serve every problem on the CPU."""
-    return None if problem.device == "cpu" else f"its loops run on the CPU, and the arrays are on {problem.device}"
+    """Serve every problem, wherever its arrays live."""
+    return None
 
 
 def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
     """Predict the taps at the rate of register tiles, the tiles' own work, and the packing of x."""
+    if problem.device != "cpu":
+        return make_dense_maps(problem).predict(machine)
     itemsize = np.dtype(problem.dtype).itemsize
     sample_bytes = itemsize * problem.channels * int(np.prod(problem.padded))
     lanes, columns = count_lanes(problem.dtype), max(problem.out_spatial[-1], 1)
@@ -70,4 +73,4 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
 
 def prepare(problem: Problem, parts: tuple[Part, ...] = ()) -> Prepared:
     """Lay out the buffers and the taps of the three computations."""
-    return prepare_direct(problem)
+    return prepare_direct(problem) if problem.device == "cpu" else prepare_direct_on_cuda(problem)

@@ -75,10 +75,11 @@ from collections.abc import Callable
 import numpy as np
 
 from interpolated_kernels.machine import Machine
+from interpolated_kernels.paths.axes import find_active_nodes
 from interpolated_kernels.paths.common import Cost, no_parts, predict_tap_rate, predict_traffic
 from interpolated_kernels.paths.lattice.folding import choose_folding
-from interpolated_kernels.paths.lattice.forward import find_active_nodes
 from interpolated_kernels.paths.lattice.nodes import count_transform_work
+from interpolated_kernels.paths.lattice.on_cuda import make_lattice_maps, prepare_lattice_on_cuda
 from interpolated_kernels.paths.lattice.prepared import PreparedLattice
 from interpolated_kernels.paths.lattice.sizes import choose_output_block, count_workspace_bytes
 from interpolated_kernels.paths.lattice.stages import count_grid, make_axes
@@ -93,9 +94,7 @@ parts = no_parts
 
 
 def supports(problem: Problem) -> str | None:
-    """Serve tensor products on shared positions, on the CPU."""
-    if problem.device != "cpu":
-        return f"its loops run on the CPU, and the arrays are on {problem.device}"
+    """Serve tensor products on shared positions."""
     factors = problem.kernel.structure.factors
     if factors is None:
         return "the kernel is not a tensor product on shared positions: a grid with 'linear' or 'cubic' unlocks it"
@@ -108,6 +107,8 @@ def supports(problem: Problem) -> str | None:
 
 def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...]]) -> Cost:
     """Predict the anchors' taps, and the smoothing of the maps, at the rate of register tiles."""
+    if problem.device != "cpu":
+        return make_lattice_maps(problem).predict(machine)
     itemsize = np.dtype(problem.dtype).itemsize
     axes = make_axes(problem)
     block = choose_output_block(problem, axes)
@@ -129,5 +130,7 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
 
 def prepare(problem: Problem, parts: tuple[Part, ...] = ()) -> Prepared:
     """Find the maps of every axis."""
+    if problem.device != "cpu":
+        return prepare_lattice_on_cuda(problem)
     axes = make_axes(problem)
     return PreparedLattice(problem, axes, find_active_nodes(axes, count_grid(problem)))

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from interpolated_kernels.arrays import IntArray
 from interpolated_kernels.lazy import loops
+from interpolated_kernels.paths.axes import Axis, Lines, sum_over_axes
 from interpolated_kernels.paths.common import extend_axes
 from interpolated_kernels.paths.lattice import sizes
-from interpolated_kernels.paths.lattice.axes import Axis, Lines
 from interpolated_kernels.paths.lattice.stages import (
     SLACK,
     TapSum,
@@ -37,21 +35,6 @@ class ForwardLayout:
     tables: Packed
     work_size: int
     n_blocks: int
-
-
-def sum_over_axes(axes: Sequence[Axis], by_axis: list[list[IntArray]], grid: Sequence[int]) -> IntArray:
-    """Return the sum over axes of one value a node, nodes in C order; -1 for nodes that reach no cell."""
-    along = [axis.spread_over_nodes(values, n) for axis, values, n in zip(axes, by_axis, grid, strict=True)]
-    planes, rows, columns = np.meshgrid(*along, indexing="ij")
-    missing = (planes < 0) | (rows < 0) | (columns < 0)
-    return np.where(missing, -1, planes + rows + columns).ravel()
-
-
-def find_active_nodes(axes: Sequence[Axis], grid: Sequence[int]) -> IntArray:
-    """Return the nodes that reach a cell, rows fastest: a tile of rows runs along them."""
-    nothing = [[np.zeros(len(each.nodes), np.int64) for each in axis.maps] for axis in axes]
-    nodes = np.arange(int(np.prod(grid))).reshape(grid).transpose(0, 2, 1).ravel()
-    return nodes[sum_over_axes(axes, nothing, grid)[nodes] >= 0]
 
 
 def lay_out_forward(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntArray) -> ForwardLayout:

@@ -15,8 +15,8 @@ import numpy as np
 
 from interpolated_kernels.arrays import IntArray
 from interpolated_kernels.lazy import loops
+from interpolated_kernels.paths.axes import Axis, Lines
 from interpolated_kernels.paths.lattice import sizes
-from interpolated_kernels.paths.lattice.axes import Axis, Lines
 from interpolated_kernels.paths.lattice.sizes import (
     FILTERS_OF_CHUNK,
     count_channels_of_task,

@@ -10,8 +10,8 @@ import numpy as np
 from interpolated_kernels.arrays import BoolArray, FloatArray, IntArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.padding import add_folded, fold_axis, index_axis
+from interpolated_kernels.paths.axes import Axis
 from interpolated_kernels.paths.common import extend_axes
-from interpolated_kernels.paths.lattice.axes import Axis
 from interpolated_kernels.paths.lattice.folding import Folding, choose_folding
 from interpolated_kernels.paths.lattice.forward import ForwardLayout, lay_out_forward
 from interpolated_kernels.paths.lattice.grad_x import GradXLayout, lay_out_grad_x
@@ -168,13 +168,13 @@ def _split_filters(count: int) -> list[tuple[slice, int]]:
 def _spoil(grad: FloatArray, spoilt: BoolArray, problem: Problem) -> None:
     """Put NaN at every cell of x that a kernel with a non-finite weight reaches."""
     reached = functools.reduce(
-        np.multiply.outer, [_find_reached(problem, axis) for axis in range(problem.kernel.n_dims)]
+        np.multiply.outer, [find_reached(problem, axis) for axis in range(problem.kernel.n_dims)]
     )
     by_group = spoilt.reshape(problem.groups, problem.filters_per_group, problem.channels_per_group).any(axis=1)
     grad[:, by_group.ravel()] = np.where(reached, np.nan, grad[:, by_group.ravel()])
 
 
-def _find_reached(problem: Problem, axis: int) -> BoolArray:
+def find_reached(problem: Problem, axis: int) -> BoolArray:
     """Return which cells of x some tap of some output meets, along one axis."""
     taps = np.flatnonzero(problem.kernel.factors().axes[axis].reached) * problem.dilation[axis]
     outputs = np.arange(problem.out_spatial[axis]) * problem.stride[axis]

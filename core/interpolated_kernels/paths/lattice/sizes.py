@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
+from interpolated_kernels.paths.axes import Axis, Growth, find_growth
 from interpolated_kernels.paths.common import extend_axes
-from interpolated_kernels.paths.lattice.axes import Axis, Growth, find_growth
 from interpolated_kernels.paths.lattice.nodes import count_nodes
 from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, count_lanes, size_line

@@ -10,8 +10,8 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.lazy import loops
+from interpolated_kernels.paths.axes import Axis, Lines, make_absent_axis, make_axis
 from interpolated_kernels.paths.common import extend_axes, index_axes
-from interpolated_kernels.paths.lattice.axes import Axis, Lines, make_absent_axis, make_axis
 from interpolated_kernels.paths.lattice.nodes import choose_nodes, count_nodes
 from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import ROWS_OF_TILE, VECTORS_OF_SLACK, count_lanes

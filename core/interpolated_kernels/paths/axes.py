@@ -1,4 +1,4 @@
-"""One axis of the lattice path: the maps that its anchors stand on, and where each map reads the input.
+"""One axis as its anchors see it: the maps that they stand on, and where each map reads the input.
 
 Let `s` and `d` be the axis' stride and dilation. Column j of the axis matrix is a profile of few coefficients
 `p[u]`, shifted by `t[j]` cells. So anchor j's share of output o is its weight times `M[o + lag[j]]`, where
@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -207,6 +208,18 @@ def make_axis(columns: Columns, out: int, stride: int, dilation: int, splits: bo
     return Axis(out, stride // common, cell_step, n_problems, stride, maps)
 
 
+def make_dense_axis(window: int, out: int, stride: int, dilation: int) -> Axis:
+    """Return the axis of a window whose every cell is a tap: its maps are the phases of the stride, unsmoothed."""
+    starts, one = np.arange(window) * dilation, np.ones(1)
+    maps = [
+        Map(
+            one, np.array([phase]), np.flatnonzero(starts % stride == phase), starts[starts % stride == phase] // stride
+        )
+        for phase in sorted(set((starts % stride).tolist()))
+    ]
+    return Axis(out, stride, 1, 1, stride, tuple(maps))
+
+
 @functools.lru_cache(maxsize=256)
 def _find_maps(columns: Columns, stride: int, dilation: int) -> tuple[Map, ...]:
     maps = []
@@ -267,3 +280,18 @@ def make_absent_axis() -> Axis:
     """Return the axis of one cell that stands for a leading axis which the problem lacks."""
     one, zero = np.ones(1), np.zeros(1, np.int64)
     return Axis(1, 1, 1, 1, 1, (Map(one, zero, zero, zero),))
+
+
+def sum_over_axes(axes: Sequence[Axis], by_axis: list[list[IntArray]], grid: Sequence[int]) -> IntArray:
+    """Return the sum over axes of one value a node, nodes in C order; -1 for nodes that reach no cell."""
+    along = [axis.spread_over_nodes(values, n) for axis, values, n in zip(axes, by_axis, grid, strict=True)]
+    planes, rows, columns = np.meshgrid(*along, indexing="ij")
+    missing = (planes < 0) | (rows < 0) | (columns < 0)
+    return np.where(missing, -1, planes + rows + columns).ravel()
+
+
+def find_active_nodes(axes: Sequence[Axis], grid: Sequence[int]) -> IntArray:
+    """Return the nodes that reach a cell, rows fastest: a tile of rows runs along them."""
+    nothing = [[np.zeros(len(each.nodes), np.int64) for each in axis.maps] for axis in axes]
+    nodes = np.arange(int(np.prod(grid))).reshape(grid).transpose(0, 2, 1).ravel()
+    return nodes[sum_over_axes(axes, nothing, grid)[nodes] >= 0]

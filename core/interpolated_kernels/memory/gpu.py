@@ -1,0 +1,60 @@
+"""Arrays on a GPU: numba's."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.lazy import cuda_loops
+from interpolated_kernels.memory.fillings import GpuFilling, find_gpu_filling
+from interpolated_kernels.memory.matrices import HostRows, upload_rows
+from interpolated_kernels.problem import Problem
+
+
+class GpuMemory:
+    """Numba's arrays on the GPU that a problem names."""
+
+    def use(self, device: str) -> AbstractContextManager[Any]:
+        """Hold a GPU as the current one."""
+        context: AbstractContextManager[Any] = cuda_loops.on_device(int(device.partition(":")[2]))
+        return context
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return an array whose values are not written yet."""
+        return cuda_loops.empty(shape, dtype)
+
+    def convert(self, array: Any, dtype: Any) -> Any:
+        """Return an array in a dtype, itself where it has that."""
+        if array.dtype == np.dtype(dtype):
+            return array
+        out = cuda_loops.empty((array.size,), dtype)
+        cuda_loops.convert(array.reshape(array.size), out)
+        return out.reshape(*array.shape)
+
+    def copy_into(self, array: Any, out: Any) -> Any:
+        """Copy an array into another of its shape, and return that."""
+        cuda_loops.copy_into(array, out)
+        return out
+
+    def sum_channels(self, x: Any, problem: Problem, dtype: Any) -> Any:
+        """Return x with the channels of each group summed in order."""
+        n, size = problem.n_summed, int(np.prod(problem.spatial))
+        total = cuda_loops.empty((problem.batch * problem.groups, 1, size), dtype)
+        every = upload_rows(HostRows(np.array([0, n]), np.arange(n, dtype=np.int32), np.ones(n)), dtype)
+        cuda_loops.multiply_along(every, x.reshape(problem.batch * problem.groups, n, size), total)
+        return total.reshape(problem.batch, problem.groups, *problem.spatial)
+
+    def spread_channels(self, grad_x: Any, problem: Problem) -> Any:
+        """Return every channel of a group as the one that stands for them."""
+        n, size = problem.n_summed, int(np.prod(problem.spatial))
+        spread = cuda_loops.empty((problem.batch * problem.groups, n, size), grad_x.dtype)
+        same = upload_rows(HostRows(np.arange(n + 1), np.zeros(n, np.int32), np.ones(n)), grad_x.dtype)
+        cuda_loops.multiply_along(same, grad_x.reshape(problem.batch * problem.groups, 1, size), spread)
+        return spread.reshape(problem.x_shape)
+
+    def find_filling(self, kernel: InterpolatedKernel, path: str) -> GpuFilling:
+        """Return the filling of a kernel."""
+        return find_gpu_filling(kernel)
