@@ -114,7 +114,7 @@ def test_a_plan_computes(mode):
         (lambda: _plan(path="fast"), ValueError, "`path` must be 'auto' or one of.*fast"),
         (lambda: _plan(dtype="float16"), ValueError, "`dtype` must be 'float32' or 'float64'"),
         (lambda: _plan(dtype="int64"), ValueError, "`dtype` must be"),
-        (lambda: _plan(device="cuda:0"), ValueError, "`device` must be 'cpu'"),
+        (lambda: _plan(device="gpu:0"), ValueError, "`device` must be 'cpu', 'cuda' or"),
         (lambda: _plan((1, 3, 40, 50)), ValueError, "`weights` must have shape"),
         (lambda: _plan((1, 2, 40, 6)), ValueError, "`window` must fit"),
         (lambda: _plan(strides=2), TypeError, "strides"),
