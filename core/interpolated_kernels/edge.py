@@ -149,6 +149,14 @@ def hand_out(
     return out
 
 
+def fetch(array: FloatArray) -> FloatArray:
+    """Return an array on the host: a copy, where it lives on a GPU."""
+    if isinstance(array, np.ndarray):
+        return array
+    found: FloatArray = cuda_loops.download(cuda_loops.lay_out(array, array.dtype, tuple(array.shape)))
+    return found
+
+
 def hand_back(grad: FloatArray | None, operand: FloatArray) -> FloatArray | None:
     """Return a gradient in the shape and dtype of what it is the gradient by, and None for None."""
     return None if grad is None else give(grad, operand.shape, result_dtype(operand))

@@ -131,13 +131,13 @@ class Plan:
 
     def convolve(self, x: FloatArray, weights: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return y, in `out` where it is given, unchecked: all arrays are C-contiguous, as planned."""
-        with self._memory.use(self.problem.device):
+        with self._memory.use(self.problem.device, self._explain_memory):
             return self.run_forward(self._sum_channels(x), self._make_kernels(weights), out)
 
     def transpose(self, y: FloatArray, weights: FloatArray, out: FloatArray | None = None) -> FloatArray:
         """Return the transpose of `convolve`, as unchecked: from y to x's shape, in `out` where it is given."""
         in_place = out is not None and self.problem.summed is self.problem
-        with self._memory.use(self.problem.device):
+        with self._memory.use(self.problem.device, self._explain_memory):
             grad = self._spread_channels(self.run_grad_x(y, self._make_kernels(weights), out if in_place else None))
             return grad if out is None or in_place else self._memory.copy_into(grad, out)
 
@@ -147,7 +147,7 @@ class Plan:
         The gradients by positions and widths come from that by the dense kernel, of every cell of the window. Where the
         chosen path does not give it, or leaves cells out that no anchor reaches, an engine computes it that does not.
         """
-        with self._memory.use(self.problem.device):
+        with self._memory.use(self.problem.device, self._explain_memory):
             return self._differentiate(grad_y, x, weights, wrt)
 
     def _differentiate(self, grad_y: FloatArray, x: FloatArray, weights: FloatArray, wrt: Sequence[str]) -> Gradients:
@@ -235,6 +235,15 @@ class Plan:
             return grad_x
         return self._memory.spread_channels(grad_x, problem)
 
+    def _explain_memory(self) -> str:
+        """Return what the path needs, and which one needs least: where there was no room."""
+        served = [row for row in self.candidates if row.cost is not None]
+        least = min(served, key=lambda row: row.cost.extra_bytes if row.cost else np.inf)
+        advice = "a `max_memory` below that lets a path hold fewer samples at once"
+        if least.path != self.path and least.cost is not None:
+            advice = f"path={least.path!r} needs {least.cost.extra_bytes}, and {advice}"
+        return f"path={self.path!r} needs {self.cost.extra_bytes} bytes beside its arrays: {advice}."
+
     def __reduce__(self) -> tuple[Callable[[Problem, str], Plan], tuple[Problem, str]]:
         return self._planner.plan_problem, (self.problem, self.asked_for)
 
@@ -256,10 +265,10 @@ class Plan:
             return f"  {candidate.path:10} {candidate.why_not}"
         mark, why = ("*", "chosen") if candidate.path == self.path else (" ", candidate.why_not)
         seconds = _format_seconds(candidate.cost.seconds * self.problem.batch)
+        where = "on one thread" if self.problem.device == "cpu" else "on the GPU"
         memory = f"{candidate.cost.extra_bytes / 2**20:.1f} MiB"
         return (
-            f"{mark} {candidate.path:10} {seconds:>9} on one thread  {memory:>10} extra  "
-            f"error: {candidate.cost.error}; {why}"
+            f"{mark} {candidate.path:10} {seconds:>9} {where}  {memory:>10} extra  error: {candidate.cost.error}; {why}"
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.machine import current_machine
+from interpolated_kernels.memory import find_memory
 from interpolated_kernels.plan import Plan
 from interpolated_kernels.planning import plan_problem, predict_cost
 from interpolated_kernels.problem import Problem
@@ -24,15 +25,19 @@ class Convolver:
     def convolve(self, problem: Problem, x: FloatArray, bank: FloatArray, out: FloatArray) -> None:
         """Write one sample's outputs `(filters, outputs)`, some filters at a time where all of them do not fit."""
         for filters, plan in self._split(problem):
-            plan.convolve(np.ascontiguousarray(x), bank[filters], out[filters].reshape(plan.problem.y_shape))
+            memory = find_memory(problem.device)
+            y = plan.convolve(memory.bring(np.ascontiguousarray(x)), memory.bring(np.ascontiguousarray(bank[filters])))
+            out[filters] = memory.fetch(y).reshape(out[filters].shape)
 
     def add_gradient(self, problem: Problem, grad_y: FloatArray, x: FloatArray, out: FloatArray) -> None:
         """Add the gradient by the weights, `(filters, weights of each)`, for `(filters, outputs)`, as `convolve`."""
         for filters, plan in self._split(problem):
             part = plan.problem
-            values, nothing = grad_y[filters].reshape(part.y_shape), np.broadcast_to(0.0, part.weights_shape)
-            grad = plan.differentiate(values, np.ascontiguousarray(x), nothing, ("weights",)).weights
-            out[filters] += 0.0 if grad is None else grad.reshape(part.filters, -1)
+            memory, nothing = find_memory(part.device), np.zeros(part.weights_shape)
+            values = np.ascontiguousarray(grad_y[filters]).reshape(part.y_shape)
+            values, seen, nothing = map(memory.bring, (values, np.ascontiguousarray(x), nothing))
+            grad = plan.differentiate(values, seen, nothing, ("weights",)).weights
+            out[filters] += 0.0 if grad is None else memory.fetch(grad).reshape(part.filters, -1)
 
     def _split(self, problem: Problem) -> Iterator[tuple[slice, Plan]]:
         """Yield as many filters at a time as fit, with their plan."""
@@ -64,7 +69,7 @@ def count_needed_bytes(problem: Problem, room: int) -> int:
     free = _plan_free(problem)
     if free.cost.extra_bytes <= room:
         return free.cost.extra_bytes
-    return predict_cost(free.path, replace(problem, max_memory=0), current_machine()).extra_bytes
+    return predict_cost(free.path, replace(problem, max_memory=0), current_machine(problem.device)).extra_bytes
 
 
 def _plan_free(problem: Problem) -> Plan:

@@ -18,6 +18,7 @@ from interpolated_kernels.arguments import (
     show,
 )
 from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.edge import fetch, find_device
 from interpolated_kernels.fitting.blocks import find_blocks
 from interpolated_kernels.fitting.equations import sum_equations, sum_squares
 from interpolated_kernels.fitting.groups import Group, split_groups
@@ -53,7 +54,8 @@ def fit(
     ----------
     x : array of float
         `(batch, channels, *spatial)`, or without the batch axis; `(*spatial)` for plain weights. Any strides, byte
-        order and floating dtype; a memory map is read block by block.
+        order and floating dtype; a memory map is read block by block. Arrays on a GPU are copied to the host, where
+        the equations are made and solved, and their convolutions run on that GPU.
     y : array of float
         `(batch, filters, *out)`, or without the batch axis; `(*out)` for plain weights. As x.
     kernel : InterpolatedKernel
@@ -105,13 +107,15 @@ def fit(
     """
     check_kernel(kernel)
     x, y = as_floats("x", x), as_floats("y", y)
+    device = find_device(x=x, y=y)
+    x, y = fetch(x), fetch(y)
     ridge, intercept = as_number("ridge", ridge, minimum=0), as_flag("intercept", intercept)
     check_choice("missing", missing, ("raise", "omit"))
     options = Options(
         stride=stride, padding=padding, padding_mode=padding_mode, dilation=dilation, groups=groups,
         max_memory=max_memory,
     )  # fmt: skip
-    problem = _describe_fit(x, y, kernel, options)
+    problem = _describe_fit((x, y), kernel, options, device)
     samples = _collect_samples(x, y, sample_weights, missing, problem)
     totals = None if total is None else _as_totals(total, problem.filters)
     parts = split_groups(problem, samples.differ_by_filter())
@@ -119,9 +123,11 @@ def fit(
     return pack_fit(problem.weights_shape, x.ndim == kernel.n_dims, solved)
 
 
-def _describe_fit(x: FloatArray, y: FloatArray, kernel: InterpolatedKernel, options: Options) -> Problem:
+def _describe_fit(
+    arrays: tuple[FloatArray, FloatArray], kernel: InterpolatedKernel, options: Options, device: str
+) -> Problem:
     """Return the problem whose weights are asked for, after checking the shapes."""
-    d, n = kernel.n_dims, kernel.n_anchors
+    (x, y), d, n = arrays, kernel.n_dims, kernel.n_anchors
     if x.ndim == d:
         shape: tuple[int, ...] = (n,)
     else:
@@ -132,7 +138,7 @@ def _describe_fit(x: FloatArray, y: FloatArray, kernel: InterpolatedKernel, opti
             )
         channels = x.shape[-d - 1] // as_int("groups", options.groups, minimum=1)
         shape = (y.shape[-d - 1], channels, n) if kernel.channel_mode == "separate" else (y.shape[-d - 1], n)
-    problem = describe(x.shape, shape, kernel, options, "float64")
+    problem = describe(x.shape, shape, kernel, options, "float64", device)
     lead = len(problem.y_shape) - x.ndim
     expected = problem.y_shape[lead:]
     if y.shape != expected:
@@ -144,7 +150,7 @@ def _collect_samples(x: FloatArray, y: FloatArray, sample_weights: Any, missing:
     """Return the arrays, checked, with all their axes: a reshape that adds axes copies nothing."""
     has_missing = [check_finite(name, array, missing) for name, array in (("x", x), ("y", y))]
     if sample_weights is not None:
-        sample_weights = as_floats("sample_weights", sample_weights)
+        sample_weights = fetch(as_floats("sample_weights", sample_weights))
         check_sample_weights(sample_weights, y.shape)
         sample_weights = sample_weights.reshape(problem.y_shape)
     return Samples(x.reshape(problem.x_shape), y.reshape(problem.y_shape), sample_weights, any(has_missing))

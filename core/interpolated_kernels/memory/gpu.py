@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import cuda_loops
 from interpolated_kernels.memory.fillings import GpuFilling, find_gpu_filling
@@ -17,10 +19,14 @@ from interpolated_kernels.problem import Problem
 class GpuMemory:
     """Numba's arrays on the GPU that a problem names."""
 
-    def use(self, device: str) -> AbstractContextManager[Any]:
-        """Hold a GPU as the current one."""
-        context: AbstractContextManager[Any] = cuda_loops.on_device(int(device.partition(":")[2]))
-        return context
+    @contextlib.contextmanager
+    def use(self, device: str, explain: Callable[[], str] | None = None) -> Iterator[None]:
+        """Hold a GPU as the current one; where it has no room, the error says what helps."""
+        with cuda_loops.on_device(int(device.partition(":")[2])):
+            try:
+                yield
+            except MemoryError as error:
+                raise MemoryError(f"{error} {explain()}" if explain else str(error)) from error
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return an array whose values are not written yet."""
@@ -38,6 +44,15 @@ class GpuMemory:
         """Copy an array into another of its shape, and return that."""
         cuda_loops.copy_into(array, out)
         return out
+
+    def bring(self, array: FloatArray) -> Any:
+        """Return a copy on the GPU."""
+        return cuda_loops.upload(array)
+
+    def fetch(self, array: Any) -> FloatArray:
+        """Return a copy on the host."""
+        found: FloatArray = cuda_loops.download(array)
+        return found
 
     def sum_channels(self, x: Any, problem: Problem, dtype: Any) -> Any:
         """Return x with the channels of each group summed in order."""

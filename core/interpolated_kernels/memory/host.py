@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ _NOTHING = contextlib.nullcontext()
 class HostMemory:
     """NumPy arrays."""
 
-    def use(self, device: str) -> contextlib.AbstractContextManager[Any]:
+    def use(self, device: str, explain: Callable[[], str] | None = None) -> contextlib.AbstractContextManager[Any]:
         """Hold nothing: there is one host."""
         return _NOTHING
 
@@ -34,6 +35,14 @@ class HostMemory:
         """Copy an array into another of its shape, and return that."""
         out[...] = array
         return out
+
+    def bring(self, array: FloatArray) -> FloatArray:
+        """Return the array itself."""
+        return array
+
+    def fetch(self, array: FloatArray) -> FloatArray:
+        """Return the array itself."""
+        return array
 
     def sum_channels(self, x: FloatArray, problem: Problem, dtype: Any) -> FloatArray:
         """Return x with the channels of each group summed in order."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.filling import AnyFilling
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.problem import Problem
@@ -13,8 +15,8 @@ from interpolated_kernels.problem import Problem
 class Memory(Protocol):
     """Arrays of one kind of place, C-contiguous."""
 
-    def use(self, device: str) -> AbstractContextManager[Any]:
-        """Hold a device of that kind as the current one."""
+    def use(self, device: str, explain: Callable[[], str] | None = None) -> AbstractContextManager[Any]:
+        """Hold a device of that kind as the current one; `explain` says what helps where it has no room."""
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return an array whose values are not written yet."""
@@ -24,6 +26,12 @@ class Memory(Protocol):
 
     def copy_into(self, array: Any, out: Any) -> Any:
         """Copy an array into another of its shape, and return that."""
+
+    def bring(self, array: FloatArray) -> Any:
+        """Return an array of the host's where this memory is."""
+
+    def fetch(self, array: Any) -> FloatArray:
+        """Return an array of this memory on the host."""
 
     def sum_channels(self, x: Any, problem: Problem, dtype: Any) -> Any:
         """Return x with the channels of each group summed in order, in a dtype."""

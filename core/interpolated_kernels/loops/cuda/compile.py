@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from numba import cuda
 from numba.core import config
-from numba.cuda.cudadrv import devicearray
+from numba.cuda.cudadrv import devicearray, nvvm
 
 __all__ = [
-    "ALIGNMENT", "HIGH", "SIMULATES", "THREADS", "WIDE", "count_blocks", "cuda", "devicearray", "jit", "launch",
-    "on_stream",
+    "ALIGNMENT", "HIGH", "SIMULATES", "THREADS", "WIDE", "check_ready", "count_blocks", "cuda", "current_stream",
+    "devicearray", "jit", "launch", "on_stream",
 ]  # fmt: skip
 
 SIMULATES = bool(config.ENABLE_CUDASIM)
@@ -45,6 +46,31 @@ def jit(function: Callable[..., Any] | None = None, *, inner: bool = False) -> A
     if function is None:
         return functools.partial(jit, inner=inner)
     return cuda.jit(function, device=True, inline="always") if inner else cuda.jit(function)
+
+
+@functools.cache
+def check_ready() -> None:
+    """Raise unless kernels can be compiled and launched.
+
+    Raises
+    ------
+    ImportError
+        Without numba-cuda: numba's own CUDA has been given up.
+    RuntimeError
+        Without a driver, or without CUDA's compiler.
+    """
+    if SIMULATES:
+        return
+    if importlib.util.find_spec("numba_cuda") is None:
+        raise ImportError("Arrays on a GPU need numba-cuda: `pip install 'interpolated-kernels[cuda]'`.")
+    if not cuda.is_available():
+        raise RuntimeError(f"No GPU can be used: {' '.join(str(cuda.cuda_error() or 'there is none').split())}")
+    try:
+        nvvm.NVVM()
+    except Exception as error:  # every release has an error of its own for it
+        raise RuntimeError(
+            "CUDA's compiler is missing, libNVVM: `pip install 'numba-cuda[cu13]'`, or `[cu12]` for CUDA 12's driver."
+        ) from error
 
 
 def launch(kernel: Any, blocks: Sequence[int], *arguments: Any, threads: Sequence[int] = (THREADS,)) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.loops.cuda.compile import SIMULATES, cuda, current_stream, devicearray
+from interpolated_kernels.loops.cuda.compile import SIMULATES, check_ready, cuda, current_stream, devicearray
 
 
 def view(name: str, value: Any) -> Any:
@@ -23,6 +23,7 @@ def view(name: str, value: Any) -> Any:
     """
     if SIMULATES:
         return value
+    check_ready()
     try:
         interface = value.__cuda_array_interface__
         if math.prod(interface["shape"]) and not interface["data"][0]:
@@ -36,6 +37,7 @@ def find_device(array: Any) -> int:
     """Return the number of the GPU that an array lives on."""
     if SIMULATES:
         return 0
+    check_ready()
     device = getattr(array, "device", None)  # torch, CuPy and JAX say it themselves
     number = getattr(device, "index", getattr(device, "id", None))
     if number is None:
@@ -44,7 +46,8 @@ def find_device(array: Any) -> int:
 
 
 def current_device() -> int:
-    """Return the number of the current GPU."""
+    """Return the number of the current GPU; raise as `check_ready` where there is none."""
+    check_ready()
     return int(cuda.current_context().device.id)
 
 
