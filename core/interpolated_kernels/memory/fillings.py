@@ -171,11 +171,11 @@ _KINDS: dict[type[Filling], Callable[[Any], Functions]] = {
 
 def find_gpu_filling(kernel: InterpolatedKernel) -> GpuFilling:
     """Return the filling of a kernel on the GPU; equal kernels meet the same one while it is kept."""
-    return _FILLINGS.get(kernel, lambda: GpuFilling(find_filling(kernel)))
+    return _FILLINGS.get((cuda_loops.current_device(), kernel), lambda: GpuFilling(find_filling(kernel)))
 
 
-_FILLINGS: Cache[InterpolatedKernel, GpuFilling] = Cache(
-    64, 2**30, lambda kernel, made: kernel.nbytes + made.filling.nbytes
+_FILLINGS: Cache[tuple[int, InterpolatedKernel], GpuFilling] = Cache(
+    64, 2**30, lambda key, made: key[1].nbytes + made.filling.nbytes
 )
 
 

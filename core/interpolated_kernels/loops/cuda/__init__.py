@@ -36,6 +36,7 @@ from interpolated_kernels.loops.cuda.memory import (
     view,
 )
 from interpolated_kernels.loops.cuda.products import FILTERS_OF_PRODUCTS, sum_products
+from interpolated_kernels.loops.cuda.scratch import frame, release, scratch
 from interpolated_kernels.loops.cuda.spoiling import (
     clear_unreached,
     flag_rows,
@@ -71,6 +72,7 @@ __all__ = [
     "find_device",
     "flag_rows",
     "flatten",
+    "frame",
     "gather_splats",
     "is_laid_out",
     "lay_out",
@@ -81,6 +83,8 @@ __all__ = [
     "on_device",
     "on_stream",
     "put_columns",
+    "release",
+    "scratch",
     "shares_memory",
     "split_finite",
     "spoil_reached",

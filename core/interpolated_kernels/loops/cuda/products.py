@@ -20,6 +20,7 @@ import numpy as np
 from interpolated_kernels.loops.cuda.compile import THREADS, count_blocks, cuda, jit, launch
 from interpolated_kernels.loops.cuda.copies import fill
 from interpolated_kernels.loops.cuda.memory import empty, flatten
+from interpolated_kernels.loops.cuda.scratch import scratch
 from interpolated_kernels.loops.cuda.taps import Taps
 
 FILTERS_OF_PRODUCTS = {"float32": (1, 2, 4, 8), "float64": (1, 2, 4)}
@@ -37,11 +38,11 @@ def sum_products(grad_y: Any, x: Any, taps: Taps, n_images: int, n_products: int
     n_outputs = taps.most_outputs * n_images
     n_rounds = count_blocks(n_outputs, THREADS * n_products)
     n_blocks = min(n_rounds, _MOST_BLOCKS)
-    sums = empty((n_blocks, taps.n_weights), np.float64)
+    sums = scratch((n_blocks, taps.n_weights), np.float64)
     fill(flatten(sums), 0)
     kernel = _products_kernel(x.dtype.name, taps.filters)
     blocks = count_blocks(taps.most_taps, _TAPS), len(taps.parts.n_taps), n_blocks
-    launch(kernel, blocks, grad_y, x, taps, n_images, n_products, sums)
+    launch(kernel, blocks, flatten(grad_y), flatten(x), taps, n_images, n_products, sums)
     total = empty((taps.n_weights,), np.float64)
     launch(_add_blocks, (count_blocks(taps.n_weights, THREADS),), sums, total)
     return total

@@ -9,7 +9,7 @@ import numpy as np
 
 from interpolated_kernels.loops.cuda.compile import THREADS, count_blocks, cuda, jit, launch
 from interpolated_kernels.loops.cuda.copies import fill
-from interpolated_kernels.loops.cuda.memory import empty
+from interpolated_kernels.loops.cuda.memory import empty, flatten
 
 
 def flag_rows(rows: Any) -> tuple[Any, Any]:
@@ -60,8 +60,9 @@ def spoil_reached(flags: Any, reached: tuple[Any, Any, Any], grad: Any) -> None:
 
 
 def spoil_where(enabled: Any, reached: Any, grad: Any) -> None:
-    """Write NaN in every image `(images, n)` where `reached` `(n,)` is above 0; nothing where `enabled` holds 0."""
-    launch(_spoil_where, (count_blocks(grad.shape[1], THREADS),), enabled, reached, grad)
+    """Write NaN in every image `(images, *shape)` where `reached` is above 0; nothing where `enabled` holds 0."""
+    images = grad.reshape(grad.shape[0], reached.size)
+    launch(_spoil_where, (count_blocks(reached.size, THREADS),), enabled, flatten(reached), images)
 
 
 @jit

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from interpolated_kernels.loops.cuda.compile import ALIGNMENT, THREADS, count_blocks, cuda, jit, launch
+from interpolated_kernels.loops.cuda.memory import flatten
 
 FILTERS_OF_TILE = (1, 2, 4, 8, 16)
 
@@ -63,10 +64,10 @@ class Taps(NamedTuple):
 
 
 def sum_taps(x: Any, weights: Any, taps: Taps, n_images: int, enabled: Any, y: Any) -> None:
-    """Write y from flat x and packed weights: nothing where `enabled` is an array that holds 0."""
+    """Write y from x and packed weights: nothing where `enabled` is an array that holds 0."""
     kernel, per_block = _taps_kernel(y.dtype.name, taps.filters)
     blocks = count_blocks(taps.most_outputs, per_block), len(taps.parts.n_taps), n_images
-    launch(kernel, blocks, x, weights, taps, n_images, enabled, y)
+    launch(kernel, blocks, flatten(x), weights, taps, n_images, enabled, flatten(y))
 
 
 @jit(inner=True)

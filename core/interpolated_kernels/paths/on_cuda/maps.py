@@ -82,17 +82,19 @@ class Maps:
         taps = self._forward_taps
         weights = _pack(kernels, taps)
         for chunk in self.split_batch():
-            maps, images = self._make(x[chunk]), out[chunk]
-            cuda_loops.sum_taps(maps.ravel(), weights, taps.tables, len(images), _always(), images.ravel())
+            with cuda_loops.frame():
+                maps, images = self._make(x[chunk]), out[chunk]
+                cuda_loops.sum_taps(maps, weights, taps.tables, len(images), taps.always, images)
 
     def sum_products(self, grad_y: DeviceArray, x: DeviceArray) -> DeviceArray:
         """Return the gradient by the kernels, in one row of values in float64, chunks of the batch added in order."""
         taps, total = self._product_taps, None
         n_products = int(max(1, min(_PRODUCTS_OF_SUM, 4096 / self.mass)))
         for chunk in self.split_batch():
-            maps, images = self._make(x[chunk]), grad_y[chunk]
-            found = cuda_loops.sum_products(images.ravel(), maps.ravel(), taps.tables, len(images), n_products)
-            total = found if total is None else cuda_loops.add(total, found)
+            with cuda_loops.frame():
+                maps, images = self._make(x[chunk]), grad_y[chunk]
+                found = cuda_loops.sum_products(images, maps, taps.tables, len(images), n_products)
+                total = found if total is None else cuda_loops.add(total, found)
         grad = cuda_loops.empty((self.numbers.size,), np.float64)
         if total is None:
             cuda_loops.fill(grad, 0)
@@ -110,17 +112,16 @@ class Maps:
         weights = _pack(kernels, taps)
         spoiling = None if others is None else _pack(others[0], taps)
         for chunk in self.split_batch():
-            given, target = grad_y[chunk], out[chunk]
-            padded = self._surround(given)
-            maps = cuda_loops.empty((len(given), self.problem.channels, *self.shape), self.problem.dtype)
-            cuda_loops.sum_taps(padded.ravel(), weights, taps.tables, len(given), _always(), maps.ravel())
-            if others is not None:
-                enabled = others[1]
-                cuda_loops.fill_inside(padded, self._box, enabled)
-                reached = cuda_loops.empty((self.problem.channels, *self.shape), self.problem.dtype)
-                cuda_loops.sum_taps(padded.ravel(), spoiling, taps.tables, 1, enabled, reached.ravel())
-                cuda_loops.spoil_where(enabled, reached.ravel(), maps.reshape(len(given), reached.size))
-            self._spread(maps, target)
+            with cuda_loops.frame():
+                padded, n = self._surround(grad_y[chunk]), chunk.stop - chunk.start
+                maps = self._room(n, self.problem.channels, *self.shape)
+                cuda_loops.sum_taps(padded, weights, taps.tables, n, taps.always, maps)
+                if others is not None:
+                    cuda_loops.fill_inside(padded, self._box, others[1])
+                    reached = self._room(self.problem.channels, *self.shape)
+                    cuda_loops.sum_taps(padded, spoiling, taps.tables, 1, others[1], reached)
+                    cuda_loops.spoil_where(others[1], reached, maps)
+                self._spread(maps, out[chunk])
 
     def _make(self, x: DeviceArray) -> DeviceArray:
         """Return the maps of some samples, `(samples, channels, *shape)`: along columns, rows, then planes."""
@@ -137,7 +138,7 @@ class Maps:
         grad = self._along(0, self._transposed[0], maps, (images, self.shape[0], self.shape[1] * self.shape[2]))
         grad = self._along(1, self._transposed[1], grad, (images * planes, self.shape[1], self.shape[2]))
         cuda_loops.multiply_along(
-            self._transposed[2] or _one_to_one(columns, self.problem.dtype),
+            self._transposed[2] or self._one_to_one,
             grad.reshape(images * planes * rows, self.shape[2], 1),
             out.reshape(images * planes * rows, columns, 1),
         )
@@ -146,16 +147,20 @@ class Maps:
         """Return a matrix times the middle axis of an array in a shape; the array itself where there is no matrix."""
         if matrix is None:
             return source
-        out = cuda_loops.empty((shape[0], len(matrix.starts) - 1, shape[2]), self.problem.dtype)
+        out = self._room(shape[0], len(matrix.starts) - 1, shape[2])
         cuda_loops.multiply_along(matrix, source.reshape(*shape), out)
         return out
 
     def _surround(self, grad_y: DeviceArray) -> DeviceArray:
         """Return y's gradient with the zeros around that maps' lines reach."""
         images = len(grad_y) * self.problem.filters
-        padded = cuda_loops.empty((images, *self._padded), self.problem.dtype)
+        padded = self._room(images, *self._padded)
         cuda_loops.embed(grad_y.reshape(images, *extend_axes(self.problem.out_spatial, 1)), self._box, padded)
         return padded
+
+    def _room(self, *shape: int) -> DeviceArray:
+        """Return an array that is given back with the open frame."""
+        return cuda_loops.scratch(shape, self.problem.dtype)
 
     @property
     def _padded(self) -> tuple[int, int, int]:
@@ -174,6 +179,12 @@ class Maps:
     @functools.cached_property
     def _transposed(self) -> list[Any]:
         return [self._upload_matrix(axis, transposed=True) for axis in range(3)]
+
+    @functools.cached_property
+    def _one_to_one(self) -> Any:
+        """The matrix that leaves columns as they are."""
+        n = extend_axes(self.problem.spatial, 1)[2]
+        return upload_rows(HostRows(np.arange(n + 1), np.arange(n, dtype=np.int32), np.ones(n)), self.problem.dtype)
 
     def _upload_matrix(self, index: int, transposed: bool) -> Any:
         shown, size = index_axes(self.problem)[index], extend_axes(self.problem.spatial, 1)[index]
@@ -254,11 +265,8 @@ class UploadedPass:
     tables: Any
     sources: IntArray
     sources_on_gpu: DeviceArray
-
-
-@functools.lru_cache(maxsize=64)
-def _one_to_one(n: int, dtype: str) -> Any:
-    return upload_rows(HostRows(np.arange(n + 1), np.arange(n, dtype=np.int32), np.ones(n)), dtype)
+    always: DeviceArray
+    """What switches a loop on that may be switched off."""
 
 
 def _upload_pass(
@@ -281,7 +289,8 @@ def _upload_pass(
         most_taps=int(parts.n_taps.max(initial=0)),
         n_weights=len(made.sources),
     )
-    return UploadedPass(tables, made.sources, cuda_loops.upload(made.sources))
+    always = cuda_loops.upload(np.ones(1, np.int32))
+    return UploadedPass(tables, made.sources, cuda_loops.upload(made.sources), always)
 
 
 def _pack(kernels: DeviceArray, taps: UploadedPass) -> DeviceArray:
@@ -289,11 +298,6 @@ def _pack(kernels: DeviceArray, taps: UploadedPass) -> DeviceArray:
     weights = cuda_loops.empty((len(taps.sources),), kernels.dtype)
     cuda_loops.take(kernels, taps.sources_on_gpu, weights)
     return weights
-
-
-@functools.cache
-def _always() -> DeviceArray:
-    return cuda_loops.upload(np.ones(1, np.int32))
 
 
 def _reach(axis: Axis) -> int:
