@@ -19,7 +19,8 @@ from interpolated_kernels_torch.moving_engine import (
     make_empty_gradients,
     replace_anchors,
 )
-from interpolated_kernels_torch.numba_engine import as_array, as_tensor
+from interpolated_kernels_torch.numba_engine import DEVICES
+from interpolated_kernels_torch.sharing import as_array, as_tensor, hold_device
 
 
 def densify(
@@ -33,15 +34,17 @@ def densify(
 
 
 @torch.library.custom_op(
-    "interpolated_kernels::densify", mutates_args=(), device_types="cpu", schema=f"({ANCHORS}, str kernel) -> Tensor"
+    "interpolated_kernels::densify", mutates_args=(), device_types=DEVICES, schema=f"({ANCHORS}, str kernel) -> Tensor"
 )
 def densify_op(weights: torch.Tensor, positions: Any, widths: Any, key: str) -> torch.Tensor:
     """Return `ik.densify`."""
-    return as_tensor(ik.densify(as_array(weights), replace_anchors(read_key(key), positions, widths)))
+    kernel = replace_anchors(read_key(key), positions, widths)
+    with hold_device(weights):
+        return as_tensor(ik.densify(as_array(weights), kernel))
 
 
 @torch.library.custom_op(
-    "interpolated_kernels::densify_grads", mutates_args=(), device_types="cpu",
+    "interpolated_kernels::densify_grads", mutates_args=(), device_types=DEVICES,
     schema=f"(Tensor grad_dense, {ANCHORS}, str[] wrt, str kernel) -> Tensor[]",
 )  # fmt: skip
 def densify_grads_op(
@@ -49,8 +52,9 @@ def densify_grads_op(
 ) -> list[torch.Tensor]:
     """Return the gradients by those that `wrt` names; they have no derivative themselves."""
     kernel = replace_anchors(read_key(key), positions, widths)
-    grads = ik.densify_backward(as_array(grad_dense), as_array(weights), kernel, wrt=tuple(wrt))
-    return cast_gradients(grads, wrt, weights=weights, positions=positions, widths=widths)
+    with hold_device(weights):
+        grads = ik.densify_backward(as_array(grad_dense), as_array(weights), kernel, wrt=tuple(wrt))
+        return cast_gradients(grads, wrt, weights=weights, positions=positions, widths=widths)
 
 
 @densify_op.register_fake

@@ -36,11 +36,10 @@ def why_not_numba(*tensors: torch.Tensor) -> str | None:
     if _is_transformed():
         return f"the call is under a torch.func transform, and {_NO_FORWARD_MODE}"
     for tensor in tensors:
-        if tensor.device.type not in ("cpu", "meta"):
-            return (
-                f"its loops run on the CPU and a tensor is on {tensor.device}; this version has no loops for CUDA "
-                "(they will need `pip install 'interpolated-kernels[cuda]'`)"
-            )
+        if tensor.device.type not in ("cpu", "cuda", "meta"):
+            return f"its loops run on the CPU and on GPUs of CUDA's, and a tensor is on {tensor.device}"
+        if tensor.device.type == "cuda" and (obstacle := _why_not_cuda()) is not None:
+            return f"a tensor is on {tensor.device}, and its loops cannot run there: {obstacle}"
         if _get_tangent(tensor) is not None:
             return f"a tensor carries a tangent, and {_NO_FORWARD_MODE}"
     return None
@@ -64,6 +63,11 @@ def _is_exporting() -> bool:
 def is_jit_tracing() -> bool:
     """Return whether `torch.jit.trace` records this call, as the older ONNX exporter makes it do."""
     return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call] # torch's own
+
+
+@torch.compiler.assume_constant_result
+def _why_not_cuda() -> str | None:
+    return adapting.why_not_cuda()
 
 
 @torch.compiler.assume_constant_result

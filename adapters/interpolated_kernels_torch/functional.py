@@ -52,9 +52,10 @@ def interpolated_conv(
     stride, padding, padding_mode, dilation, groups, path, accuracy
         As for `interpolated_kernels.conv`. `path` and `accuracy` choose among the algorithms of engine "numba".
     engine : {"auto", "numba", "native"}
-        "numba": the core's loops, on the CPU, for reverse mode of any order, eager and under `torch.compile`. "native":
-        torch's own operators, for everything torch can do, on any device. "auto": numba on the CPU; native while
-        exporting or tracing, in forward mode, under `torch.func`, and on other devices.
+        "numba": the core's loops, on the CPU, and on CUDA where numba-cuda and a driver are; for reverse mode of any
+        order, eager and under `torch.compile`. "native": torch's own operators, for everything torch can do, on any
+        device. "auto": numba where its loops are; native while exporting or tracing, in forward mode, under
+        `torch.func`, and on other devices.
 
     Returns
     -------

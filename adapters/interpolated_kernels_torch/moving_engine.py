@@ -11,14 +11,14 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
 from interpolated_kernels_torch import native_engine, numba_engine
 from interpolated_kernels_torch.constants import PlainOptions, read_call, write_call
-from interpolated_kernels_torch.numba_engine import add_given, as_array, as_tensor
+from interpolated_kernels_torch.numba_engine import DEVICES, add_given
+from interpolated_kernels_torch.sharing import as_array, as_tensor, hold_device
 
 ANCHORS = "Tensor weights, Tensor? positions, Tensor? widths"
 NAMES = ("weights", "positions", "widths")
@@ -41,9 +41,9 @@ def conv(
 def replace_anchors(
     kernel: ik.InterpolatedKernel, positions: torch.Tensor | None, widths: torch.Tensor | None
 ) -> ik.InterpolatedKernel:
-    """Return the kernel with those of positions and widths that are given."""
+    """Return the kernel with those of positions and widths that are given; a kernel has them on the CPU."""
     moved = {"positions": positions, "widths": widths}
-    given = {name: as_array(value.detach().double()) for name, value in moved.items() if value is not None}
+    given = {name: as_array(value.detach().double().cpu()) for name, value in moved.items() if value is not None}
     with adapting.ignore_anchor_warnings():
         return kernel.replace(**given)
 
@@ -55,8 +55,8 @@ def _read_call(call: str, positions: torch.Tensor | None, widths: torch.Tensor |
 
 
 def cast_gradients(grads: ik.Gradients, wrt: Sequence[str], **operands: Any) -> list[torch.Tensor]:
-    """Return the gradients that `wrt` names, each in the dtype of its operand."""
-    return [as_tensor(getattr(grads, name)).to(operands[name].dtype) for name in wrt]
+    """Return the gradients that `wrt` names, each in the dtype of its operand, and where that lives."""
+    return [as_tensor(getattr(grads, name)).to(operands[name]) for name in wrt]
 
 
 def make_empty_gradients(wrt: Sequence[str], **operands: Any) -> list[torch.Tensor]:
@@ -67,16 +67,16 @@ def make_empty_gradients(wrt: Sequence[str], **operands: Any) -> list[torch.Tens
 @torch.library.custom_op(
     "interpolated_kernels::conv_moving",
     mutates_args=(),
-    device_types="cpu",
+    device_types=DEVICES,
     schema=f"(Tensor x, {ANCHORS}, str call) -> Tensor",
 )
 def conv_op(x: torch.Tensor, weights: torch.Tensor, positions: Any, widths: Any, call: str) -> torch.Tensor:
     """Return `ik.conv` of the tensors' own memory."""
-    return as_tensor(ik.conv(as_array(x), as_array(weights), **_read_call(call, positions, widths)))
+    return numba_engine.run_conv(x, weights, call, _read_call(call, positions, widths))
 
 
 @torch.library.custom_op(
-    "interpolated_kernels::conv_moving_grads", mutates_args=(), device_types="cpu",
+    "interpolated_kernels::conv_moving_grads", mutates_args=(), device_types=DEVICES,
     schema=f"(Tensor grad_y, Tensor? x, {ANCHORS}, SymInt[] x_shape, str[] wrt, str call)"
     " -> (Tensor grad_x, Tensor grad_weights, Tensor grad_positions, Tensor grad_widths)",
 )  # fmt: skip
@@ -94,12 +94,12 @@ def grads_op(
 
     x may be absent where only its own is asked for.
     """
-    grad = as_array(grad_y)
-    place = np.empty(tuple(x_shape), grad.dtype) if x is None else as_array(x)
-    grads = ik.conv_backward(grad, place, as_array(weights), **_read_call(call, positions, widths), wrt=tuple(wrt))
-    return _fill_places(
-        grad_y, wrt, cast_gradients(grads, wrt, x=grad_y, weights=weights, positions=positions, widths=widths)
-    )
+    keywords = _read_call(call, positions, widths)
+    with hold_device(grad_y):
+        place = as_array(grad_y.new_empty(tuple(x_shape)) if x is None else x)
+        grads = ik.conv_backward(as_array(grad_y), place, as_array(weights), **keywords, wrt=tuple(wrt))
+        found = cast_gradients(grads, wrt, x=grad_y, weights=weights, positions=positions, widths=widths)
+    return _fill_places(grad_y, wrt, found)
 
 
 def _fill_places(grad_y: torch.Tensor, wrt: Sequence[str], grads: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:

@@ -6,13 +6,15 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 import interpolated_kernels as ik
 from interpolated_kernels import adapting
 from interpolated_kernels_torch.constants import PLAIN_NAMES, PlainOptions, read_call, write_call
-from interpolated_kernels_torch.engines import refuse_tangent
+from interpolated_kernels_torch.sharing import as_array, as_tensor, hold_device, is_on_cuda
+
+DEVICES = ("cpu", "cuda")
+"""Where the core has loops."""
 
 
 def conv(
@@ -41,16 +43,26 @@ def conv_dense(x: torch.Tensor, dense: torch.Tensor, call: str) -> torch.Tensor:
 @torch.library.custom_op(
     "interpolated_kernels::conv",
     mutates_args=(),
-    device_types="cpu",
+    device_types=DEVICES,
     schema="(Tensor x, Tensor weights, str call) -> Tensor",
 )
 def conv_op(x: torch.Tensor, weights: torch.Tensor, call: str) -> torch.Tensor:
     """Return `ik.conv` of the tensors' own memory."""
-    return as_tensor(ik.conv(as_array(x), as_array(weights), **read_call(call)))
+    return run_conv(x, weights, call, read_call(call))
+
+
+def run_conv(x: torch.Tensor, weights: torch.Tensor, call: str, keywords: dict[str, Any]) -> torch.Tensor:
+    """Return `ik.conv` of keywords; `call` says y's shape: on a GPU torch makes it, from memory that it keeps."""
+    with hold_device(x):
+        if not is_on_cuda(x):
+            return as_tensor(ik.conv(as_array(x), as_array(weights), **keywords))
+        y = infer_y(x, weights, call)
+        ik.conv(as_array(x), as_array(weights), **keywords, out=as_array(y))
+        return y
 
 
 @torch.library.custom_op(
-    "interpolated_kernels::conv_grads", mutates_args=(), device_types="cpu",
+    "interpolated_kernels::conv_grads", mutates_args=(), device_types=DEVICES,
     schema="(Tensor grad_y, Tensor? x, Tensor? weights, SymInt[] x_shape, SymInt[] weights_shape, str call)"
     " -> (Tensor grad_x, Tensor grad_weights)",
 )  # fmt: skip
@@ -66,28 +78,17 @@ def grads_op(
 
     An empty tensor stands for one that is not asked for: lists of tensors have no batched gradients in torch.
     """
-    grad = as_array(grad_y)
-    x_place, weights_place = (
-        np.empty(tuple(shape), grad.dtype) if tensor is None else as_array(tensor)
-        for tensor, shape in ((x, x_shape), (weights, weights_shape))
-    )
     wrt = tuple(name for name, needed in (("x", weights), ("weights", x)) if needed is not None)
-    grads = ik.conv_backward(grad, x_place, weights_place, **read_call(call), wrt=wrt)
-    by_x, by_weights = (
-        torch.empty(0, dtype=grad_y.dtype) if value is None else as_tensor(value) for value in (grads.x, grads.weights)
-    )
+    with hold_device(grad_y):
+        x_place, weights_place = (
+            as_array(grad_y.new_empty(tuple(shape)) if tensor is None else tensor)
+            for tensor, shape in ((x, x_shape), (weights, weights_shape))
+        )
+        grads = ik.conv_backward(as_array(grad_y), x_place, weights_place, **read_call(call), wrt=wrt)
+        by_x, by_weights = (
+            grad_y.new_empty(0) if value is None else as_tensor(value) for value in (grads.x, grads.weights)
+        )
     return by_x, by_weights
-
-
-def as_array(tensor: torch.Tensor) -> Any:
-    """Return the tensor's own memory."""
-    refuse_tangent(tensor)
-    return tensor.numpy(force=True)
-
-
-def as_tensor(array: Any) -> torch.Tensor:
-    """Return a new array's own memory, as a contiguous tensor."""
-    return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def add_given(*tensors: torch.Tensor | None) -> torch.Tensor | None:

@@ -4,7 +4,7 @@ A function launches a kernel of the same name on the current stream, and returns
 C-contiguous, on the current GPU; `paths/on_cuda` says how convolutions are made of these.
 """
 
-from interpolated_kernels.loops.cuda.compile import SIMULATES, on_stream
+from interpolated_kernels.loops.cuda.compile import SIMULATES, check_ready, on_stream
 from interpolated_kernels.loops.cuda.copies import (
     Box,
     add,
@@ -59,6 +59,7 @@ __all__ = [
     "Steps",
     "Taps",
     "add",
+    "check_ready",
     "clear_unreached",
     "convert",
     "copy_into",
