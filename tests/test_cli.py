@@ -121,7 +121,7 @@ def test_warmup_as_json(steps, capsys):
 def test_calibrate_keeps_and_prints_the_constants(tmp_path, monkeypatch, capsys):
     """The constants that are printed are those in the file."""
     monkeypatch.setenv("INTERPOLATED_KERNELS_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(calibration, "_measure", lambda: replace(machine.Machine(), call_seconds=3e-6))
+    monkeypatch.setattr(calibration, "_measure", lambda device: replace(machine.Machine(), call_seconds=3e-6))
     assert main(["calibrate", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["file"] == str(tmp_path / "machine.json")
@@ -138,7 +138,9 @@ def test_calibrate_where_nothing_can_be_kept(tmp_path, monkeypatch, capsys):
     """A file in the folder's place is one line on stderr."""
     (tmp_path / "taken").touch()
     monkeypatch.setenv("INTERPOLATED_KERNELS_CACHE_DIR", str(tmp_path / "taken"))
-    monkeypatch.setattr(calibration, "_measure", machine.Machine)
+    monkeypatch.setattr(calibration, "_measure", lambda device: machine.Machine())
+    assert main(["calibrate", "--device", "gpu"]) == 2
+    assert_one_line(capsys, "`device` must be 'cpu', 'cuda' or")
     assert main(["calibrate"]) == 2
     assert_one_line(capsys, "set INTERPOLATED_KERNELS_CACHE_DIR to a folder that can be written")
 

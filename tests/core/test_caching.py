@@ -82,7 +82,7 @@ def test_new_constants_make_new_plans(monkeypatch):
     """Plans are kept by the machine's constants too: other constants plan anew, and the old ones are met again."""
     kernel = ik.InterpolatedKernel(ik.grid_positions((9, 9), 4), (9, 9), "linear")
     first = ik.plan((32, 32), (9,), kernel)
-    monkeypatch.setattr("interpolated_kernels.machine._current", ik.machine.Machine(call_seconds=1.0))
+    monkeypatch.setattr("interpolated_kernels.machine._current", {"cpu": ik.machine.Machine(call_seconds=1.0)})
     second = ik.plan((32, 32), (9,), kernel)
     assert second.cost.seconds > first.cost.seconds
     monkeypatch.undo()

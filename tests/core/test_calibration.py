@@ -17,13 +17,13 @@ from interpolated_kernels.machine import Machine
 def folder(tmp_path, monkeypatch):
     """A cache folder of its own, and the constants as they were afterwards."""
     monkeypatch.setenv("INTERPOLATED_KERNELS_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(machine, "_current", None)
+    monkeypatch.setattr(machine, "_current", {})
     return tmp_path
 
 
 def _forget(monkeypatch):
     """Do as a new process does."""
-    monkeypatch.setattr(machine, "_current", None)
+    monkeypatch.setattr(machine, "_current", {})
 
 
 def test_what_is_kept_is_read_back(folder, monkeypatch):
@@ -92,7 +92,7 @@ def test_a_user_without_a_home_keeps_nothing(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", refuse)
-    monkeypatch.setattr(machine, "_current", None)
+    monkeypatch.setattr(machine, "_current", {})
     assert machine.machine_file() is None
     assert machine.current_machine() == Machine()
     assert machine.keep_machine(Machine("mine")) is None
@@ -129,6 +129,20 @@ def test_a_name_that_cannot_be_printed_is_a_warning(name, folder, monkeypatch, c
     with caplog.at_level(logging.WARNING, "interpolated_kernels"):
         assert machine.current_machine() == Machine()
     assert "one line of text" in caplog.text
+
+
+def test_a_gpu_has_a_file_of_its_own(folder, monkeypatch):
+    """Its constants hold for the GPU of that name; what was measured on the processor does not touch them."""
+    monkeypatch.setattr(machine, "_current", {})
+    monkeypatch.setattr(machine.cuda_loops, "device_name", lambda: "GPU A", raising=False)
+    kept = replace(machine.DEFAULTS["cuda"], name="measured", call_seconds=1e-5)
+    assert machine.keep_machine(kept, "cuda") == folder / "machine-cuda.json"
+    _forget(monkeypatch)
+    assert machine.current_machine("cuda:1") == kept
+    assert machine.current_machine() == Machine()
+    _forget(monkeypatch)
+    monkeypatch.setattr(machine.cuda_loops, "device_name", lambda: "GPU B", raising=False)
+    assert machine.current_machine("cuda:0") == machine.DEFAULTS["cuda"]
 
 
 def test_nothing_is_kept_where_that_is_asked_for(folder, monkeypatch):

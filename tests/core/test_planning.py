@@ -67,7 +67,7 @@ def test_auto_takes_the_cheapest():
 @pytest.mark.parametrize("size", [8, 64])
 def test_few_taps_are_no_work_for_numpy(size, monkeypatch):
     """A handful of NumPy's calls costs more than a loop's one, even where there are two taps to multiply."""
-    monkeypatch.setattr("interpolated_kernels.machine._current", ik.machine.Machine())
+    monkeypatch.setattr("interpolated_kernels.machine._current", {"cpu": ik.machine.Machine()})
     kernel = ik.InterpolatedKernel([[0, 0], [1, 1]], (2, 2), "dilated")
     assert _plan((1, 1, size, size), (1, 1, 2), kernel).path == "direct"
 

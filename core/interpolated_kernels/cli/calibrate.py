@@ -15,6 +15,7 @@ SUMMARY = "measure the cost model's constants on this machine and keep them: two
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
+    parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:1; cpu by default")
     parser.add_argument("--json", action="store_true", help="print a JSON document")
 
 
@@ -24,16 +25,18 @@ def run(arguments: argparse.Namespace) -> None:
     Raises
     ------
     CommandError
-        If the folder cannot be written.
+        If the folder cannot be written, and for a device that is not there.
     """
     start = time.perf_counter()
     try:
-        measured = asdict(calibrate())
+        measured = asdict(calibrate(arguments.device))
+    except (ValueError, ImportError, RuntimeError) as error:
+        raise CommandError(str(error)) from None
     except OSError as error:
         raise CommandError(
             f"constants cannot be kept ({error}): set INTERPOLATED_KERNELS_CACHE_DIR to a folder that can be written"
         ) from None
-    seconds, path = time.perf_counter() - start, machine_file()
+    seconds, path = time.perf_counter() - start, machine_file(arguments.device.partition(":")[0])
     if arguments.json:
         print_json({"constants": measured, "file": None if path is None else str(path), "seconds": seconds})
         return

@@ -19,6 +19,18 @@ from interpolated_kernels.problem import Problem
 class GpuMemory:
     """Numba's arrays on the GPU that a problem names."""
 
+    kind = "cuda"
+
+    def wait(self) -> None:
+        """Return when all kernels are done."""
+        cuda_loops.synchronize()
+
+    def fill(self, n: int) -> Any:
+        """Return n new values, float32, all written."""
+        out = cuda_loops.empty((n,), np.float32)
+        cuda_loops.fill(out, 1.0)
+        return out
+
     @contextlib.contextmanager
     def use(self, device: str, explain: Callable[[], str] | None = None) -> Iterator[None]:
         """Hold a GPU as the current one; where it has no room, the error says what helps."""

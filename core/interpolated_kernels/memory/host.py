@@ -19,6 +19,15 @@ _NOTHING = contextlib.nullcontext()
 class HostMemory:
     """NumPy arrays."""
 
+    kind = "cpu"
+
+    def wait(self) -> None:
+        """Return: nothing is begun here that is not done."""
+
+    def fill(self, n: int) -> FloatArray:
+        """Return n new values, float32, all written."""
+        return np.full(n, 1.0, np.float32)
+
     def use(self, device: str, explain: Callable[[], str] | None = None) -> contextlib.AbstractContextManager[Any]:
         """Hold nothing: there is one host."""
         return _NOTHING

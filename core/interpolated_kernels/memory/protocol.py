@@ -15,6 +15,15 @@ from interpolated_kernels.problem import Problem
 class Memory(Protocol):
     """Arrays of one kind of place, C-contiguous."""
 
+    kind: str
+    """ "cpu" or "cuda"."""
+
+    def wait(self) -> None:
+        """Return when all that was begun is done."""
+
+    def fill(self, n: int) -> Any:
+        """Return n new values, float32, all written."""
+
     def use(self, device: str, explain: Callable[[], str] | None = None) -> AbstractContextManager[Any]:
         """Hold a device of that kind as the current one; `explain` says what helps where it has no room."""
 

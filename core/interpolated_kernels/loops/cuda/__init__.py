@@ -25,6 +25,7 @@ from interpolated_kernels.loops.cuda.fillings import Profiles, gather_splats, mu
 from interpolated_kernels.loops.cuda.lines import Rows, multiply_along
 from interpolated_kernels.loops.cuda.memory import (
     current_device,
+    device_name,
     download,
     empty,
     find_device,
@@ -32,6 +33,7 @@ from interpolated_kernels.loops.cuda.memory import (
     is_laid_out,
     on_device,
     shares_memory,
+    synchronize,
     upload,
     view,
 )
@@ -64,6 +66,7 @@ __all__ = [
     "convert",
     "copy_into",
     "current_device",
+    "device_name",
     "download",
     "embed",
     "empty",
@@ -95,6 +98,7 @@ __all__ = [
     "sum_flags",
     "sum_products",
     "sum_taps",
+    "synchronize",
     "take",
     "take_columns",
     "upload",

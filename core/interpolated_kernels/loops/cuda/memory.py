@@ -55,6 +55,20 @@ def current_device() -> int:
     return 0 if SIMULATES else int(cuda.current_context().device.id)
 
 
+def device_name() -> str:
+    """Return the name of the current GPU; raise as `check_ready` where there is none."""
+    check_ready()
+    if SIMULATES:
+        return "CUDA's simulator"
+    name = cuda.current_context().device.name
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def synchronize() -> None:
+    """Return when all that was launched on the current GPU is done."""
+    cuda.synchronize()
+
+
 def on_device(number: int) -> AbstractContextManager[Any]:
     """Hold a GPU as the current one."""
     context: AbstractContextManager[Any] = cuda.gpus[number]
