@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 import interpolated_kernels as ik
 from interpolated_kernels import calibration, machine, warming
-from interpolated_kernels.cli import COMMANDS, common, demo_output, digits, main
+from interpolated_kernels.cli import COMMANDS, common, demo, demo_output, digits, main
 from interpolated_kernels.cli import warmup as cli_warmup
 
 TINY = ["--seeds", "1", "--epochs", "1", "--samples", "60"]
@@ -240,6 +241,18 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "rich", None)
     assert main(["demo", *TINY]) == 2
     assert_one_line(capsys, "scikit-learn, rich missing: pip install 'interpolated-kernels[demo]'")
+
+
+@pytest.mark.parametrize("error", [ImportError, RuntimeError])
+def test_a_missing_gpu_is_named(error, monkeypatch, capsys):
+    """Without what CUDA needs the demo says what is missing, before it trains anything."""
+
+    def check_ready():
+        raise error("No GPU can be used: there is none")
+
+    monkeypatch.setattr(demo, "cuda_loops", types.SimpleNamespace(check_ready=check_ready))
+    assert main(["demo", *TINY, "--device", "cuda"]) == 2
+    assert_one_line(capsys, "--device cuda cannot be had: No GPU can be used")
 
 
 def test_demo_as_json(tmp_path, capsys, data):

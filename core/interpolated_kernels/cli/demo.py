@@ -9,7 +9,7 @@ from pathlib import Path
 
 from interpolated_kernels.cli import demo_output, digits
 from interpolated_kernels.cli.common import CommandError, integer, print_json, require_extra
-from interpolated_kernels.lazy import load
+from interpolated_kernels.lazy import cuda_loops, load
 
 SUMMARY = (
     "train small digit classifiers with six kinds of kernel, in NumPy and this engine alone: a table and a picture"
@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=integer(0), default=0, help="the first seed, default %(default)s")
     parser.add_argument("--epochs", type=integer(1), default=8, help="default %(default)s")
     parser.add_argument("--samples", type=integer(20), help="use only so many of the 1797 digits")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where convolutions run, default %(default)s"
+    )
     parser.add_argument("--output", type=Path, default=Path("demo.png"), help="the picture, default %(default)s")
     parser.add_argument("--json", action="store_true", help="print a JSON document instead of the table")
 
@@ -33,12 +36,13 @@ def run(arguments: argparse.Namespace) -> None:
     Raises
     ------
     CommandError
-        If the extra is missing or the picture cannot be written.
+        If the extra or the device is missing, or the picture cannot be written.
     """
     _check_output(arguments.output)
     require_extra("demo", {"sklearn": "scikit-learn", "matplotlib": "matplotlib", "rich": "rich"})
+    place = _find_place(arguments.device)
     start = time.perf_counter()
-    results = _train_all(arguments)
+    results = _train_all(arguments, place)
     try:
         demo_output.draw(results, arguments.output)
     except OSError as error:
@@ -59,7 +63,18 @@ def _check_output(path: Path) -> None:
         raise CommandError(f"--output names a folder that does not exist: {path.parent}")
 
 
-def _train_all(arguments: argparse.Namespace) -> list[demo_output.Result]:
+def _find_place(device: str) -> digits.Place:
+    """Return what brings arrays to a device, or raise where there is none."""
+    if device == "cpu":
+        return digits.stay
+    try:
+        cuda_loops.check_ready()
+    except (ImportError, RuntimeError) as error:
+        raise CommandError(f"--device cuda cannot be had: {error}") from None
+    return cuda_loops.upload
+
+
+def _train_all(arguments: argparse.Namespace, place: digits.Place) -> list[demo_output.Result]:
     bars, rows = load("rich.progress"), digits.make_rows()
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     columns = (
@@ -74,12 +89,13 @@ def _train_all(arguments: argparse.Namespace) -> list[demo_output.Result]:
         task = progress.add_task("load the digits, compile the loops", total=len(rows) * len(seeds) * arguments.epochs)
         data = digits.load(arguments.samples)
         for row in rows:  # one step of a model that is thrown away: no row's seconds hold the compilation
-            model = digits.Classifier(row.kernel, row.learns, 0)
+            model = digits.Classifier(row.kernel, row.learns, 0, place)
             model.gradients(data.train_x[: digits.BATCH], data.train_y[: digits.BATCH])
         runs: dict[str, list[digits.Run]] = {row.name: [] for row in rows}
         for seed in seeds:  # the rows take turns: what else the machine does then slows all of them
             for row in rows:
                 progress.update(task, description=f"{row.name}, seed {seed}")
                 advance = lambda: progress.advance(task)  # noqa: E731 - a callback of one call
-                runs[row.name].append(digits.train(row, data, epochs=arguments.epochs, seed=seed, on_epoch=advance))
+                how = {"epochs": arguments.epochs, "seed": seed, "place": place, "on_epoch": advance}
+                runs[row.name].append(digits.train(row, data, **how))
     return [demo_output.Result(row, tuple(runs[row.name])) for row in rows]

@@ -15,11 +15,14 @@ from interpolated_kernels.anchors import grid_positions
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.convolution import conv, conv_backward
 from interpolated_kernels.densify import densify
+from interpolated_kernels.edge import fetch
 from interpolated_kernels.initialization import initial_weights
 from interpolated_kernels.kernel import InterpolatedKernel
 
 Labels: TypeAlias = npt.NDArray[np.integer[Any]]
 Parameters: TypeAlias = dict[str, FloatArray]
+Place: TypeAlias = Callable[[FloatArray], FloatArray]
+"""Brings an array to where the convolutions run."""
 
 N_CLASSES = 10
 WINDOW = (12, 12)
@@ -92,11 +95,19 @@ def load(samples: int | None = None) -> Digits:
     return Digits(images[n_test:], labels[n_test:], images[:n_test], labels[:n_test])
 
 
-class Classifier:
-    """Convolution, relu, means over the quadrants, softmax regression; gradients by hand."""
+def stay(array: FloatArray) -> FloatArray:
+    """Return an array as it is: convolutions run on the CPU."""
+    return array
 
-    def __init__(self, kernel: InterpolatedKernel, learns: bool, seed: int) -> None:
-        self.kernel, self.learns = kernel, learns
+
+class Classifier:
+    """Convolution, relu, means over the quadrants, softmax regression; gradients by hand.
+
+    The convolution and its gradient run where `place` brings their arrays; all else is NumPy's.
+    """
+
+    def __init__(self, kernel: InterpolatedKernel, learns: bool, seed: int, place: Place = stay) -> None:
+        self.kernel, self.learns, self._place = kernel, learns, place
         n_features = N_FILTERS * N_QUADRANTS**2
         self.parameters: Parameters = {
             "weights": initial_weights(kernel, N_FILTERS, 1, np.random.default_rng(seed)).astype(np.float32),
@@ -107,11 +118,13 @@ class Classifier:
 
     def predict(self, x: FloatArray) -> Labels:
         """Return the likeliest class of each image."""
-        batches = [self._forward(x[start : start + 128])[2].argmax(axis=1) for start in range(0, len(x), 128)]
+        starts = range(0, len(x), 128)
+        batches = [self._forward(self._place(x[start : start + 128]))[2].argmax(axis=1) for start in starts]
         return np.concatenate(batches)
 
     def gradients(self, x: FloatArray, labels: Labels) -> Parameters:
         """Return the gradients of the mean cross-entropy; of a frozen kernel those of the softmax alone."""
+        x = self._place(x)
         z, features, errors = self._forward(x)
         errors[np.arange(len(labels)), labels] -= 1
         errors /= len(labels)
@@ -121,9 +134,10 @@ class Classifier:
             by_feature = (errors @ self.parameters["softmax"].T).reshape(*quadrants.shape[:3], 1, quadrants.shape[4], 1)
             scale = np.float32(1 / (quadrants.shape[3] * quadrants.shape[5]))
             grad_z = np.where(quadrants > 0, by_feature * scale, np.float32(0)).reshape(z.shape)
-            by = conv_backward(grad_z, x, self.parameters["weights"], self.kernel, stride=STRIDE, wrt=("weights",))
+            grad_y, weights = self._place(grad_z), self._place(self.parameters["weights"])
+            by = conv_backward(grad_y, x, weights, self.kernel, stride=STRIDE, wrt=("weights",))
             assert by.weights is not None
-            grads |= {"weights": by.weights, "bias": grad_z.sum(axis=(0, 2, 3))}
+            grads |= {"weights": fetch(by.weights), "bias": grad_z.sum(axis=(0, 2, 3))}
         return grads
 
     def use(self) -> FloatArray:
@@ -131,8 +145,8 @@ class Classifier:
         return np.linalg.norm(self.parameters["softmax"].reshape(N_FILTERS, -1), axis=1)
 
     def _forward(self, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the convolution's result, the features `(n, features)` and the probabilities `(n, classes)`."""
-        z = conv(x, self.parameters["weights"], self.kernel, stride=STRIDE)
+        """Return the convolution of a placed x, features `(n, features)` and probabilities `(n, classes)`."""
+        z = fetch(conv(x, self._place(self.parameters["weights"]), self.kernel, stride=STRIDE))
         z += self.parameters["bias"][:, None, None]
         features = np.maximum(_quadrants(z), 0).mean(axis=(3, 5)).reshape(len(x), -1)
         logits = features @ self.parameters["softmax"] + self.parameters["offset"]
@@ -166,9 +180,17 @@ class Adam:
             self.parameters[name] -= rate * RATES[name] * (mean / (1 - 0.9**self.step)) / size
 
 
-def train(row: Row, digits: Digits, *, epochs: int, seed: int, on_epoch: Callable[[], None] = lambda: None) -> Run:
+def train(
+    row: Row,
+    digits: Digits,
+    *,
+    epochs: int,
+    seed: int,
+    place: Place = stay,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> Run:
     """Train a row's classifier; the seed gives the first weights and the order of the data, the same in every row."""
-    model = Classifier(row.kernel, row.learns, seed)
+    model = Classifier(row.kernel, row.learns, seed, place)
     n_train = len(digits.train_y)
     optimizer = Adam(model.parameters, epochs * -(-n_train // BATCH))
     rng = np.random.default_rng([seed, 1])
