@@ -57,10 +57,6 @@ class Chain:
             sizes[axis] = n_out
         self.n_out = int(np.prod(sizes))
 
-    def count_rows(self, size: int) -> int:
-        """Return how many rows of results so many values are."""
-        return size // self.n_out
-
     def apply(self, rows: Any, dtype: Any) -> Any:
         """Return the results `(k, n_out)` of rows `(k, n)`, in a dtype."""
         values, k = rows, rows.shape[0]

@@ -20,24 +20,38 @@ class Rows(NamedTuple):
     values: Any
 
 
+_LINES = 8
+"""Lines that a thread makes at once along columns, where its entries are not those of its neighbours."""
+
+
 def multiply_along(rows: Rows, source: Any, out: Any) -> None:
     """Write `matrix @ source` along the middle one of three axes, in the dtype of the values, summed in their order."""
     n_outer, n_rows, n_inner = out.shape
-    kernel, fast, slow = (_by_columns, n_rows, n_outer) if n_inner == 1 else (_by_rows, n_inner, n_rows)
-    blocks = count_blocks(fast, WIDE), count_blocks(slow, HIGH), 1 if n_inner == 1 else n_outer
-    launch(kernel, blocks, rows, source, out, threads=(WIDE, HIGH, 1))
+    if n_inner == 1:
+        blocks = count_blocks(n_rows, WIDE), count_blocks(n_outer, HIGH * _LINES), 1
+        launch(_by_columns, blocks, rows, source, out, threads=(WIDE, HIGH, 1))
+    else:
+        blocks = count_blocks(n_inner, WIDE), count_blocks(n_rows, HIGH), n_outer
+        launch(_by_rows, blocks, rows, source, out, threads=(WIDE, HIGH, 1))
 
 
 @jit
 def _by_columns(rows, source, out):
     x, y = cuda.grid(2)
     x_step, y_step = cuda.gridsize(2)
-    for outer in range(y, out.shape[0], y_step):
-        for row in range(x, out.shape[1], x_step):
-            total = rows.values.dtype.type(0)
+    sums = cuda.local.array(_LINES, rows.values.dtype)
+    last = out.shape[0] - 1
+    for row in range(x, out.shape[1], x_step):
+        for outer in range(y * _LINES, out.shape[0], y_step * _LINES):
+            for i in range(_LINES):
+                sums[i] = 0
             for entry in range(rows.starts[row], rows.starts[row + 1]):
-                total += rows.values[entry] * source[outer, rows.columns[entry], 0]
-            out[outer, row, 0] = total
+                value, column = rows.values[entry], rows.columns[entry]
+                for i in range(_LINES):
+                    sums[i] += value * source[min(outer + i, last), column, 0]
+            for i in range(_LINES):
+                if outer + i <= last:
+                    out[outer + i, row, 0] = sums[i]
 
 
 @jit

@@ -29,7 +29,7 @@ def sum_flags(flags: Any, groups: int, n: int) -> Any:
 
 
 def spoil_rows(flags: Any, rows: Any) -> None:
-    """Write NaN in those rows `(images, n, k)` that are flagged."""
+    """Write NaN in those rows `(images, n, k)` that are flagged, by one flag or several in a row."""
     launch(_spoil_rows, (count_blocks(rows.shape[2], THREADS), rows.shape[1], rows.shape[0]), flags, rows)
 
 
@@ -104,7 +104,10 @@ def _clear_unreached(support, cells):
 def _spoil_rows(flags, rows):
     for image in range(cuda.blockIdx.z, rows.shape[0], cuda.gridDim.z):
         for row in range(cuda.blockIdx.y, rows.shape[1], cuda.gridDim.y):
-            if flags[row] != 0:
+            n, flag = flags.size // rows.shape[1], 0
+            for i in range(row * n, (row + 1) * n):
+                flag |= flags[i]
+            if flag != 0:
                 for at in range(cuda.grid(1), rows.shape[2], cuda.gridsize(1)):
                     rows[image, row, at] = math.nan
 

@@ -81,7 +81,7 @@ def number_nodes(problem: Problem) -> IntArray:
     In the bank itself where nodes are anchors.
     """
     lead = (problem.filters, problem.channels_per_group)
-    if _stay_in_place(problem):
+    if stay_in_place(problem):
         n = problem.kernel.n_anchors
         return np.arange(int(np.prod(lead)) * n).reshape(*lead, n)[:, :, problem.kernel.factors().order]
     shape = (*lead, int(np.prod(count_nodes(problem))))
@@ -99,7 +99,7 @@ def transform_weights(problem: Problem, bank: FloatArray) -> tuple[FloatArray, B
         bank = np.where(spoilt[:, :, None], 0, bank).astype(bank.dtype)
         if problem.kernel.interpolates_channels:
             spoilt = np.repeat(spoilt, problem.channels_per_group, axis=1)
-    if _stay_in_place(problem):
+    if stay_in_place(problem):
         return bank.reshape(-1), spoilt
     factors = problem.kernel.factors()
     values = bank[:, :, factors.order].reshape(-1, *factors.grid_shape)
@@ -131,6 +131,6 @@ def transpose_to_weights(problem: Problem, grad: FloatArray) -> FloatArray:
     return by_anchor
 
 
-def _stay_in_place(problem: Problem) -> bool:
+def stay_in_place(problem: Problem) -> bool:
     """Return whether the nodes' values are the bank's, in the order of the grid."""
     return not problem.kernel.interpolates_channels and all(transform is None for transform in find_transforms(problem))

@@ -11,8 +11,15 @@ import numpy as np
 from interpolated_kernels.lazy import cuda_loops
 from interpolated_kernels.memory.chains import Chain, Step
 from interpolated_kernels.paths.axes import make_absent_axis, make_axis
-from interpolated_kernels.paths.common import extend_axes
-from interpolated_kernels.paths.lattice.nodes import choose_nodes, count_nodes, find_amplification, find_transforms
+from interpolated_kernels.paths.common import count_kernels, extend_axes
+from interpolated_kernels.paths.lattice.nodes import (
+    choose_nodes,
+    count_nodes,
+    find_amplification,
+    find_transforms,
+    number_nodes,
+    stay_in_place,
+)
 from interpolated_kernels.paths.lattice.prepared import find_reached
 from interpolated_kernels.paths.on_cuda.maps import DeviceArray, Maps
 from interpolated_kernels.paths.path import PreparedBankPath
@@ -31,10 +38,8 @@ class PreparedLatticeOnCuda(PreparedBankPath):
         problem = self.problem
         values, spoilt = self._to_nodes(kernels)
         self.maps.convolve(x, values, out)
-        by_filter = cuda_loops.sum_flags(spoilt, problem.filters, spoilt.size // problem.filters)
-        cuda_loops.spoil_rows(
-            by_filter, out.reshape(problem.batch, problem.filters, out.size // (problem.batch * problem.filters))
-        )
+        shape = (problem.batch, problem.filters, int(np.prod(problem.out_spatial)))
+        cuda_loops.spoil_rows(spoilt, out.reshape(*shape))
 
     def grad_x(self, grad_y: DeviceArray, kernels: DeviceArray, out: DeviceArray) -> None:
         """Write the gradient by x."""
@@ -47,22 +52,22 @@ class PreparedLatticeOnCuda(PreparedBankPath):
 
     def grad_bank(self, grad_y: DeviceArray, x: DeviceArray) -> Any:
         """Return the gradient by the bank `(filters, channels_per_group, n)`, in float64."""
-        grad = self.maps.sum_products(grad_y, x)
-        n_rows = self._chain.count_rows(grad.size)
+        problem, grad = self.problem, self.maps.sum_products(grad_y, x)
+        n_rows = count_kernels(problem)
         rows, flags = cuda_loops.flag_rows(grad.reshape(n_rows, grad.size // n_rows))
-        by_anchor = self._chain.transpose(rows)
+        by_anchor = rows if self._chain is None else self._chain.transpose(rows)
         cuda_loops.spoil_rows(flags, by_anchor.reshape(1, *by_anchor.shape))
-        return by_anchor.reshape(self.problem.filters, by_anchor.shape[0] // self.problem.filters, by_anchor.shape[1])
+        return by_anchor.reshape(problem.filters, n_rows // problem.filters, problem.kernel.n_anchors)
 
     def _to_nodes(self, bank: DeviceArray) -> tuple[DeviceArray, DeviceArray]:
         """Return the nodes' values in one row, and which kernels a weight spoils; their nodes are 0."""
         rows, flags = cuda_loops.flag_rows(bank.reshape(bank.shape[0] * bank.shape[1], bank.shape[2]))
-        values = self._chain.apply(rows, self.problem.dtype)
+        values = rows if self._chain is None else self._chain.apply(rows, self.problem.dtype)
         return values.reshape(values.size), flags
 
     @functools.cached_property
-    def _chain(self) -> Chain:
-        return make_node_chain(self.problem)
+    def _chain(self) -> Chain | None:
+        return None if stay_in_place(self.problem) else make_node_chain(self.problem)
 
     @functools.cached_property
     def _reached(self) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
@@ -95,9 +100,9 @@ def make_lattice_maps(problem: Problem) -> Maps:
     planes, rows, columns = extend_axes(found, make_absent_axis())
     grid = extend_axes(count_nodes(problem), 1)
     shape = (problem.filters, problem.channels_per_group, int(np.prod(grid)))
-    numbers = np.arange(int(np.prod(shape)))
-    if problem.kernel.interpolates_channels:
-        numbers = np.swapaxes(numbers.reshape(shape[0], shape[2], shape[1]), 1, 2)
+    numbers = number_nodes(problem)
+    if problem.kernel.interpolates_channels:  # the chain leaves channels last
+        numbers = np.swapaxes(np.arange(numbers.size).reshape(shape[0], shape[2], shape[1]), 1, 2)
     mass = float(np.prod([max(abs(each.coefficients).sum() for each in axis.maps) for axis in found]))
     return Maps(
         problem, (planes, rows, columns), grid, numbers.reshape(shape), np.ones((1, 1, shape[2]), bool),
