@@ -99,6 +99,18 @@ def growth_cases() -> tuple[Case, Case]:
     )
 
 
+def gpu_cases() -> list[Case]:
+    """Return the cases that a GPU is measured on: A and C, larger, and two whose time is that of their bytes (M)."""
+    a, small = linear_grid((31, 31), 5), linear_grid((9, 9), 4)
+    depthwise = {"padding": "same", "groups": 256}
+    return [
+        Case("GPU A landscape", (1, 1, 4096, 4096), 16, a),
+        Case("GPU C depthwise", (64, 256, 56, 56), 256, a, depthwise),
+        Case("GPU M one filter", (1, 1, 8192, 8192), 1, small, {"padding": "same"}),
+        Case("GPU M depthwise", (64, 256, 56, 56), 256, small, depthwise),
+    ]
+
+
 def random_cases(count: int, seed: int) -> list[Case]:
     """Return neighbours of A and C: other windows, spacings, grids that do not fit or are uneven, sizes, strides."""
     rng = np.random.default_rng(seed)

@@ -51,6 +51,14 @@ def check(case: Case, x: np.ndarray, weights: np.ndarray, path: str) -> np.ndarr
     return y
 
 
+def check_piece(
+    quantity: str, actual: np.ndarray, case: Case, x: np.ndarray, weights: np.ndarray, grad_y: np.ndarray
+) -> None:
+    """Raise unless a piece of "y", or a gradient that a piece of y's alone decides, is within its error bound."""
+    x_cells, _, options = piece_of(case)
+    _check_quantity(quantity, actual, case, x, x[x_cells], weights, None if quantity == "y" else grad_y, options)
+
+
 def _check_quantity(
     quantity: str,
     actual: Any,
@@ -92,7 +100,9 @@ def _normwise_bound(quantity: str, case: Case, x: np.ndarray, weights: np.ndarra
 def check_peer(case: Case, x: np.ndarray, weights: np.ndarray, theirs: np.ndarray) -> None:
     """Raise unless a peer computed the same convolution: to 1e-4 of the largest output."""
     x_cells, y_cells, options = piece_of(case)
-    _check_close(case, "result", theirs[y_cells], reference(x[x_cells], weights, case.kernel, **options), 1e-4)
+    check_close(
+        case, "the peer's result", theirs[y_cells], reference(x[x_cells], weights, case.kernel, **options), 1e-4
+    )
 
 
 def check_peer_gradients(
@@ -104,10 +114,10 @@ def check_peer_gradients(
     if by_weights.shape != weights.shape:
         by_weights = ik.densify_backward(np.ascontiguousarray(by_weights), weights, case.kernel).weights
     for name, actual, expected in (("x", theirs[0], ours.x), ("weights", by_weights, ours.weights)):
-        _check_close(case, f"gradient by {name}", actual, expected, 1e-3)
+        check_close(case, f"the peer's gradient by {name}", actual, expected, 1e-3)
 
 
-def _check_close(case: Case, what: str, actual: Any, expected: Any, share: float) -> None:
+def check_close(case: Case, what: str, actual: Any, expected: Any, share: float) -> None:
     worst = np.abs(actual - expected).max() / np.abs(expected).max()
     if not worst < share:
-        raise AssertionError(f"{case.name}: the peer's {what} is off by {worst:.1e} of the largest")
+        raise AssertionError(f"{case.name}: {what} is off by {worst:.1e} of the largest")

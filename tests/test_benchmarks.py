@@ -78,6 +78,56 @@ def test_a_wrong_result_is_not_timed(accuracy, benchmarks, tiny_case, monkeypatc
         checks.check(tiny_case, x, weights, "auto")
 
 
+def run_on_cpu(compare_gpu, case):
+    """Return the rows of a case that a GPU is measured on, measured on the CPU by its own clock."""
+    seconds_of = importlib.import_module("timing").seconds_of
+    return list(compare_gpu.case_rows(case, 1, compare_gpu.Device("cpu", seconds_of, 1e10)))
+
+
+def test_a_gpus_case_becomes_rows(benchmarks, tiny_case):
+    """A GPU's case is checked and timed against cuDNN, the native engine and a copy; here on the CPU."""
+    pytest.importorskip("torch")
+    rows = run_on_cpu(benchmarks("compare_gpu"), tiny_case)
+    assert [row.against for row in rows[::2]] == ["cuDNN", "cuDNN, TF32", "native", "copy"]
+    assert [row.direction for row in rows] == ["forward", "gradients"] * 4
+    assert all(row.value == pytest.approx(row.theirs / row.ours) for row in rows)
+    assert rows[-1].theirs == pytest.approx(4 * (2 * 24 * 20 + 3 * 24 * 20) / 1e10)
+
+
+@pytest.mark.parametrize(("engine", "message"), [("numba", "ratio|off"), ("native", "native's result is off")])
+def test_a_wrong_result_of_a_gpu_is_not_timed(engine, message, benchmarks, tiny_case, monkeypatch):
+    """A result of ours, or of a peer's, that is off by a thousandth stops a GPU's case."""
+    torch_adapter = pytest.importorskip("interpolated_kernels_torch")
+    compare_gpu, conv = benchmarks("compare_gpu"), torch_adapter.interpolated_conv
+
+    def spoil(*arguments, **options):
+        return conv(*arguments, **options) * (1.001 if options["engine"] == engine else 1.0)
+
+    monkeypatch.setattr(torch_adapter, "interpolated_conv", spoil)
+    with pytest.raises(AssertionError, match=message):
+        run_on_cpu(compare_gpu, tiny_case)
+
+
+def test_the_cases_of_a_gpu_have_figures(benchmarks):
+    """Every figure that is asked for on a GPU belongs to a case and a peer that are measured there."""
+    figures, cases = benchmarks("figures").FIGURES, benchmarks("cases").gpu_cases()
+    peers = {*benchmarks("compare_gpu")._PEERS, "copy"}
+    asked = [key for key in figures if key[0].startswith("GPU")]
+    assert {case for case, _, _ in asked} == {case.name for case in cases}
+    assert {peer for _, peer, _ in asked} <= peers
+
+
+def test_what_a_gpu_needs_is_one_line():
+    """Without a GPU the command says what it needs in one line, and exits with 2."""
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    words = [sys.executable, FOLDER / "compare_gpu.py", "--repeat", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "compare_gpu.py needs a GPU that PyTorch can use\n"
+
+
 def test_a_piece_at_the_edge_is_the_whole_of_a_small_image(benchmarks):
     """Where a window is wider than the image, the piece is padded as the whole is."""
     cases, checks = benchmarks("cases"), benchmarks("checks")
@@ -146,7 +196,7 @@ def test_growth_is_drawn(benchmarks, tmp_path):
     assert "<svg" in (tmp_path / "growth.svg").read_text()
 
 
-@pytest.mark.parametrize("script", ["compare", "growth", "memory", "planner", "startup"])
+@pytest.mark.parametrize("script", ["compare", "compare_gpu", "growth", "memory", "planner", "startup"])
 def test_help_is_the_docstring(script):
     """Each command explains itself."""
     done = subprocess.run(
