@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -111,6 +112,73 @@ def test_a_tensor_that_is_not_shared_is_refused(monkeypatch):
     assert is_on_gpu(Unshared())
     with pytest.raises(TypeError, match=r"`weights` must be an array that can be shared on the GPU: .*requires grad"):
         cuda_memory.view("weights", Unshared())
+
+
+class ManyGpus:
+    """What is used of numba's `cuda`, with the number of the current GPU, and a record of what was done."""
+
+    def __init__(self):
+        self.current, self.done = 0, []
+        self.gpus = [self._hold(number) for number in range(3)]
+
+    def _hold(self, number):
+        many = self
+
+        class Hold:
+            def __enter__(self):
+                self.before, many.current = many.current, number
+
+            def __exit__(self, *_):
+                many.current = self.before
+
+        return Hold()
+
+    def as_cuda_array(self, value):
+        device = types.SimpleNamespace(id=self.current)
+        owned = types.SimpleNamespace(context=types.SimpleNamespace(device=device))
+        return types.SimpleNamespace(gpu_data=owned, copy_to_host=lambda stream: self.done.append(self.current))
+
+    def current_context(self):
+        return types.SimpleNamespace(device=types.SimpleNamespace(id=self.current))
+
+    def to_device(self, array, stream):
+        self.done.append("copied")
+
+    def default_stream(self):
+        return types.SimpleNamespace(synchronize=lambda: self.done.append("waited"))
+
+
+@pytest.fixture
+def many_gpus(monkeypatch):
+    """Three GPUs, of which the first is the current one."""
+    many = ManyGpus()
+    monkeypatch.setattr(cuda_memory, "SIMULATES", False)
+    monkeypatch.setattr(cuda_memory, "check_ready", lambda: None)
+    monkeypatch.setattr(cuda_memory, "cuda", many)
+    return many
+
+
+@pytest.mark.parametrize("says", ["index", "id"])
+def test_an_array_is_viewed_where_it_lives(says, many_gpus):
+    """The view of an array that another library has on a GPU belongs to that GPU, whichever is the current one."""
+    array = OnGpu(X)
+    array.device = types.SimpleNamespace(**{says: 2})
+    viewed = cuda_memory.view("x", array)
+    assert (cuda_memory.find_device(array), cuda_memory.find_device(viewed), many_gpus.current) == (2, 2, 0)
+    cuda_memory.download(viewed)
+    assert (many_gpus.done, many_gpus.current) == ([2], 0)
+
+
+def test_an_array_of_an_unknown_library_lives_on_the_current_gpu(many_gpus):
+    """Who does not say where an array lives means the current GPU."""
+    with many_gpus.gpus[1]:
+        assert cuda_memory.find_device(cuda_memory.view("x", OnGpu(X))) == 1
+
+
+def test_a_table_is_there_before_it_is_kept(many_gpus):
+    """A copy to the GPU is done when `upload` returns: other streams may read what is kept of it."""
+    cuda_memory.upload(X)
+    assert many_gpus.done == ["copied", "waited"]
 
 
 SCRIPT = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from interpolated_kernels.loops.cuda.compile import THREADS, count_blocks, cuda, jit, launch
-from interpolated_kernels.loops.cuda.memory import empty, flatten, is_laid_out, with_axes
+from interpolated_kernels.loops.cuda.memory import empty, find_device, flatten, is_laid_out, on_device, with_axes
 
 _VALUES_OF_THREAD = 4
 _AXES = 5
@@ -23,17 +23,19 @@ class Box(NamedTuple):
 
 
 def lay_out(array: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
-    """Return an array C-contiguous, in a dtype and a shape: itself, where it is."""
+    """Return an array C-contiguous, in a dtype and a shape, on its own GPU: itself, where it is."""
     if array.dtype == dtype and is_laid_out(array):
         return array.reshape(*shape) if array.shape != shape else array
-    out = empty(array.shape, dtype)
+    with on_device(find_device(array)):
+        out = empty(array.shape, dtype)
     copy_into(array, out)
     return out.reshape(*shape)
 
 
 def copy_into(source: Any, out: Any) -> None:
-    """Copy an array into one of the same shape, both of at most five axes and any strides, in its dtype."""
-    launch(_copy, (_blocks(out.size),), with_axes(source, _AXES), with_axes(out, _AXES))
+    """Copy an array into one of the same shape and GPU, both of at most five axes and any strides, in its dtype."""
+    with on_device(find_device(out)):
+        launch(_copy, (_blocks(out.size),), with_axes(source, _AXES), with_axes(out, _AXES))
 
 
 def convert(source: Any, out: Any) -> None:

@@ -32,7 +32,8 @@ def view(name: str, value: Any) -> Any:
         interface = value.__cuda_array_interface__
         if math.prod(interface["shape"]) and not interface["data"][0]:
             raise ValueError(f"`{name}` has no memory: what it was on the GPU has been released.")
-        return cuda.as_cuda_array(value)
+        with on_device(find_device(value)):  # numba takes an array for one of the current GPU's
+            return cuda.as_cuda_array(value)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise TypeError(f"`{name}` must be an array that can be shared on the GPU: {error}") from error
 
@@ -42,6 +43,8 @@ def find_device(array: Any) -> int:
     if SIMULATES:
         return 0
     check_ready()
+    if (owned := getattr(array, "gpu_data", None)) is not None:  # numba's
+        return int(owned.context.device.id)
     device = getattr(array, "device", None)  # torch, CuPy and JAX say it themselves
     number = getattr(device, "index", getattr(device, "id", None))
     if number is None:
@@ -97,13 +100,17 @@ def empty(shape: Any, dtype: Any) -> Any:
 
 
 def upload(array: Any) -> Any:
-    """Return a copy of a NumPy array on the GPU."""
-    return cuda.to_device(np.ascontiguousarray(array), stream=current_stream())
+    """Return a copy of a NumPy array on the GPU, done: it may be kept, and be read on other streams than this one."""
+    stream = current_stream()
+    copy = cuda.to_device(np.ascontiguousarray(array), stream=stream)
+    (stream or cuda.default_stream()).synchronize()
+    return copy
 
 
 def download(array: Any) -> Any:
     """Return a copy on the host, when all that was launched before is done."""
-    return array.copy_to_host(stream=current_stream())
+    with on_device(find_device(array)):
+        return array.copy_to_host(stream=current_stream())
 
 
 def is_laid_out(array: Any) -> bool:
