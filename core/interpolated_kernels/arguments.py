@@ -150,8 +150,10 @@ def as_reals(name: str, value: Any) -> FloatArray:
     Raises
     ------
     TypeError, ValueError
-        As `read_array`; and for other dtypes.
+        As `read_array`; for other dtypes, and for an array on a GPU.
     """
+    if is_on_gpu(value):
+        raise TypeError(f"`{name}` must live on the CPU, and lives on a GPU: arrays are never moved silently. Copy it.")
     array = read_array(name, value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"`{name}` must be real numbers, got {show(value)} of dtype {array.dtype}.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import sys
 from importlib import metadata
 from typing import Any
 
 from interpolated_kernels import forks
-from interpolated_kernels.lazy import loops
+from interpolated_kernels.lazy import cuda_loops, loops
 from interpolated_kernels.machine import current_machine
 from interpolated_kernels.tile_sizes import VECTOR_BYTES
 
@@ -43,8 +44,19 @@ def info() -> dict[str, Any]:
         "threading_layer": _describe_layer(),
         "cache_folder": loops.cache_folder(),
         "cost_model": current_machine().name,
-        "gpu": None,
+        "gpu": _describe_gpu(),
     }
+
+
+def _describe_gpu() -> str | None:
+    """Return the current GPU's name and numba-cuda's version, or why there is none; None without numba-cuda."""
+    if importlib.util.find_spec("numba_cuda") is None:
+        return None
+    version = f"numba-cuda {metadata.version('numba-cuda')}"
+    try:
+        return f"{cuda_loops.device_name()}, {version}"
+    except (ImportError, RuntimeError) as error:
+        return f"{version}: {error}"
 
 
 def _describe_layer() -> str:

@@ -1,6 +1,7 @@
 """Arrays in the wrong place, and places that are not there: what a user is told where there is no GPU."""
 
 import os
+import re
 import subprocess
 import sys
 import types
@@ -66,6 +67,20 @@ def test_a_gpu_is_planned_for_without_one():
     assert set(why_not) == {"basis", "fourier", "reference"}
     assert all("cuda:0" in reason for reason in why_not.values())
     assert "on the GPU" in str(plan)
+
+
+@pytest.mark.parametrize("name", ["positions", "widths"])
+def test_anchors_live_on_the_host(name):
+    """A kernel's positions and widths on a GPU are refused by name: no copy is made silently."""
+    there = {"positions": np.zeros((3, 2)), "widths": np.ones((3, 2)), name: OnGpu(X)}
+    with pytest.raises(TypeError, match=f"`{name}` must live on the CPU, and lives on a GPU"):
+        ik.InterpolatedKernel(there["positions"], (5, 5), "gaussian", widths=there["widths"])
+
+
+@without_gpu
+def test_info_says_why_there_is_no_gpu():
+    """A bug report holds numba-cuda's version, and what it lacks."""
+    assert re.match(r"numba-cuda \d.*: No GPU can be used: ", ik.info()["gpu"])
 
 
 def test_holes_are_weighed_on_the_host_alone():

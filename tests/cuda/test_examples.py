@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import interpolated_kernels as ik
 from interpolated_kernels.cli import digits
 
 if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") == "0":
@@ -75,3 +76,14 @@ def test_the_demo_trains(data):
     assert np.isfinite(run.weights).all()
     assert not np.array_equal(run.weights, start)
     assert len(run.accuracies) == 2
+
+
+def test_what_goes_to_files_and_fits_comes_from_the_gpu(tmp_path):
+    """Weights on a GPU are saved, and a dense kernel there is fitted: both are read once."""
+    kernel = ik.InterpolatedKernel(ik.grid_positions((3, 3), 2), (3, 3), "linear")
+    weights = np.arange(4.0)
+    ik.save(tmp_path / "kernel.npz", kernel, weights=cuda.to_device(weights))
+    np.testing.assert_array_equal(ik.load(tmp_path / "kernel.npz").weights, weights)
+    dense = ik.densify(cuda.to_device(weights), kernel)
+    np.testing.assert_allclose(ik.from_dense(dense, kernel).weights, weights, atol=1e-12)
+    assert ik.info()["gpu"].startswith("CUDA's simulator, numba-cuda ")

@@ -12,6 +12,7 @@ import numpy as np
 
 from interpolated_kernels.arguments import as_floats, as_path, read_array
 from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.edge import fetch
 from interpolated_kernels.files.archives import (
     check_file,
     name_foreign_dtype,
@@ -74,7 +75,7 @@ def save(path: str | os.PathLike[str], kernel: InterpolatedKernel, weights: Any 
     check_kernel(kernel)
     document = {"format": _FORMAT, "version": _VERSION, "kernel": kernel.to_dict()}
     if weights is not None:
-        weights = as_floats("weights", weights)
+        weights = fetch(as_floats("weights", weights))
         as_bank_shape(weights.shape, kernel)
     if path.suffix == ".json":
         if weights is not None or arrays:

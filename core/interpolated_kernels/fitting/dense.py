@@ -8,6 +8,7 @@ import numpy as np
 
 from interpolated_kernels.arguments import as_floats
 from interpolated_kernels.arrays import FloatArray
+from interpolated_kernels.edge import fetch
 from interpolated_kernels.filling import find_filling
 from interpolated_kernels.fitting.result import Fit, pack_fit, scale_errors
 from interpolated_kernels.kernel import InterpolatedKernel
@@ -43,7 +44,7 @@ def from_dense(dense: Any, kernel: InterpolatedKernel) -> Fit:
     (array([1., 3.]), 0.0)
     """
     check_kernel(kernel)
-    dense = as_floats("dense", dense).astype(np.float64, copy=False)
+    dense = fetch(as_floats("dense", dense)).astype(np.float64, copy=False)
     is_plain = dense.shape == kernel.window
     channels = kernel.window[-1] if kernel.interpolates_channels else (dense.shape[1] if dense.ndim > 1 else 0)
     if not is_plain and dense.shape[1:] != (channels, *kernel.spatial_window):

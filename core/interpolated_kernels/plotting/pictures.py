@@ -9,6 +9,7 @@ import numpy as np
 from interpolated_kernels.arguments import as_floats
 from interpolated_kernels.arrays import FloatArray
 from interpolated_kernels.densify import densify
+from interpolated_kernels.edge import fetch
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import load
 from interpolated_kernels.plotting.frames import (
@@ -74,7 +75,7 @@ def plot_kernel(kernel: InterpolatedKernel, weights: Any, ax: Any = None, *, col
     (5, 5)
     """
     _check(kernel, "plot_kernel")
-    weights = as_floats("weights", weights)
+    weights = fetch(as_floats("weights", weights))
     if weights.ndim != 1:
         raise ValueError(
             f"`weights` must be those of one filter and channel, ({kernel.n_anchors},), for example `weights[0, 0]`, "
