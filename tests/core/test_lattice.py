@@ -12,6 +12,8 @@ import interpolated_kernels as ik
 from interpolated_kernels.paths import lattice
 from interpolated_kernels.paths.axes import make_axis
 from interpolated_kernels.paths.lattice import folding, sizes
+from interpolated_kernels.paths.lattice.late import smooths_columns_late
+from interpolated_kernels.paths.lattice.stages import make_axes
 from interpolated_kernels.testing import assert_matches_reference
 from interpolated_kernels.testing.strategies import cases
 
@@ -45,11 +47,16 @@ def test_maps_and_lags_are_the_axis_matrix(cells, spacing, stride, dilation, spl
 @pytest.mark.parametrize(
     "options", [{}, {"stride": (2, 3)}, {"padding": "same"}, {"dilation": (3, 2), "padding": 4, "stride": (2, 1)}]
 )
+@pytest.mark.parametrize("weights_shape", [(7, 3), (3, 1), (2, 3)], ids=["first", "late", "late, two filters"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_bits_do_not_depend_on_blocks(dtype, options, monkeypatch):
+def test_bits_do_not_depend_on_blocks(dtype, weights_shape, options, monkeypatch):
     """C8: y and the gradient by x have the same bits whatever the size of a block."""
     rng, kernel = np.random.default_rng(0), _kernel((17, 13), 4)
-    x, weights = rng.standard_normal((2, 3, 70, 150)).astype(dtype), rng.standard_normal((7, 3, kernel.n_anchors))
+    options = {**options, "groups": 3 // weights_shape[1]}
+    x, weights = (
+        rng.standard_normal((2, 3, 70, 150)).astype(dtype),
+        rng.standard_normal((*weights_shape, kernel.n_anchors)),
+    )
     weights = weights.astype(dtype)
     plan = ik.plan(x.shape, weights.shape, kernel, dtype=dtype, path="lattice", **options)
     y = plan.forward(x, weights)
@@ -96,6 +103,61 @@ def test_every_tile_gathers_the_gradient(shape, weights_shape, window, spacing, 
     grad_y = rng.standard_normal(ik.conv(x, weights, kernel, **options).shape).astype(dtype)
     found = ik.conv_backward(grad_y, x, weights, kernel, path="lattice", wrt=("x",), **options).x
     assert_matches_reference(found, x, weights, kernel, quantity="grad_x", grad_y=grad_y, **options)
+
+
+def _is_late(problem):
+    return smooths_columns_late(problem, make_axes(problem))
+
+
+@pytest.mark.parametrize(
+    ("shape", "weights_shape", "options"),
+    [
+        ((2, 3, 40, 90), (3, 1), {"groups": 3, "padding": "same"}),
+        ((2, 4, 40, 90), (4, 2), {"groups": 2, "padding": 2, "stride": (3, 1)}),
+        ((1, 1, 40, 300), (2, 1), {"padding": "same", "padding_mode": "reflect", "dilation": (2, 1)}),
+        ((1, 3, 12, 14, 40), (3, 3), {}),
+        ((1, 2, 30, 16), (2, 1), {"groups": 2, "padding": "same"}),
+    ],
+    ids=["depthwise", "rows skipped", "reflected", "volume", "columns that fill no tile"],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_columns_smoothed_last(shape, weights_shape, options, dtype):
+    """C1, C5: with few filters columns are smoothed after the taps; forward and both gradients keep their bounds."""
+    window = (7, 9, 11)[5 - len(shape) :]
+    rng, kernel = np.random.default_rng(2), _kernel(window, 3)
+    x = rng.standard_normal(shape).astype(dtype)
+    weights = rng.standard_normal((*weights_shape, kernel.n_anchors)).astype(dtype)
+    plan = ik.plan(shape, weights.shape, kernel, dtype=dtype, path="lattice", **options)
+    assert _is_late(plan.problem)
+    y = plan.forward(x, weights)
+    assert_matches_reference(y, x, weights, kernel, **options)
+    found = plan.backward(y, x, weights, ("x", "weights"))
+    for quantity, gradient in (("grad_x", found.x), ("grad_weights", found.weights)):
+        assert_matches_reference(gradient, x, weights, kernel, quantity=quantity, grad_y=y, **options)
+
+
+@pytest.mark.parametrize(
+    ("shape", "weights_shape", "window", "options"),
+    [
+        ((1, 1, 90), (1, 1), (9,), {}),
+        ((1, 1, 40, 90), (5, 1), (9, 9), {}),
+        ((1, 1, 40, 90), (1, 1), (9, 9), {"stride": (1, 2)}),
+        ((1, 1, 40, 90), (1, 1), (9, 9), {"dilation": (1, 2)}),
+    ],
+    ids=["1-D", "many filters", "columns skipped", "columns with gaps"],
+)
+def test_columns_smoothed_first(shape, weights_shape, window, options):
+    """Columns are smoothed first where the sums of the nodes would cost more, or would meet cells that no tap does."""
+    kernel = _kernel(window, 3)
+    plan = ik.plan(shape, (*weights_shape, kernel.n_anchors), kernel, path="lattice", **options)
+    assert not _is_late(plan.problem)
+
+
+@pytest.mark.parametrize("size", [30, 300])
+def test_the_size_does_not_choose_when_columns_are_smoothed(size):
+    """C8: a chunk of an image is summed in the same order as the whole."""
+    kernel = _kernel((9, 11), 3)
+    assert _is_late(ik.plan((1, 1, size, size), (1, 1, kernel.n_anchors), kernel, path="lattice").problem)
 
 
 def test_anchors_cost_and_not_cells():

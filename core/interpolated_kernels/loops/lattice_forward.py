@@ -47,6 +47,15 @@ class Block(NamedTuple):
     column: int
 
 
+class Share(NamedTuple):
+    """A share of the nodes, by how much the sums of two filters lie apart, and which inputs are summed."""
+
+    number: int
+    step: int
+    group: int
+    channel: int
+
+
 def lattice_forward(x: Any, weights: Any, tables: Packed, work_size: int, n_tasks: int, y: Any) -> None:
     """Write y from flat x and packed weights."""
     load_apart(x.dtype)
@@ -146,40 +155,72 @@ def _pack_plane(x, start, tables, block, plane, short_rows, work):
 @jit(inner=True)
 def _write_outputs(x, weights, tables, work, y, task):
     """Write a block of outputs of one sample and group: the maps of a channel, then its taps, channel after channel."""
-    arrays, place, taps = tables.arrays, tables.workspace, tables.taps
+    arrays, place, late = tables.arrays, tables.workspace, tables.late
     image, block = find_block(tables, task)
     start, group = find_output(tables, image, block), image % arrays.groups
     rows, columns = tables.row_blocks.counts[block.row], tables.column_blocks.counts[block.column]
     for channel in range(arrays.ins):
         make_maps(x, (image * arrays.ins + channel) * arrays.x_channel, tables, block, work)
-        at = (group * arrays.outs * arrays.ins + channel) * arrays.n_nodes
         for plane in range(tables.plane_blocks.counts[block.plane]):
             read = Places(place.at_maps + plane * place.n_lines * place.line, 0, place.line)
-            write = Places(start + plane * arrays.plane_step, 0, arrays.row_step)
-            lines = Lines(1, rows, columns, read, write)
-            if arrays.outs == 1 and can_share_rows(lines, taps.spacing, y):
-                sum_rows(work, Runs(weights, at, taps.runs, 0, taps.n_runs, taps.spacing), lines, channel > 0, y)
-            elif arrays.outs == 1:
-                sum_taps(1, work, Taps(weights, at, taps.offsets, 0, arrays.n_nodes), lines, channel > 0, y, 0)
-            else:
-                _sum_filters(work, weights, tables, lines, group, channel, y)
+            if late.n_taps == 0:
+                lines = Lines(1, rows, columns, read, Places(start + plane * arrays.plane_step, 0, arrays.row_step))
+                _sum_share(work, weights, tables, Share(0, arrays.y_channel, group, channel), lines, y)
+                continue
+            for index in range(tables.shares.n):
+                write = Places(late.at + plane * place.rows * late.line + late.starts[index], 0, late.line)
+                lines = Lines(1, rows, late.starts[index + 1] - late.starts[index], read, write)
+                _sum_share(work, weights, tables, Share(index, late.size, group, channel), lines, work)
+    if late.n_taps > 0:
+        _smooth_late(tables, block, start, work, y)
 
 
 @jit(inner=True)
-def _sum_filters(work, weights, tables, lines, group, channel, y):
+def _smooth_late(tables, block, start, work, y):
+    """Write a block of all filters of a group from the sums of the nodes' shares."""
+    arrays, late = tables.arrays, tables.late
+    rows, columns = tables.row_blocks.counts[block.row], tables.column_blocks.counts[block.column]
+    taps = Taps(late.coefficients, 0, late.offsets, 0, late.n_taps)
+    for filter_ in range(arrays.outs):
+        for plane in range(tables.plane_blocks.counts[block.plane]):
+            read = late.at + filter_ * late.size + plane * tables.workspace.rows * late.line
+            write = start + filter_ * arrays.y_channel + plane * arrays.plane_step
+            lines = Lines(1, rows, columns, Places(read, 0, late.line), Places(write, 0, arrays.row_step))
+            sum_taps(1, work, taps, lines, False, y, 0)
+
+
+@jit(inner=True)
+def _sum_share(work, weights, tables, share, lines, target):
+    """Write (or add) one channel's taps of a share of the nodes, for all filters of a group."""
+    arrays, taps, ends = tables.arrays, tables.taps, tables.shares
+    if arrays.outs > 1:
+        _sum_filters(work, weights, tables, share, lines, target)
+        return
+    at = (share.group * arrays.ins + share.channel) * arrays.n_nodes
+    if can_share_rows(lines, taps.spacing, target):
+        first, last = ends.run_ends[share.number], ends.run_ends[share.number + 1]
+        sum_rows(work, Runs(weights, at, taps.runs, first, last, taps.spacing), lines, share.channel > 0, target)
+    else:
+        first, last = ends.tap_ends[share.number], ends.tap_ends[share.number + 1]
+        sum_taps(1, work, Taps(weights, at + first, taps.offsets, first, last), lines, share.channel > 0, target, 0)
+
+
+@jit(inner=True)
+def _sum_filters(work, weights, tables, share, lines, target):
     """Write (or add) one channel's taps for all filters of a group, a few rows at a time."""
     arrays, read, write = tables.arrays, lines.read, lines.write
-    chunk = max(1, BYTES_OF_CHUNK // VECTOR_BYTES * lanes_in(y) // lines.columns)
+    first_tap, last_tap = tables.shares.tap_ends[share.number], tables.shares.tap_ends[share.number + 1]
+    chunk = max(1, BYTES_OF_CHUNK // VECTOR_BYTES * lanes_in(target) // lines.columns)
     for row in range(0, lines.rows, chunk):
-        source, target = Places(read.first + row * read.row, 0, read.row), write.first + row * write.row
+        source, start = Places(read.first + row * read.row, 0, read.row), write.first + row * write.row
         first = 0
         while first < arrays.outs:
             width = tile_width(arrays.outs - first)
-            at = ((group * arrays.outs + first) * arrays.ins + channel * width) * arrays.n_nodes
-            taps = Taps(weights, at, tables.taps.offsets, 0, arrays.n_nodes)
-            outputs = Places(target + first * arrays.y_channel, 0, write.row)
+            at = ((share.group * arrays.outs + first) * arrays.ins + share.channel * width) * arrays.n_nodes
+            taps = Taps(weights, at + first_tap * width, tables.taps.offsets, first_tap, last_tap)
+            outputs = Places(start + first * share.step, 0, write.row)
             piece = Lines(1, min(chunk, lines.rows - row), lines.columns, source, outputs)
-            sum_taps(width, work, taps, piece, channel > 0, y, arrays.y_channel)
+            sum_taps(width, work, taps, piece, share.channel > 0, target, share.step)
             first += width
 
 

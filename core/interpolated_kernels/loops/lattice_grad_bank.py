@@ -16,7 +16,7 @@ from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.tables import Doubles, Floats, Offsets, Packed
 from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
 from interpolated_kernels.loops.lattice_forward import find_block, find_output, make_maps, open_forward
-from interpolated_kernels.loops.tiles.lines import Places, tile_width
+from interpolated_kernels.loops.tiles.lines import Lines, Places, Taps, sum_taps, tile_width
 from interpolated_kernels.loops.tiles.register import (
     add_products,
     add_some_products,
@@ -25,6 +25,7 @@ from interpolated_kernels.loops.tiles.register import (
     with_item,
     zeros,
 )
+from interpolated_kernels.loops.tiles.runs import clear_values, copy_values
 from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE
 
 
@@ -37,8 +38,9 @@ class Work(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Rows of y's gradient and of the maps that are multiplied, and where their sums are added."""
+    """Rows of y's gradient, or of its sums, and of the maps that are multiplied, and where their sums are added."""
 
+    first_node: int
     n_nodes: int
     rows: int
     columns: int
@@ -70,7 +72,7 @@ def _product_loop(width):
             y_starts = with_item(y_starts, i, piece.outputs.first + i * piece.outputs.plane)
         for node in range(0, n_nodes, columns):
             for j in range(columns):
-                starts = with_item(starts, j, piece.maps.first + offsets[min(node + j, n_nodes - 1)])
+                starts = with_item(starts, j, piece.maps.first + offsets[piece.first_node + min(node + j, n_nodes - 1)])
             sums = zeros(work, count)
             y_row, row = 0, 0
             for _ in range(piece.rows):
@@ -98,12 +100,12 @@ def _add_piece(y, work, offsets, piece, outs, grad):
 
     `piece` is that of the first filter; the step between filters stands as that between planes.
     """
-    n_nodes, rows, columns, outputs, maps, at, grad_out = piece
+    first_node, n_nodes, rows, columns, outputs, maps, at, grad_out = piece
     first = 0
     while first < outs:
         width = tile_width(outs - first)
         start = Places(outputs.first + first * outputs.plane, outputs.plane, outputs.row)
-        some = Piece(n_nodes, rows, columns, start, maps, at + first * grad_out, grad_out)
+        some = Piece(first_node, n_nodes, rows, columns, start, maps, at + first * grad_out, grad_out)
         if width == 4:
             _products_4(y, work, offsets, some, grad)
         elif width == 2:
@@ -114,30 +116,68 @@ def _add_piece(y, work, offsets, piece, outs, grad):
 
 
 @jit(inner=True)
-def _add_block(y, x, tables, n_products, group, index, work, grad):
-    """Add the products of one block of outputs of one sample: its rows in pieces of at most `n_products`."""
-    arrays, place = tables.arrays, tables.workspace
-    sample, block = find_block(tables, index)
-    image = sample * arrays.groups + group
-    start = find_output(tables, image, block)
-    n_rows, n_columns = tables.row_blocks.counts[block.row], tables.column_blocks.counts[block.column]
+def _add_plane(y, work, tables, n_products, piece, grad):
+    """Add the products of one plane of a block and a share of the nodes: its rows in pieces of at most `n_products`."""
+    first_node, n_nodes, n_rows, n_columns, outputs, maps, at, grad_out = piece
     lanes = lanes_in(work)
     cells = max(lanes, min(n_columns, n_products // lanes * lanes))
     chunk = max(1, n_products // cells)
+    for row in range(0, n_rows, chunk):
+        for cell in range(0, n_columns, cells):
+            source = Places(maps.first + row * maps.row + cell, 0, maps.row)
+            target = Places(outputs.first + row * outputs.row + cell, outputs.plane, outputs.row)
+            rows, columns = min(chunk, n_rows - row), min(cells, n_columns - cell)
+            some = Piece(first_node, n_nodes, rows, columns, target, source, at, grad_out)
+            _add_piece(y, work, tables.taps.offsets, some, tables.arrays.outs, grad)
+
+
+@jit(inner=True)
+def _sum_outputs(y, start, tables, block, work):
+    """Write the sums of y's gradient that the nodes' shares meet: the smoothing along columns, transposed."""
+    arrays, late = tables.arrays, tables.late
+    rows, columns = tables.row_blocks.counts[block.row], tables.column_blocks.counts[block.column]
+    clear_values(work, late.at_outputs, tables.workspace.rows * late.wide)
+    for filter_ in range(arrays.outs):
+        for plane in range(tables.plane_blocks.counts[block.plane]):
+            source = start + filter_ * arrays.y_channel + plane * arrays.plane_step
+            for row in range(rows):
+                target = late.at_outputs + row * late.wide + late.beside
+                copy_values(work, target, y, source + row * arrays.row_step, columns)
+            write = late.at + filter_ * late.size + plane * tables.workspace.rows * late.line
+            for index in range(tables.shares.n):
+                first, last = late.ends[index], late.ends[index + 1]
+                taps = Taps(late.coefficients, first, late.offsets_back, first, last)
+                places = Places(late.at_outputs, 0, late.wide), Places(write + late.starts[index], 0, late.line)
+                lines = Lines(1, rows, late.starts[index + 1] - late.starts[index], places[0], places[1])
+                sum_taps(1, work, taps, lines, False, work, 0)
+
+
+@jit(inner=True)
+def _add_block(y, x, tables, n_products, group, index, work, grad):
+    """Add the products of one block of outputs of one sample."""
+    arrays, place, late, ends = tables.arrays, tables.workspace, tables.late, tables.shares.tap_ends
+    sample, block = find_block(tables, index)
+    image = sample * arrays.groups + group
+    start = find_output(tables, image, block)
+    rows, columns = tables.row_blocks.counts[block.row], tables.column_blocks.counts[block.column]
     grad_out = arrays.ins * arrays.n_nodes
+    if late.n_taps > 0:
+        _sum_outputs(y, start, tables, block, work)
     for channel in range(arrays.ins):
         make_maps(x, (image * arrays.ins + channel) * arrays.x_channel, tables, block, work)
         at = group * arrays.outs * grad_out + channel * arrays.n_nodes
         for plane in range(tables.plane_blocks.counts[block.plane]):
-            for row in range(0, n_rows, chunk):
-                for cell in range(0, n_columns, cells):
-                    source = place.at_maps + (plane * place.n_lines + row) * place.line + cell
-                    target = start + plane * arrays.plane_step + row * arrays.row_step + cell
-                    piece = Piece(
-                        arrays.n_nodes, min(chunk, n_rows - row), min(cells, n_columns - cell),
-                        Places(target, arrays.y_channel, arrays.row_step), Places(source, 0, place.line), at, grad_out,
-                    )  # fmt: skip
-                    _add_piece(y, work, tables.taps.offsets, piece, arrays.outs, grad)
+            maps = Places(place.at_maps + plane * place.n_lines * place.line, 0, place.line)
+            if late.n_taps == 0:
+                outputs = Places(start + plane * arrays.plane_step, arrays.y_channel, arrays.row_step)
+                piece = Piece(0, arrays.n_nodes, rows, columns, outputs, maps, at, grad_out)
+                _add_plane(y, work, tables, n_products, piece, grad)
+                continue
+            for share in range(tables.shares.n):
+                sums = Places(late.at + plane * place.rows * late.line + late.starts[share], late.size, late.line)
+                n_columns, first = late.counts[share] - (late.columns - columns), ends[share]
+                piece = Piece(first, ends[share + 1] - first, rows, n_columns, sums, maps, at + first, grad_out)
+                _add_plane(work, work, tables, n_products, piece, grad)
 
 
 @jit(inner=True)

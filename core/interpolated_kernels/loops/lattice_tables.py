@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from interpolated_kernels.loops.compile.tables import Numbers, Offsets
+from interpolated_kernels.loops.compile.tables import Floats, Numbers, Offsets
 from interpolated_kernels.loops.tiles.lines import AxisLines, PaddedAxis, RunTable, Stage
 
 
@@ -64,9 +64,44 @@ class NodeTaps(NamedTuple):
     """Where every node reads the maps, and the same as runs along rows that are `spacing` apart, or 0."""
 
     offsets: Offsets
-    n_runs: int
     runs: RunTable
     spacing: int
+
+
+class NodeShares(NamedTuple):
+    """Shares of the nodes that are summed apart: the taps of share `i` end at `tap_ends[i + 1]`, its runs alike.
+
+    With columns smoothed last there is a share for each profile along columns; else all nodes are one.
+    """
+
+    n: int
+    tap_ends: Numbers
+    run_ends: Numbers
+
+
+class LateColumns(NamedTuple):
+    """The smoothing along columns where it comes last, on the sums of the nodes' shares: `n_taps` taps, or none.
+
+    A whole block has `columns` outputs in a row. A filter's sums are `size` values from `at` on, in rows of `line`:
+    `counts[i]` of share `i` from `starts[i]` on, with room for whole vectors. Backward they are sums of y's gradient:
+    the taps of share `i` end at `ends[i + 1]` and read rows of `wide` values from `at_outputs` on, `beside` zeros on
+    both sides, `offsets_back` beyond a sum's number.
+    """
+
+    n_taps: int
+    offsets: Offsets
+    coefficients: Floats
+    at: int
+    size: int
+    line: int
+    columns: int
+    starts: Numbers
+    counts: Numbers
+    ends: Numbers
+    offsets_back: Offsets
+    at_outputs: int
+    wide: int
+    beside: int
 
 
 class ForwardTables(NamedTuple):
@@ -84,6 +119,8 @@ class ForwardTables(NamedTuple):
     by_rows: Stage
     by_planes: Stage
     taps: NodeTaps
+    shares: NodeShares
+    late: LateColumns
 
 
 class Gathering(NamedTuple):

@@ -17,6 +17,7 @@ phase     a padded cell's number modulo the stride: cells of one phase are packe
 line      what has one number along an axis: a plane, a row of a plane, or a value of a row
 block     neighbouring outputs (backward: neighbouring cells of x of every phase) that share a workspace
 stage     the smoothing of a block along one axis: columns first, then rows, then planes; backward the other way
+share     the nodes that are summed apart: those of one profile along columns where columns are smoothed late, else all
 run       taps that are evenly spaced along rows, so that the rows of a register tile share what they read
 task      a block of one sample and group: what a thread does at a time
 
@@ -64,6 +65,9 @@ In two and three dimensions a block has up to four stretches of memory, each fil
                                      n_lines  | map (0, 0) | map (0, 1) | map (0, 2) |
                                         |     | map (1, 0) | map (1, 1) | map (1, 2) |
 
+With few filters columns come last (`late`): cells are packed at `at_lines` and smoothed along rows and planes;
+the taps of each share are summed behind the maps, all channels together, and these sums smoothed along columns into y.
+
 Backward the same memory is written from the last to the first, and rows of y's gradient stand behind it. An axis that a
 problem lacks has no stage and no memory of its own.
 """
@@ -78,6 +82,7 @@ from interpolated_kernels.machine import Machine
 from interpolated_kernels.paths.axes import find_active_nodes
 from interpolated_kernels.paths.common import Cost, no_parts, predict_tap_rate, predict_traffic
 from interpolated_kernels.paths.lattice.folding import choose_folding
+from interpolated_kernels.paths.lattice.late import order_by_share, smooths_columns_late
 from interpolated_kernels.paths.lattice.nodes import count_transform_work
 from interpolated_kernels.paths.lattice.on_cuda import make_lattice_maps, prepare_lattice_on_cuda
 from interpolated_kernels.paths.lattice.prepared import PreparedLattice
@@ -132,5 +137,8 @@ def prepare(problem: Problem, parts: tuple[Part, ...] = ()) -> Prepared:
     """Find the maps of every axis."""
     if problem.device != "cpu":
         return prepare_lattice_on_cuda(problem)
-    axes = make_axes(problem)
-    return PreparedLattice(problem, axes, find_active_nodes(axes, count_grid(problem)))
+    axes, grid = make_axes(problem), count_grid(problem)
+    nodes = find_active_nodes(axes, grid)
+    if smooths_columns_late(problem, axes):
+        nodes = order_by_share(axes[2], nodes, grid[2])
+    return PreparedLattice(problem, axes, nodes)

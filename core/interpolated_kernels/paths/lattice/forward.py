@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from interpolated_kernels.arrays import IntArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.axes import Axis, Lines, sum_over_axes
 from interpolated_kernels.paths.common import extend_axes
 from interpolated_kernels.paths.lattice import sizes
+from interpolated_kernels.paths.lattice.late import (
+    LateLines,
+    count_of_shares,
+    find_late_lines,
+    make_late_columns,
+    make_no_late_columns,
+    smooths_columns_late,
+)
 from interpolated_kernels.paths.lattice.stages import (
     SLACK,
     TapSum,
@@ -25,7 +35,7 @@ from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import count_lanes
 
 if TYPE_CHECKING:  # planning reads this module and must not load the loops
-    from interpolated_kernels.loops import NodeTaps, OutputBlocks, Packed, Stage, Workspace
+    from interpolated_kernels.loops import LateColumns, NodeShares, NodeTaps, OutputBlocks, Packed, Stage, Workspace
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,92 +50,135 @@ class ForwardLayout:
 def lay_out_forward(problem: Problem, axes: tuple[Axis, Axis, Axis], nodes: IntArray) -> ForwardLayout:
     """Return the tables of forward and of the gradient by the bank for the nodes that reach a cell."""
     counts = sizes.choose_output_block(problem, axes).counts
-    lines = [axis.find_forward_lines(n) for axis, n in zip(axes, counts, strict=True)]
-    firsts = [lines[0].place_maps(), lines[1].place_maps(), lines[2].place_maps(count_lanes(problem.dtype))]
-    workspace, work_size = _lay_out_workspace(problem, axes, lines, firsts)
-    steps = (workspace.n_lines * workspace.line, workspace.line, 1)
-    by_planes, by_rows, by_columns = _make_stages(problem, axes, lines, firsts, steps)
+    block = _find_lines(problem, axes, counts)
+    workspace, work_size = _lay_out_workspace(problem, block)
+    by_planes, by_rows, by_columns = _make_stages(problem, block)
     plane_blocks, row_blocks, column_blocks = (
         _make_blocks(axis.cut_outputs(n)) for axis, n in zip(axes, counts, strict=True)
     )
-    planes, rows, columns = (make_padded_axis(problem, index, axis, lines[index]) for index, axis in enumerate(axes))
+    planes, rows, columns = (
+        make_padded_axis(problem, index, axis, block.lines[index]) for index, axis in enumerate(axes)
+    )
+    taps, shares = _make_node_taps(problem, block, nodes)
+    late, work_size = _lay_out_late(problem, block, work_size)
     tables = loops.ForwardTables(
         arrays=make_arrays(problem, axes, len(nodes), extend_axes(problem.spatial, 1)),
         workspace=workspace,
         plane_blocks=plane_blocks, row_blocks=row_blocks, column_blocks=column_blocks,
         planes=planes, rows=rows, columns=columns,
         by_columns=by_columns, by_rows=by_rows, by_planes=by_planes,
-        taps=_make_node_taps(problem, axes, lines, firsts, steps, nodes),
+        taps=taps, shares=shares, late=late,
     )  # fmt: skip
     n_blocks = problem.batch * plane_blocks.n * row_blocks.n * column_blocks.n
     return ForwardLayout(loops.pack_tables(tables, problem.dtype), work_size, n_blocks)
 
 
-def _lay_out_workspace(
-    problem: Problem, axes: Sequence[Axis], lines: Sequence[Lines], firsts: Sequence[list[int]]
-) -> tuple[Workspace, int]:
+class _Lines(NamedTuple):
+    """The lines of a block along all axes, where the maps of each start, and the steps between these, in values.
+
+    With columns smoothed last a row of cells is a row of maps, and `late` the sums of the nodes' shares.
+    """
+
+    axes: tuple[Axis, Axis, Axis]
+    lines: list[Lines]
+    firsts: list[list[int]]
+    steps: tuple[int, int, int]
+    late: LateLines | None
+
+
+def _find_lines(problem: Problem, axes: tuple[Axis, Axis, Axis], counts: tuple[int, int, int]) -> _Lines:
+    lanes = count_lanes(problem.dtype)
+    lines = [axis.find_forward_lines(n) for axis, n in zip(axes, counts, strict=True)]
+    firsts = [lines[0].place_maps(), lines[1].place_maps(), lines[2].place_maps(lanes)]
+    late = None
+    if smooths_columns_late(problem, axes):
+        late = find_late_lines(axes[2], counts[2], lanes)
+        firsts[2] = [0, -(-lines[2].n_inputs // lanes) * lanes]
+    line, n_lines = firsts[2][-1], firsts[1][-1]
+    return _Lines(axes, lines, firsts, (n_lines * line, line, 1), late)
+
+
+def _lay_out_workspace(problem: Problem, block: _Lines) -> tuple[Workspace, int]:
     """Return where each stage's lines lie, as drawn in `paths/lattice`, and the size of all; absent axes take none."""
-    cells, line, n_lines = len(lines[2].phases) * lines[2].n_of_phase, firsts[2][-1], firsts[1][-1]
-    at_lines = lines[1].n_inputs * cells + SLACK
-    at_rows = at_lines + lines[1].n_inputs * line
-    at_maps = at_rows + lines[0].n_inputs * n_lines * line
-    size = at_maps + firsts[0][-1] * n_lines * line + SLACK
+    planes, rows, columns = block.lines
+    line, n_lines = block.firsts[2][-1], block.firsts[1][-1]
+    cells = columns.n_inputs if block.late is None else line
+    at_lines = rows.n_inputs * cells + SLACK if block.late is None else 0
+    at_rows = at_lines + rows.n_inputs * line
+    at_maps = at_rows + planes.n_inputs * n_lines * line
+    size = at_maps + block.firsts[0][-1] * n_lines * line + SLACK
     if problem.kernel.n_dims < 3:
         size, at_maps = at_maps + SLACK, at_rows
     if problem.kernel.n_dims < 2:
         size, at_maps = at_rows + SLACK, at_lines
     workspace = loops.Workspace(
-        planes=lines[0].n_outputs, rows=lines[1].n_outputs, plane_lines=lines[0].n_of_phase,
-        row_lines=lines[1].n_of_phase, column_cells=lines[2].n_of_phase, column_stride=axes[2].stride, cells=cells,
+        planes=planes.n_outputs, rows=rows.n_outputs, plane_lines=planes.n_of_phase,
+        row_lines=rows.n_of_phase, column_cells=columns.n_of_phase, column_stride=block.axes[2].stride, cells=cells,
         line=line, n_lines=n_lines, at_cells=0, at_lines=at_lines, at_rows=at_rows, at_maps=at_maps,
     )  # fmt: skip
     return workspace, size
 
 
-def _make_stages(
-    problem: Problem,
-    axes: Sequence[Axis],
-    lines: Sequence[Lines],
-    firsts: Sequence[list[int]],
-    steps: Sequence[int],
-) -> list[Stage]:
-    """Return the smoothing along planes, rows and columns: one sum a map. Axes that are absent have none.
+def _lay_out_late(problem: Problem, block: _Lines, size: int) -> tuple[LateColumns, int]:
+    """Return how columns are smoothed last, on sums that lie behind a workspace of a size, and the size of all."""
+    if block.late is None:
+        return make_no_late_columns(), size
+    planes, rows, _ = block.lines
+    shape = (problem.filters_per_group, planes.n_outputs, rows.n_outputs)
+    late = make_late_columns(block.axes[2], block.late, size, shape)
+    return late, late.at_outputs + rows.n_outputs * late.wide + SLACK
+
+
+def _make_stages(problem: Problem, block: _Lines) -> list[Stage]:
+    """Return the smoothing along planes, rows and columns: one sum a map. Axes that are absent, or late, have none.
 
     Along planes and rows a map's lines, `step` values long, follow one another, so that they are one row of a sum;
     along columns every row of input gives a row of the map.
     """
     stages = []
-    for index, axis in enumerate(axes):
-        step, taps = steps[index], axis.find_smoothing(lines[index])
-        sums = [
-            TapSum(count, step, first * step, offsets * step, coefficients)
-            if index < 2
-            else TapSum(lines[1].n_of_phase, after - first, first, offsets, coefficients)
-            for (offsets, coefficients), count, first, after in zip(
-                taps, lines[index].counts, firsts[index][:-1], firsts[index][1:], strict=True
-            )
-        ]
-        stages.append(make_stage(sums if index >= 3 - problem.kernel.n_dims else [], step))
+    for index, (axis, lines, step) in enumerate(zip(block.axes, block.lines, block.steps, strict=True)):
+        sums: list[TapSum] = []
+        if index >= 3 - problem.kernel.n_dims and not (index == 2 and block.late):
+            sums = [
+                TapSum(count, step, first * step, offsets * step, coefficients)
+                if index < 2
+                else TapSum(block.lines[1].n_of_phase, after - first, first, offsets, coefficients)
+                for (offsets, coefficients), count, (first, after) in zip(
+                    axis.find_smoothing(lines), lines.counts, itertools.pairwise(block.firsts[index]), strict=True
+                )
+            ]
+        stages.append(make_stage(sums, step))
     return stages
 
 
-def _make_node_taps(
-    problem: Problem,
-    axes: Sequence[Axis],
-    lines: Sequence[Lines],
-    firsts: Sequence[list[int]],
-    steps: Sequence[int],
-    nodes: IntArray,
-) -> NodeTaps:
-    """Return where every node reads the maps: its lag on its map of every axis, as offsets in the workspace."""
+def _make_node_taps(problem: Problem, block: _Lines, nodes: IntArray) -> tuple[NodeTaps, NodeShares]:
+    """Return where every node reads the maps: its lag on its map of every axis, as offsets in the workspace.
+
+    And the shares of the nodes: all of them, or one for each profile along columns where these are smoothed last.
+    """
+    axes, grid = block.axes, count_grid(problem)
+    lows = [lines.lows for lines in block.lines]
+    starts = [firsts[:-1] for firsts in block.firsts]
+    tap_ends = [0, len(nodes)]
+    if block.late is not None:  # a row of cells, whose first is `low`, is all maps
+        lows[2] = tuple(block.lines[2].low - low for low in block.late.lows)
+        starts[2] = [0] * len(lows[2])
+        tap_ends = [0, *itertools.accumulate(count_of_shares(axes[2], nodes, grid[2]))]
     by_axis = [
-        [(first + each.lags - low) * step for each, first, low in zip(axis.maps, start[:-1], of_axis.lows, strict=True)]
-        for axis, of_axis, start, step in zip(axes, lines, firsts, steps, strict=True)
+        [(first + each.lags - low) * step for each, first, low in zip(axis.maps, start, lows_of_axis, strict=True)]
+        for axis, lows_of_axis, start, step in zip(axes, lows, starts, block.steps, strict=True)
     ]
-    offsets = sum_over_axes(axes, by_axis, count_grid(problem))[nodes]
+    offsets = sum_over_axes(axes, by_axis, grid)[nodes]
     spacing = axes[1].spacing
-    runs = list(find_runs(offsets, spacing * steps[1])) if spacing else []
-    return loops.NodeTaps(offsets=offsets, n_runs=len(runs), runs=make_run_table(runs), spacing=spacing)
+    runs: list[tuple[int, int, int]] = []
+    run_ends = [0]
+    for first, last in itertools.pairwise(tap_ends):
+        if spacing:
+            found = find_runs(offsets[first:last], spacing * block.steps[1])
+            runs += [(offset, first + tap, count) for offset, tap, count in found]
+        run_ends.append(len(runs))
+    taps = loops.NodeTaps(offsets=offsets, runs=make_run_table(runs), spacing=spacing)
+    return taps, loops.NodeShares(n=len(tap_ends) - 1, tap_ends=np.array(tap_ends), run_ends=np.array(run_ends))
 
 
 def _make_blocks(blocks: IntArray) -> OutputBlocks:

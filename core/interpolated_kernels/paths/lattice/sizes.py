@@ -10,6 +10,7 @@ import numpy as np
 from interpolated_kernels.arrays import FloatArray, IntArray
 from interpolated_kernels.paths.axes import Axis, Growth, find_growth
 from interpolated_kernels.paths.common import extend_axes
+from interpolated_kernels.paths.lattice.late import smooths_columns_late
 from interpolated_kernels.paths.lattice.nodes import count_nodes
 from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, count_lanes, size_line
@@ -61,10 +62,13 @@ class BlockSize:
 def choose_output_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
     """Return the block of outputs that costs least; maps that outgrow a core's cache count more."""
     growth = [find_growth(axis.maps, axis.stride, False) for axis in axes]
-    filters = problem.filters_per_group
-    whole = count_lanes(problem.dtype) * (COLUMNS_OF_TILE[min(filters, 4) - 1] if filters > 1 else 2)
+    filters, lanes = problem.filters_per_group, count_lanes(problem.dtype)
+    whole = lanes * (COLUMNS_OF_TILE[min(filters, 4) - 1] if filters > 1 else 2)
     counts = _list_counts([max(axis.count_outputs(0), 1) for axis in axes], _FORWARD, whole)
-    smoothing, values = _count_smoothing(problem, growth, counts, count_lanes(problem.dtype))
+    if smooths_columns_late(problem, axes):
+        smoothing, values = _count_late_smoothing(problem, axes, counts)
+    else:
+        smoothing, values = _count_smoothing(problem, growth, counts, lanes)
     work = smoothing + _PRODUCTS_OF_VISIT * counts[0] * counts[1] * (filters if filters > 1 else 0)
     return _choose(problem, growth, counts, smoothing, work, values, _FORWARD_ROOM)
 
@@ -152,6 +156,26 @@ def _count_smoothing(
         smoothing = smoothing + inputs[0] * rows * line * growth[1].coefficients
     if problem.kernel.n_dims > 2:
         smoothing = smoothing + planes * rows * line * growth[0].coefficients
+        values = values + inputs[0] * rows * line
+    return smoothing, values
+
+
+def _count_late_smoothing(
+    problem: Problem, axes: Sequence[Axis], counts: Sequence[IntArray]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the same where columns are smoothed last, for every filter but not for every channel."""
+    lanes, filters = count_lanes(problem.dtype), problem.filters_per_group
+    along_planes, along_rows, along_columns = (find_growth(axis.maps, axis.stride, False) for axis in axes)
+    inputs = [each.inputs[0] * n + each.inputs[1] for each, n in zip((along_planes, along_rows), counts, strict=False)]
+    sums = find_growth(axes[2].maps, 1, True).lines(counts[2], lanes, 2)
+    line = -(-(counts[2] + along_columns.inputs[1]) // lanes) * lanes
+    planes, rows = along_planes.lines(counts[0]), along_rows.lines(counts[1])
+    outputs = filters * counts[0] * counts[1]
+    smoothing = 1.3 * outputs * counts[2] * axes[2].n_coefficients / problem.channels_per_group
+    smoothing = smoothing + inputs[0] * rows * line * along_rows.coefficients
+    values = inputs[1] * line + planes * rows * line + outputs * sums + counts[1] * (sums + line)
+    if problem.kernel.n_dims > 2:
+        smoothing = smoothing + planes * rows * line * along_planes.coefficients
         values = values + inputs[0] * rows * line
     return smoothing, values
 
