@@ -12,6 +12,7 @@ from interpolated_kernels.bands import forward_by_bands
 from interpolated_kernels.edge import check_out, find_device, hand_back, hand_out, infer_shape, promote
 from interpolated_kernels.gradients import Gradients, list_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
+from interpolated_kernels.memory import use_device
 from interpolated_kernels.options import Cells, Options, Padding, PaddingMode
 from interpolated_kernels.planning import plan_call
 from interpolated_kernels.problem import check_kernel
@@ -112,20 +113,20 @@ def conv(
     check_kernel(kernel)
     x, weights = as_floats("x", x), as_floats("weights", weights)
     dtype = promote(("x", "weights"), x, weights)
-    plan = plan_call(
-        tuple(x.shape), tuple(weights.shape), kernel, dtype, options, find_device(x=x, weights=weights, out=out)
-    )
+    device = find_device(x=x, weights=weights, out=out)
+    plan = plan_call(tuple(x.shape), tuple(weights.shape), kernel, dtype, options, device)
     problem, computed = plan.problem, compute_dtype(dtype)
     shape = infer_shape(x, weights, problem.y_shape)
     check_out(out, shape, dtype, x, weights)
-    x, weights = lay_out(x, computed, problem.x_shape), lay_out(weights, computed, problem.weights_shape)
-    return hand_out(
-        out,
-        (shape, problem.y_shape),
-        dtype,
-        lambda y: plan.convolve(x, weights, y),
-        lambda y: forward_by_bands(plan, x, weights, y),
-    )
+    with use_device(device):
+        x, weights = lay_out(x, computed, problem.x_shape), lay_out(weights, computed, problem.weights_shape)
+        return hand_out(
+            out,
+            (shape, problem.y_shape),
+            dtype,
+            lambda y: plan.convolve(x, weights, y),
+            lambda y: forward_by_bands(plan, x, weights, y),
+        )
 
 
 @names_options()
@@ -190,10 +191,11 @@ def conv_backward(
     problem, computed = plan.problem, compute_dtype(dtype)
     if grad_y.shape != (expected := infer_shape(x, weights, problem.y_shape)):
         raise ValueError(f"`grad_y` must have the shape of `conv`'s result, {expected}, got {grad_y.shape}.")
-    grads = plan.differentiate(
-        lay_out(grad_y, computed, problem.y_shape),
-        lay_out(x, computed, problem.x_shape),
-        lay_out(weights, computed, problem.weights_shape),
-        names,
-    )
-    return replace(grads, x=hand_back(grads.x, x), weights=hand_back(grads.weights, weights))
+    with use_device(device):
+        grads = plan.differentiate(
+            lay_out(grad_y, computed, problem.y_shape),
+            lay_out(x, computed, problem.x_shape),
+            lay_out(weights, computed, problem.weights_shape),
+            names,
+        )
+        return replace(grads, x=hand_back(grads.x, x), weights=hand_back(grads.weights, weights))

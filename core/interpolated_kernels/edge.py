@@ -23,7 +23,8 @@ def find_device(**arrays: Any) -> str:
         return "cpu"
     given = {name: array for name, array in arrays.items() if array is not None}
     places = {
-        name: f"cuda:{cuda_loops.find_device(array)}" if is_on_gpu(array) else "cpu" for name, array in given.items()
+        name: f"cuda:{cuda_loops.find_device(array, name)}" if is_on_gpu(array) else "cpu"
+        for name, array in given.items()
     }
     first, *others = places
     for name in others:

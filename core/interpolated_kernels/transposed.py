@@ -15,6 +15,7 @@ from interpolated_kernels.edge import check_out, find_device, hand_back, hand_ou
 from interpolated_kernels.gradients import Gradients, list_wrt
 from interpolated_kernels.kernel import InterpolatedKernel
 from interpolated_kernels.lazy import cuda_loops
+from interpolated_kernels.memory import use_device
 from interpolated_kernels.options import Cells, Options, Padding, PaddingMode, as_padding, per_axis
 from interpolated_kernels.plan import Plan
 from interpolated_kernels.planning import plan_call
@@ -89,14 +90,15 @@ def conv_transpose(
     problem = plan.problem
     shape = infer_shape(x, weights, problem.x_shape)
     check_out(out, shape, dtype, x, weights)
-    y, weights = _lay_out_y(x, dtype, problem), lay_out(weights, compute_dtype(dtype), problem.weights_shape)
-    return hand_out(
-        out,
-        (shape, problem.x_shape),
-        dtype,
-        lambda grad: plan.transpose(y, weights, grad),
-        lambda grad: transpose_by_bands(plan, y, weights, grad),
-    )
+    with use_device(device):
+        y, weights = _lay_out_y(x, dtype, problem), lay_out(weights, compute_dtype(dtype), problem.weights_shape)
+        return hand_out(
+            out,
+            (shape, problem.x_shape),
+            dtype,
+            lambda grad: plan.transpose(y, weights, grad),
+            lambda grad: transpose_by_bands(plan, y, weights, grad),
+        )
 
 
 @names_options()
@@ -152,14 +154,15 @@ def conv_transpose_backward(
     problem, computed = plan.problem, compute_dtype(dtype)
     if grad_y.shape != (expected := infer_shape(x, weights, problem.x_shape)):
         raise ValueError(f"`grad_y` must have the shape of `conv_transpose`'s result, {expected}, got {grad_y.shape}.")
-    given, bank = lay_out(grad_y, computed, problem.x_shape), lay_out(weights, computed, problem.weights_shape)
-    others = tuple(name for name in names if name != "x")
-    grads = plan.differentiate(_lay_out_y(x, dtype, problem), given, bank, others)
-    by_x = None
-    if "x" in names:
-        inside = (slice(None), slice(None), *map(slice, x.shape[x.ndim - kernel.n_dims :]))
-        by_x = plan.convolve(given, bank)[inside]
-    return replace(grads, x=hand_back(by_x, x), weights=hand_back(grads.weights, weights))
+    with use_device(device):
+        given, bank = lay_out(grad_y, computed, problem.x_shape), lay_out(weights, computed, problem.weights_shape)
+        others = tuple(name for name in names if name != "x")
+        grads = plan.differentiate(_lay_out_y(x, dtype, problem), given, bank, others)
+        by_x = None
+        if "x" in names:
+            inside = (slice(None), slice(None), *map(slice, x.shape[x.ndim - kernel.n_dims :]))
+            by_x = plan.convolve(given, bank)[inside]
+        return replace(grads, x=hand_back(by_x, x), weights=hand_back(grads.weights, weights))
 
 
 def infer_conv_shape(

@@ -6,13 +6,21 @@ A path is prepared for one place, and its loops take that place's arrays. All el
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from typing import Any
+
 from interpolated_kernels.memory.gpu import GpuMemory
 from interpolated_kernels.memory.host import HostMemory
 from interpolated_kernels.memory.protocol import Memory
 
-__all__ = ["Memory", "find_memory"]
+__all__ = ["Memory", "find_memory", "use_device"]
 
 _MEMORIES: dict[str, Memory] = {"cpu": HostMemory(), "cuda": GpuMemory()}
+
+
+def use_device(device: str) -> AbstractContextManager[Any]:
+    """Hold a problem's device as the current one."""
+    return find_memory(device).use(device)
 
 
 def find_memory(device: str) -> Memory:

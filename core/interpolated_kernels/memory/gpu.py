@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,7 +71,7 @@ class GpuMemory:
         """Return x with the channels of each group summed in order."""
         n, size = problem.n_summed, int(np.prod(problem.spatial))
         total = cuda_loops.empty((problem.batch * problem.groups, 1, size), dtype)
-        every = upload_rows(HostRows(np.array([0, n]), np.arange(n, dtype=np.int32), np.ones(n)), dtype)
+        every, _ = _tie_channels(n, np.dtype(dtype).name, cuda_loops.current_device())
         cuda_loops.multiply_along(every, x.reshape(problem.batch * problem.groups, n, size), total)
         return total.reshape(problem.batch, problem.groups, *problem.spatial)
 
@@ -78,10 +79,17 @@ class GpuMemory:
         """Return every channel of a group as the one that stands for them."""
         n, size = problem.n_summed, int(np.prod(problem.spatial))
         spread = cuda_loops.empty((problem.batch * problem.groups, n, size), grad_x.dtype)
-        same = upload_rows(HostRows(np.arange(n + 1), np.zeros(n, np.int32), np.ones(n)), grad_x.dtype)
+        _, same = _tie_channels(n, grad_x.dtype.name, cuda_loops.current_device())
         cuda_loops.multiply_along(same, grad_x.reshape(problem.batch * problem.groups, 1, size), spread)
         return spread.reshape(problem.x_shape)
 
     def find_filling(self, kernel: InterpolatedKernel, path: str) -> GpuFilling:
         """Return the filling of a kernel."""
         return find_gpu_filling(kernel)
+
+
+@functools.lru_cache(maxsize=64)
+def _tie_channels(n: int, dtype: str, device: int) -> tuple[Any, Any]:
+    """Return the matrices that sum n channels, and that repeat one n times, on a GPU."""
+    every = upload_rows(HostRows(np.array([0, n]), np.arange(n, dtype=np.int32), np.ones(n)), dtype)
+    return every, upload_rows(HostRows(np.arange(n + 1), np.zeros(n, np.int32), np.ones(n)), dtype)

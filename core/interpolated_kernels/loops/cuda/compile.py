@@ -15,11 +15,11 @@ from typing import Any
 
 from numba import cuda
 from numba.core import config
-from numba.cuda.cudadrv import devicearray, nvvm
+from numba.cuda.cudadrv import devicearray, driver, nvvm
 
 __all__ = [
     "ALIGNMENT", "HIGH", "SIMULATES", "THREADS", "WIDE", "check_ready", "count_blocks", "cuda", "current_stream",
-    "devicearray", "jit", "launch", "on_stream",
+    "devicearray", "driver", "jit", "launch", "on_stream",
 ]  # fmt: skip
 
 SIMULATES = bool(config.ENABLE_CUDASIM)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from interpolated_kernels.loops.cuda.compile import SIMULATES, check_ready, cuda, current_stream, devicearray
+from interpolated_kernels.loops.cuda.compile import SIMULATES, check_ready, cuda, current_stream, devicearray, driver
 
 RELEASES: list[Callable[[], bool]] = []
 """What gives memory back that is kept for later, and says whether there was any."""
@@ -32,24 +32,31 @@ def view(name: str, value: Any) -> Any:
         interface = value.__cuda_array_interface__
         if math.prod(interface["shape"]) and not interface["data"][0]:
             raise ValueError(f"`{name}` has no memory: what it was on the GPU has been released.")
-        with on_device(find_device(value)):  # numba takes an array for one of the current GPU's
+        with on_device(find_device(value, name)):  # numba takes an array for one of the current GPU's
             return cuda.as_cuda_array(value)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise TypeError(f"`{name}` must be an array that can be shared on the GPU: {error}") from error
 
 
-def find_device(array: Any) -> int:
-    """Return the number of the GPU that an array lives on."""
-    if SIMULATES:
-        return 0
+def find_device(array: Any, name: str = "array") -> int:
+    """Return the number of the GPU that an array lives on, as the driver knows it by its pointer.
+
+    Raises
+    ------
+    ValueError
+        For a pointer that the driver does not know: the array's memory was released.
+    """
     check_ready()
-    if (owned := getattr(array, "gpu_data", None)) is not None:  # numba's
-        return int(owned.context.device.id)
-    device = getattr(array, "device", None)  # torch, CuPy and JAX say it themselves
-    number = getattr(device, "index", getattr(device, "id", None))
-    if number is None:
-        number = cuda.current_context().device.id
-    return int(number)
+    pointer = 0 if SIMULATES else array.__cuda_array_interface__["data"][0]
+    if not pointer:
+        return current_device()
+    attribute = driver.binding.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    try:
+        return int(driver.driver.cuPointerGetAttribute(attribute, driver.binding.CUdeviceptr(pointer)))
+    except Exception as error:  # every release has an error of its own for it
+        raise ValueError(
+            f"`{name}` must be an array on a GPU, and the driver does not know its memory: {error}"
+        ) from error
 
 
 def current_device() -> int:
