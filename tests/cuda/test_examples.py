@@ -15,7 +15,7 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") == "0":
 
 from numba import cuda  # only where it is simulated
 
-PAGE = Path(__file__).parents[2] / "docs" / "landscapes.md"
+DOCS = Path(__file__).parents[2] / "docs"
 SMALLER = {
     "bins=72": "bins=8",
     "window = (21, 21)": "window = (5, 5)",
@@ -27,10 +27,23 @@ SMALLER = {
 """What the page's program is changed in; its lines stay."""
 
 
+def read_program(text):
+    """The Python of a page for the CPU, and for CUDA's arrays of numba, as one program."""
+    return "\n".join(re.findall(r"^```python(?: cuda)?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def test_the_page_on_cuda(capsys):
+    """The program of the page on CUDA prints what its comments say."""
+    program = read_program((DOCS / "cuda.md").read_text())
+    exec(program, {})
+    said = re.findall(r"^print\(.*\)  # (.+)$", program, flags=re.MULTILINE)
+    assert capsys.readouterr().out.splitlines() == said
+    assert len(said) == 2
+
+
 def test_the_landscape_example():
     """The page's surface, forces and mixed boundaries come out the same from arrays that live on a GPU."""
-    text = PAGE.read_text().partition("## An elevation model")[0]
-    program = "\n".join(re.findall(r"^```python[ \w]*\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL))
+    program = read_program((DOCS / "landscapes.md").read_text().partition("## An elevation model")[0])
     assert "place = cuda.to_device" in program
     for large, small in SMALLER.items():
         assert large in program
