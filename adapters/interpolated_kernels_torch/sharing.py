@@ -16,10 +16,13 @@ _NOTHING: AbstractContextManager[Any] = contextlib.nullcontext()
 
 
 def as_array(tensor: torch.Tensor) -> Any:
-    """Return the tensor's own memory: on the CPU as a NumPy array, on a GPU as a tensor that the core can read."""
+    """Return the tensor's own memory: on the CPU as a NumPy array, on a GPU as a tensor that the core can read.
+
+    There torch copies what is not contiguous or to be negated, into memory that it keeps for such.
+    """
     refuse_tangent(tensor)
     if is_on_cuda(tensor):
-        return tensor.detach().resolve_neg()  # a view that is to be negated exports its memory as it stands
+        return tensor.detach().resolve_neg().contiguous()
     return tensor.numpy(force=True)
 
 

@@ -142,6 +142,21 @@ def test_the_tensor_s_own_gpu_and_stream_are_held(monkeypatch):
         assert len(held) == 4
 
 
+def test_memory_is_handed_over_as_it_stands(monkeypatch):
+    """A contiguous tensor is handed over itself, without its gradient; others as torch's contiguous copies."""
+    monkeypatch.setattr(sharing, "is_on_cuda", lambda tensor: True)
+    x = torch.arange(6.0).reshape(2, 3).requires_grad_()
+    shared = sharing.as_array(x)
+    assert (shared.data_ptr(), shared.requires_grad) == (x.data_ptr(), False)
+    negative = torch.view_as_complex(torch.ones(3, 2)).conj().imag
+    assert negative.is_neg()
+    for scattered in (x.detach().T, x.detach()[:, ::2], torch.ones(1).expand(4), negative):
+        handed = sharing.as_array(scattered)
+        assert handed.is_contiguous()
+        assert not handed.is_neg()
+        assert torch.equal(handed, scattered)
+
+
 def test_operators_are_there_for_cuda():
     """Every operator of this project's has a kernel for tensors on a GPU, as it has for those on the CPU."""
     for name in ("conv", "conv_grads", "conv_moving", "conv_moving_grads", "densify", "densify_grads"):
