@@ -93,7 +93,7 @@ def fill_inside(out: Any, box: Box, enabled: Any) -> None:
 
 def add(left: Any, right: Any) -> Any:
     """Add `right` to `left`, in its place, and return that."""
-    launch(_add, (_blocks(left.size),), right, left)
+    launch(_add, (_blocks(left.size),), flatten(right), flatten(left))
     return left
 
 

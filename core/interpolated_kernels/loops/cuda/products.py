@@ -70,6 +70,13 @@ def _find_place(parts, steps, part, at):
 
 
 @jit(inner=True)
+def _start(parts, part, place):
+    """Return an output with its places in the whole of x and y."""
+    x, y = parts.x_starts[part] + place.x, parts.y_starts[part] + place.y
+    return Place(place.plane, place.row, place.column, x, y)
+
+
+@jit(inner=True)
 def _move(parts, steps, part, place, way):
     """Return the output that lies a way off: an axis that ends begins again, one further along the next."""
     planes, rows, columns = parts.planes[part], parts.rows[part], parts.columns[part]
@@ -120,13 +127,14 @@ def _products_kernel(name, filters):
                     for first in range(block * width * n_products, n_outputs * n_images, len(out) * width * n_products):
                         for i in range(n_sums):
                             sums[i] = 0
-                        place = _find_place(parts, steps, part, first + thread)
+                        place = _start(parts, part, _find_place(parts, steps, part, first + thread))
                         for _ in range(first + thread, min(first + width * n_products, n_outputs * n_images), width):
-                            x_at, y_at = parts.x_starts[part] + place.x, parts.y_starts[part] + place.y
+                            y_at = place.y
                             for j in range(_TAPS):
-                                given[j] = x[np.uint64(x_at) + read[j]]
+                                given[j] = x[np.uint64(place.x) + read[j]]
                             for i in range(filters):
-                                grad = grad_y[np.uint64(y_at + min(i, n_filters - 1) * steps.y_channel)]
+                                grad = grad_y[np.uint64(y_at)] if i < n_filters else dtype(0)
+                                y_at += steps.y_channel
                                 for j in range(_TAPS):
                                     sums[i * _TAPS + j] += grad * given[j]
                             place = _move(parts, steps, part, place, way)
