@@ -98,6 +98,7 @@ def recording() -> Iterator[dict[Launch, None]]:
         "download": lambda array: np.zeros(array.shape, array.dtype),
         "view": lambda name, array: array,
         "find_device": lambda array: 0,
+        "current_device": lambda: 0,
         "on_device": lambda number: contextlib.nullcontext(),
     }
     with contextlib.ExitStack() as stack:

@@ -18,6 +18,7 @@ TILES = {"taps.taps_kernel": dict.fromkeys(("float32", "float64"), loops.FILTERS
          "products.products_kernel": loops.FILTERS_OF_PRODUCTS}  # fmt: skip
 
 pytest.importorskip("numba_cuda")
+pytestmark = pytest.mark.skipif(loops.SIMULATES, reason="the simulator compiles nothing, and is not asked to")
 
 
 def _compile(architecture, *words):

@@ -103,14 +103,26 @@ def _assume_exact(case):
 
 @PATH
 @hypothesis.given(case=cases(dyadic=True))
-def test_exact_data_give_the_bits_of_the_host(path, case, device):
-    """C0: dyadic matrices and integer data give the same y and gradients as the loops of the CPU, bit for bit."""
+def test_exact_on_dyadic_data(path, case, device):
+    """C0: dyadic matrices and integer data give the reference bit for bit, and so what the loops of the CPU give."""
     options = _serves(path, case)
     _assume_exact(case)
-    expected = case.results(**options)
+    expected = case.results(path="reference")
     for quantity, actual in device.results(case, **options).items():
         assert actual.dtype == expected[quantity].dtype
         np.testing.assert_array_equal(actual, expected[quantity], err_msg=quantity)
+
+
+@PATH
+def test_a_cell_that_all_outputs_show(path, device):
+    """Every output reads cell 0 of three, by strides over a circular padding: its gradient is the sum of all."""
+    kernel = ik.InterpolatedKernel([[0.0]], 1, "linear")
+    options = {"stride": 3, "padding": ((0, 4),), "padding_mode": "circular"}
+    case = Case(np.array([2.0, 1.0, 0.0]), np.array([-2.0]), np.array([-1.0, -3.0, -3.0]), kernel, options)
+    found = device.results(case, path=path)
+    np.testing.assert_array_equal(found["y"], [-4, -4, -4])
+    np.testing.assert_array_equal(found["grad_x"], [14, 0, 0])
+    np.testing.assert_array_equal(found["grad_weights"], [-14])
 
 
 def _bank(x, filters, kernel, dtype, **options):

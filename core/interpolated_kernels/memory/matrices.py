@@ -31,7 +31,8 @@ def is_identity(rows: HostRows, n_columns: int) -> bool:
     """Return whether a matrix leaves an axis as it is."""
     n = len(rows.starts) - 1
     return (
-        n == n_columns == len(rows.columns)
+        n == n_columns
+        and np.array_equal(rows.starts, np.arange(n + 1))
         and np.array_equal(rows.columns, np.arange(n))
         and bool((rows.values == 1).all())
     )
