@@ -73,6 +73,7 @@ LATTICED = ["linear", "nearest", "cubic", "keys", "bspline", "dilated"]
 
 
 @PATH
+@hypothesis.settings(max_examples=20)
 @hypothesis.given(data=st.data())
 def test_non_finite_entries(path, data, device):
     """C7: NaN and infinity in x, weights or grad_y reach what the reference's reach, and no more; the rest keeps C1."""
@@ -102,6 +103,7 @@ def _assume_exact(case):
 
 
 @PATH
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(case=cases(dyadic=True))
 def test_exact_on_dyadic_data(path, case, device):
     """C0: dyadic matrices and integer data give the reference bit for bit, and so what the loops of the CPU give."""
