@@ -119,6 +119,17 @@ def test_what_the_loops_lack_is_passed_on_once(error, fresh, monkeypatch):
     assert [devices.why_not_cuda(), devices.why_not_cuda(), asked] == ["Install this", "Install this", [1]]
 
 
+def test_a_stream_needs_the_loops(monkeypatch):
+    """Whoever asks for a stream where the loops cannot run is told what is missing."""
+
+    def check_ready():
+        raise RuntimeError("No GPU can be used")
+
+    monkeypatch.setattr(devices, "cuda_loops", types.SimpleNamespace(check_ready=check_ready))
+    with pytest.raises(RuntimeError, match="No GPU can be used"), devices.on_stream(0, 0):
+        pass
+
+
 def test_the_tensor_s_own_gpu_and_stream_are_held(monkeypatch):
     """A call runs on the GPU of its tensor and on torch's current stream there, whichever GPU is the current one."""
     held = []

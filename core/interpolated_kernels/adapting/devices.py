@@ -29,6 +29,12 @@ def on_stream(pointer: int, device: int) -> Iterator[None]:
     """Run the core's CUDA loops on a GPU, by its number, and on the stream there that a framework's pointer names.
 
     The pointer 0 is CUDA's default stream. What the core returns may not be done yet: it is in the stream's order.
+
+    Raises
+    ------
+    ImportError, RuntimeError
+        Where the loops cannot run, with what to install.
     """
+    cuda_loops.check_ready()
     with cuda_loops.on_device(device), cuda_loops.on_stream(pointer):
         yield
