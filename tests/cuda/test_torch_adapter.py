@@ -25,7 +25,7 @@ INVERSE = ik.InterpolatedKernel([[0.5, 1.0], [2.0, 0.25]], (3, 3), "inverse_dist
 
 
 @pytest.fixture(autouse=True)
-def gpu(monkeypatch):
+def gpu(monkeypatch, device):
     """Let tensors of float32 live on a GPU, in memory that the simulator shares; the list of GPUs that were held."""
     array_type, held = type(cuda.to_device(np.zeros(1))), []
 
