@@ -55,6 +55,7 @@ from interpolated_kernels.loops.lattice_tables import (
     NodeShares,
     NodeTaps,
     OutputBlocks,
+    OutputSums,
     Tiles,
     Workspace,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "NodeShares",
     "NodeTaps",
     "OutputBlocks",
+    "OutputSums",
     "Packed",
     "PaddedAxis",
     "RunTable",

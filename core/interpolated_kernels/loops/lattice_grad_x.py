@@ -17,7 +17,7 @@ from interpolated_kernels.loops.compile.tables import Floats, Packed, opener
 from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
 from interpolated_kernels.loops.lattice_forward import find_block
 from interpolated_kernels.loops.lattice_tables import GradXTables
-from interpolated_kernels.loops.tiles.lines import Cells, Places, Taps, smooth, unpack_cells
+from interpolated_kernels.loops.tiles.lines import Cells, Lines, Places, Taps, smooth, sum_taps, unpack_cells
 from interpolated_kernels.loops.tiles.register import lanes_in, zeros
 from interpolated_kernels.loops.tiles.runs import add_run, add_to_rows, clear_values, copy_values, prefetch
 from interpolated_kernels.tile_sizes import VECTORS_OF_LINE, VECTORS_OF_LONE_LINE
@@ -126,6 +126,7 @@ def _gather_row(weights, at, tables, filters, line, work):
     """Add one row of y's gradient, of some filters, to all rows of maps that it reaches."""
     place, tiles, maps = tables.workspace, tables.tiles, tables.column_maps
     nowhere = tables.gathering.nowhere
+    source = tables.gathering.at if tables.sums.n == 0 else tables.sums.at
     for index in range(tiles.n):
         first, width = tiles.firsts[index], tiles.widths[index]
         plane = line.plane - tiles.shifts[index]
@@ -144,7 +145,7 @@ def _gather_row(weights, at, tables, filters, line, work):
             tap = maps.taps[each]
             weight = at + filters * (first * maps.n_nodes + width * maps.nodes_before[each])
             taps = Taps(weights, weight, tables.offsets, tap, tap + filters * maps.nodes[each])
-            reads = Reads(tables.gathering.at, maps.starts[each], maps.columns[each])
+            reads = Reads(source, maps.starts[each], maps.columns[each])
             _gather_tile(width, work, taps, reads, targets)
 
 
@@ -171,6 +172,7 @@ def _gather_maps(y, weights, at, tables, image, block, work):
             for first in range(0, arrays.outs, gathering.filters):
                 filters = min(gathering.filters, arrays.outs - first)
                 _copy_rows(y, start + first * arrays.y_channel, filters, tables, block, work)
+                _sum_outputs(tables, filters, work)
                 _gather_row(weights, weight, tables, filters, line, work)
                 weight += filters * arrays.n_nodes * gathering.channels
 
@@ -186,6 +188,17 @@ def _copy_rows(y, start, filters, tables, block, work):
         cell = start + index * arrays.y_channel + first_column + low
         copy_values(work, gathering.at + index * gathering.column_span + low, y, cell, count)
         prefetch(y, cell + gathering.rows_interleaved * arrays.y_row, count)
+
+
+@jit(inner=True)
+def _sum_outputs(tables, filters, work):
+    """Smooth the copied rows of y's gradient along columns, where that comes first."""
+    sums, gathering = tables.sums, tables.gathering
+    for index in range(sums.n):
+        first, last, start = sums.ends[index], sums.ends[index + 1], sums.starts[index]
+        taps = Taps(sums.coefficients, first, sums.offsets, first, last)
+        read, write = Places(gathering.at, 0, gathering.column_span), Places(sums.at + start, 0, sums.line)
+        sum_taps(1, work, taps, Lines(1, filters, sums.starts[index + 1] - start, read, write), False, work, 0)
 
 
 @jit(inner=True)

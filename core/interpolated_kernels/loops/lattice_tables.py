@@ -200,6 +200,21 @@ class ColumnMaps(NamedTuple):
     columns: Numbers
 
 
+class OutputSums(NamedTuple):
+    """The smoothing of a row of y's gradient along columns, where it comes first: `n` sums a filter, or none.
+
+    They are `line` values a filter from `at` on; those of sum `i` begin at `starts[i]`, its taps end at `ends[i + 1]`.
+    """
+
+    n: int
+    offsets: Offsets
+    coefficients: Floats
+    ends: Numbers
+    starts: Numbers
+    at: int
+    line: int
+
+
 class GradXTables(NamedTuple):
     """All that the gradient by x must know; a stage without sums is left out."""
 
@@ -219,3 +234,4 @@ class GradXTables(NamedTuple):
     tiles: Tiles
     map_rows: MapRows
     column_maps: ColumnMaps
+    sums: OutputSums

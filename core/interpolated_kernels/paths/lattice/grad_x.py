@@ -17,6 +17,7 @@ from interpolated_kernels.arrays import IntArray
 from interpolated_kernels.lazy import loops
 from interpolated_kernels.paths.axes import Axis, Lines
 from interpolated_kernels.paths.lattice import sizes
+from interpolated_kernels.paths.lattice.late import find_output_sums, smooths_columns_late
 from interpolated_kernels.paths.lattice.sizes import (
     FILTERS_OF_CHUNK,
     count_channels_of_task,
@@ -34,7 +35,17 @@ from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import count_lanes, size_line
 
 if TYPE_CHECKING:  # planning reads this module and must not load the loops
-    from interpolated_kernels.loops import CellBlocks, ColumnMaps, Gathering, MapRows, Packed, Stage, Tiles, Workspace
+    from interpolated_kernels.loops import (
+        CellBlocks,
+        ColumnMaps,
+        Gathering,
+        MapRows,
+        OutputSums,
+        Packed,
+        Stage,
+        Tiles,
+        Workspace,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +106,8 @@ class _Lines(NamedTuple):
     steps: tuple[int, int, int]
     column_cells: int
     """x's cells of one phase of a row, filled up to whole vectors."""
+    is_late: bool
+    """Whether y's gradient is smoothed along columns before it is gathered; a row of maps is then one of x's cells."""
 
     @property
     def maps_size(self) -> int:
@@ -122,7 +135,8 @@ def lay_out_grad_x(
     planes, rows, columns = (make_axis_lines(index, axis, block.lines[index]) for index, axis in enumerate(axes))
     starts = [workspace.at_maps + channel * block.maps_size for channel in range(channels)]
     gathered = _make_rows(block, count_grid(problem)[1], starts)
-    offsets, column_maps = _make_column_maps(block, gathering.filters)
+    sums, work_size = _make_output_sums(problem, block, gathering, work_size)
+    offsets, column_maps = _make_column_maps(block, gathering.filters, sums)
     tables = loops.GradXTables(
         arrays=make_arrays(problem, axes, n_nodes, (gathering.x_planes, gathering.x_rows, gathering.x_columns)),
         workspace=workspace,
@@ -130,20 +144,25 @@ def lay_out_grad_x(
         planes=planes, rows=rows, columns=columns,
         by_columns=by_columns, by_rows=by_rows, by_planes=by_planes,
         offsets=offsets, gathering=gathering, tiles=gathered.tiles, map_rows=gathered.rows, column_maps=column_maps,
+        sums=sums,
     )  # fmt: skip
     n_blocks = plane_blocks.n * row_blocks.n * column_blocks.n
     n_tasks = problem.groups * -(-problem.channels_per_group // channels) * n_blocks
-    return GradXLayout(loops.pack_tables(tables, problem.dtype), work_size, n_tasks, gathered, channels)
+    return GradXLayout(loops.pack_tables(tables, problem.dtype), work_size + SLACK, n_tasks, gathered, channels)
 
 
 def _find_lines(problem: Problem, axes: tuple[Axis, Axis, Axis], channels: int) -> _Lines:
     lanes = count_lanes(problem.dtype)
     counts = sizes.choose_cell_block(problem, axes).counts
     lines = [axis.find_grad_lines(n) for axis, n in zip(axes, counts, strict=True)]
-    line_size = size_line(problem.dtype, channels == axes[1].n_nodes == 1)
-    firsts = [lines[0].place_maps(), lines[1].place_maps(), lines[2].place_maps(*line_size)]
+    multiple, least = size_line(problem.dtype, channels == axes[1].n_nodes == 1)
+    firsts = [lines[0].place_maps(), lines[1].place_maps(), lines[2].place_maps(multiple, least)]
+    column_cells, is_late = -(-counts[2] // lanes) * lanes, smooths_columns_late(problem, axes, channels)
+    if is_late:
+        column_cells = max(least, -(-counts[2] // multiple)) * multiple
+        firsts[2] = [0, column_cells]
     line, n_lines = firsts[2][-1], firsts[1][-1]
-    return _Lines(axes, counts, lines, firsts, (n_lines * line, line, 1), -(-counts[2] // lanes) * lanes)
+    return _Lines(axes, counts, lines, firsts, (n_lines * line, line, 1), column_cells, is_late)
 
 
 def _lay_out_workspace(
@@ -152,7 +171,7 @@ def _lay_out_workspace(
     """Return where each stage's lines lie (`paths/lattice` draws it), how y's gradient is read, and the size of all."""
     planes, rows, columns = block.lines
     line, cells = block.steps[1], len(columns.phases) * block.column_cells
-    at_lines = rows.n_inputs * cells + SLACK
+    at_lines = 0 if block.is_late else rows.n_inputs * cells + SLACK
     at_rows = at_lines + rows.n_inputs * line
     at_maps = at_rows + planes.n_inputs * block.steps[0] * (problem.kernel.n_dims > 2)
     nowhere = at_maps + channels * block.maps_size
@@ -174,6 +193,21 @@ def _lay_out_workspace(
     return workspace, gathering, gathering.at + filters * columns.n_outputs + line + SLACK
 
 
+def _make_output_sums(problem: Problem, block: _Lines, gathering: Gathering, at: int) -> tuple[OutputSums, int]:
+    """Return the sums of y's gradient along columns, which lie from `at` on, and where they end."""
+    offsets, coefficients, counts, starts = [np.zeros(0, np.int64)], [np.zeros(0)], [0], [0]
+    if block.is_late:
+        sums, reads = find_output_sums(block.axes[2], block.lines[2], count_lanes(problem.dtype))
+        offsets, starts = reads, sums.starts
+        coefficients = [each.coefficients for each in block.axes[2].maps]
+        counts += [len(each) for each in reads]
+    found = loops.OutputSums(
+        n=len(starts) - 1, offsets=np.concatenate(offsets), coefficients=np.concatenate(coefficients),
+        ends=np.cumsum(counts), starts=np.array(starts), at=at, line=starts[-1],
+    )  # fmt: skip
+    return found, at + gathering.filters * starts[-1]
+
+
 def _make_stages(problem: Problem, block: _Lines) -> list[Stage]:
     """Return the spreading along planes, rows and columns: one sum a phase of x's cells. Absent axes have none.
 
@@ -186,14 +220,14 @@ def _make_stages(problem: Problem, block: _Lines) -> list[Stage]:
     ]
     stages = []
     for index, (axis, (rows, columns, size)) in enumerate(zip(block.axes, shapes, strict=True)):
-        step = block.steps[index]
-        sums = [
-            TapSum(rows, columns, phase * size, offsets * step, coefficients)
-            for phase, (offsets, coefficients) in enumerate(
-                axis.find_spreading(block.lines[index], block.firsts[index][:-1])
-            )
-        ]
-        stages.append(make_stage(sums if index >= 3 - problem.kernel.n_dims else [], step))
+        step, sums = block.steps[index], []
+        if index >= 3 - problem.kernel.n_dims and not (index == 2 and block.is_late):
+            taps = axis.find_spreading(block.lines[index], block.firsts[index][:-1])
+            sums = [
+                TapSum(rows, columns, phase * size, offsets * step, coefficients)
+                for phase, (offsets, coefficients) in enumerate(taps)
+            ]
+        stages.append(make_stage(sums, step))
     return stages
 
 
@@ -219,25 +253,35 @@ def _make_rows(block: _Lines, n_row_nodes: int, maps: Sequence[int]) -> GatherRo
         loops.Tiles(n=len(tiles), firsts=tile_firsts, widths=widths, planes=n_planes, shifts=plane_shifts),
         loops.MapRows(n=len(rows), rows=n_rows, shifts=shifts, starts=starts),
         np.array(members, np.int64),
-        tuple(each.nodes[::-1] for each in block.axes[2].maps),
+        _order_columns(block),
     )
 
 
-def _make_column_maps(block: _Lines, filters: int) -> tuple[IntArray, ColumnMaps]:
-    """Return where the taps along columns read the rows of some filters, filter after filter, and the maps.
+def _order_columns(block: _Lines) -> tuple[IntArray, ...]:
+    """Return the nodes of every map along columns, against the lags, so that reading goes forward; or of all in one."""
+    nodes = tuple(each.nodes[::-1] for each in block.axes[2].maps)
+    return (np.concatenate(nodes),) if block.is_late else nodes
 
-    Nodes come in the order of `GatherRows.columns`: against the lags, so that reading goes forward.
+
+def _make_column_maps(block: _Lines, filters: int, sums: OutputSums) -> tuple[IntArray, ColumnMaps]:
+    """Return where the taps along columns read the rows of some filters, or their sums, and the maps.
+
+    Filter comes after filter, and nodes in the order of `GatherRows.columns`.
     """
     axis, lines = block.axes[2], block.lines[2]
-    reads = [
-        low - each.lags[::-1] - lines.output_low for each, low in zip(axis.maps, lines.lows, strict=True)
-    ]  # fmt: skip
-    offsets = [(np.arange(filters)[:, None] * lines.n_outputs + places).ravel() for places in reads]
+    step, columns = lines.n_outputs, np.array(lines.counts)
+    reads = [low - each.lags[::-1] - lines.output_low for each, low in zip(axis.maps, lines.lows, strict=True)]
+    if block.is_late:
+        starts = [
+            start + each.lags.max() - each.lags[::-1] for each, start in zip(axis.maps, sums.starts, strict=False)
+        ]
+        step, columns, reads = sums.line, np.array([block.counts[2]]), [np.concatenate(starts)]
+    offsets = [(np.arange(filters)[:, None] * step + places).ravel() for places in reads]
     nodes = np.array([len(places) for places in reads])
     taps = np.array([len(of_map) for of_map in offsets])
     maps = loops.ColumnMaps(
         n=len(nodes), n_nodes=int(nodes.sum()), taps=np.cumsum(taps) - taps, nodes=nodes,
-        nodes_before=np.cumsum(nodes) - nodes, starts=np.array(block.firsts[2][:-1]), columns=np.array(lines.counts),
+        nodes_before=np.cumsum(nodes) - nodes, starts=np.array(block.firsts[2][:-1]), columns=columns,
     )  # fmt: skip
     return np.concatenate(offsets), maps
 

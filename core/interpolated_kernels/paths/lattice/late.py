@@ -19,7 +19,7 @@ import numpy as np
 
 from interpolated_kernels.arrays import IntArray
 from interpolated_kernels.lazy import loops
-from interpolated_kernels.paths.axes import Axis
+from interpolated_kernels.paths.axes import Axis, Lines
 from interpolated_kernels.problem import Problem
 
 if TYPE_CHECKING:  # planning reads this module and must not load the loops
@@ -48,8 +48,11 @@ class LateLines:
         return max(self.counts) - self.n
 
 
-def smooths_columns_late(problem: Problem, axes: Sequence[Axis]) -> bool:
-    """Return whether smoothing along columns last makes less work, which depends on no size of x."""
+def smooths_columns_late(problem: Problem, axes: Sequence[Axis], channels: int | None = None) -> bool:
+    """Return whether smoothing along columns last makes less work, which depends on no size of x.
+
+    It is done once for so many channels: in forward all of a group. Backward it then comes first, on y's gradient.
+    """
     planes, rows, columns = axes
     filters = problem.filters_per_group
     has_gaps = any((np.diff(each.reads) > 1).any() for each in columns.maps)
@@ -59,7 +62,7 @@ def smooths_columns_late(problem: Problem, axes: Sequence[Axis]) -> bool:
     along_planes = planes.n_coefficients if problem.kernel.n_dims == 3 else 0
     early = columns.n_coefficients + n_columns * (rows.n_coefficients + n_rows * along_planes)
     late = rows.n_coefficients + n_rows * along_planes
-    return late + columns.n_coefficients * filters / problem.channels_per_group < early
+    return late + columns.n_coefficients * filters / (channels or problem.channels_per_group) < early
 
 
 def order_by_share(axis: Axis, nodes: IntArray, n_columns: int) -> IntArray:
@@ -104,6 +107,19 @@ def make_no_late_columns() -> LateColumns:
         **zero, offsets=none, coefficients=np.zeros(0), starts=none, counts=none, ends=none, offsets_back=none,
         at_outputs=0, wide=0, beside=0,
     )  # fmt: skip
+
+
+def find_output_sums(axis: Axis, lines: Lines, lanes: int) -> tuple[LateLines, list[IntArray]]:
+    """Return the sums of y's gradient along columns that a block of cells meets, and where their taps read a row of it.
+
+    Value `i` of sum `s` is `sum of p[u] * grad_y[lows[s] + i - u]`; a node reads it for cell `lows[s] + i + lag`.
+    """
+    found = axis.find_forward_lines(lines.n_of_phase)
+    lows = tuple(-int(each.lags.max()) for each in axis.maps)
+    sizes = (max(2, -(-count // lanes)) * lanes for count in found.counts)
+    sums = LateLines(lines.n_of_phase, lows, found.counts, [0, *itertools.accumulate(sizes)])
+    reads = [low - each.reads - lines.output_low for each, low in zip(axis.maps, lows, strict=True)]
+    return sums, reads
 
 
 def _find_shares(axis: Axis, n_columns: int) -> IntArray:

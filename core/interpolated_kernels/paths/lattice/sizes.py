@@ -66,9 +66,12 @@ def choose_output_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
     whole = lanes * (COLUMNS_OF_TILE[min(filters, 4) - 1] if filters > 1 else 2)
     counts = _list_counts([max(axis.count_outputs(0), 1) for axis in axes], _FORWARD, whole)
     if smooths_columns_late(problem, axes):
-        smoothing, values = _count_late_smoothing(problem, axes, counts)
+        line, rows = _fill_up(counts[2] + growth[2].inputs[1], lanes), filters * counts[0] * counts[1]
+        smoothing, values = _count_smoothing(problem, growth[:2], counts, line)
+        smoothing = smoothing + 1.3 * rows * counts[2] * axes[2].n_coefficients / problem.channels_per_group
+        values = values + (rows + counts[1]) * find_growth(axes[2].maps, 1, True).lines(counts[2], lanes, 2)
     else:
-        smoothing, values = _count_smoothing(problem, growth, counts, lanes)
+        smoothing, values = _count_smoothing(problem, growth, counts, growth[2].lines(counts[2], lanes))
     work = smoothing + _PRODUCTS_OF_VISIT * counts[0] * counts[1] * (filters if filters > 1 else 0)
     return _choose(problem, growth, counts, smoothing, work, values, _FORWARD_ROOM)
 
@@ -80,15 +83,23 @@ def choose_cell_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
     counts = _list_counts(
         [-(-size // (axis.cell_step * axis.stride)) + 1 for size, axis in zip(cells, axes, strict=True)], _TRANSPOSED
     )
-    channels = count_channels_of_task(problem, axes)
-    line = size_line(problem.dtype, channels == axes[1].n_nodes == 1)
-    smoothing, values = _count_smoothing(problem, growth, counts, *line)
-    taps = growth[0].taps(counts[0]) * _count_tiled_taps(axes[1], counts[1]) * growth[2].taps(counts[2], *line)
-    work = smoothing + 1.0 * taps * problem.filters_per_group
-    values = values + (channels - 1) * growth[0].lines(counts[0]) * growth[1].lines(counts[1]) * growth[2].lines(
-        counts[2], *line
-    )
-    values = values + min(problem.filters_per_group, FILTERS_OF_CHUNK) * (counts[2] + growth[2].outputs)
+    channels, filters = count_channels_of_task(problem, axes), problem.filters_per_group
+    multiple, least = size_line(problem.dtype, channels == axes[1].n_nodes == 1)
+    taps = growth[0].taps(counts[0]) * _count_tiled_taps(axes[1], counts[1])
+    if smooths_columns_late(problem, axes, channels):
+        line = _fill_up(counts[2], multiple, least)
+        smoothing, values = _count_smoothing(problem, growth[:2], counts, line)
+        outputs = filters * np.prod([n + each.outputs for n, each in zip(counts, growth, strict=True)], axis=0)
+        smoothing = smoothing + 1.3 * outputs * axes[2].n_coefficients / channels
+        values = values + filters * find_growth(axes[2].maps, 1, False).lines(counts[2], count_lanes(problem.dtype), 2)
+        taps = taps * line * axes[2].n_nodes
+    else:
+        line = growth[2].lines(counts[2], multiple, least)
+        smoothing, values = _count_smoothing(problem, growth, counts, line)
+        taps = taps * growth[2].taps(counts[2], multiple, least)
+    work = smoothing + 1.0 * taps * filters
+    values = values + (channels - 1) * growth[0].lines(counts[0]) * growth[1].lines(counts[1]) * line
+    values = values + min(filters, FILTERS_OF_CHUNK) * (counts[2] + growth[2].outputs)
     return _choose(problem, growth, counts, smoothing, work, values, _TRANSPOSED_ROOM)
 
 
@@ -143,39 +154,28 @@ def _split(extent: int, n: int, multiple: int) -> int:
     return min(extent, -(-share // multiple) * multiple)
 
 
+def _fill_up(n: IntArray, multiple: int, least: int = 1) -> IntArray:
+    """Return `least` multiples, or as many as hold n."""
+    return np.maximum(least, -(-n // multiple)) * multiple
+
+
 def _count_smoothing(
-    problem: Problem, growth: Sequence[Growth], counts: Sequence[IntArray], multiple: int, least: int = 1
+    problem: Problem, growth: Sequence[Growth], counts: Sequence[IntArray], line: IntArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the multiply-adds of the maps and their values, for arrays of counts."""
-    inputs = [axis.inputs[0] * n + axis.inputs[1] for axis, n in zip(growth, counts, strict=True)]
+    """Return the multiply-adds of the maps, which fill lines, and their values, for arrays of counts.
+
+    Without the growth along columns it is that along rows and planes, where cells are lines themselves.
+    """
+    inputs = [axis.inputs[0] * n + axis.inputs[1] for axis, n in zip(growth, counts, strict=False)]
     planes, rows = growth[0].lines(counts[0]), growth[1].lines(counts[1])
-    line = growth[2].lines(counts[2], multiple, least)
-    smoothing = 1.3 * inputs[0] * inputs[1] * line * growth[2].coefficients  # along columns no inputs are shared
-    values = inputs[1] * (inputs[2] + line) + planes * rows * line
+    smoothing, values = np.zeros(line.shape), inputs[1] * line + planes * rows * line
+    if len(growth) > 2:
+        smoothing = 1.3 * inputs[0] * inputs[1] * line * growth[2].coefficients  # no inputs are shared
+        values = values + inputs[1] * inputs[2]
     if problem.kernel.n_dims > 1:
         smoothing = smoothing + inputs[0] * rows * line * growth[1].coefficients
     if problem.kernel.n_dims > 2:
         smoothing = smoothing + planes * rows * line * growth[0].coefficients
-        values = values + inputs[0] * rows * line
-    return smoothing, values
-
-
-def _count_late_smoothing(
-    problem: Problem, axes: Sequence[Axis], counts: Sequence[IntArray]
-) -> tuple[FloatArray, FloatArray]:
-    """Return the same where columns are smoothed last, for every filter but not for every channel."""
-    lanes, filters = count_lanes(problem.dtype), problem.filters_per_group
-    along_planes, along_rows, along_columns = (find_growth(axis.maps, axis.stride, False) for axis in axes)
-    inputs = [each.inputs[0] * n + each.inputs[1] for each, n in zip((along_planes, along_rows), counts, strict=False)]
-    sums = find_growth(axes[2].maps, 1, True).lines(counts[2], lanes, 2)
-    line = -(-(counts[2] + along_columns.inputs[1]) // lanes) * lanes
-    planes, rows = along_planes.lines(counts[0]), along_rows.lines(counts[1])
-    outputs = filters * counts[0] * counts[1]
-    smoothing = 1.3 * outputs * counts[2] * axes[2].n_coefficients / problem.channels_per_group
-    smoothing = smoothing + inputs[0] * rows * line * along_rows.coefficients
-    values = inputs[1] * line + planes * rows * line + outputs * sums + counts[1] * (sums + line)
-    if problem.kernel.n_dims > 2:
-        smoothing = smoothing + planes * rows * line * along_planes.coefficients
         values = values + inputs[0] * rows * line
     return smoothing, values
 
