@@ -43,8 +43,12 @@ class Targets(NamedTuple):
 
 
 class OutputRow(NamedTuple):
-    """A row of y's gradient, counted from a block's first, and by how many lines the block is short of a whole one."""
+    """A row of y's gradient, counted from a block's first: where it, its copy or its sums begin.
 
+    And by how many lines the block is short of a whole one.
+    """
+
+    source: int
     plane: int
     row: int
     short_planes: int
@@ -126,7 +130,6 @@ def _gather_row(weights, at, tables, filters, line, work):
     """Add one row of y's gradient, of some filters, to all rows of maps that it reaches."""
     place, tiles, maps = tables.workspace, tables.tiles, tables.column_maps
     nowhere = tables.gathering.nowhere
-    source = tables.gathering.at if tables.sums.n == 0 else tables.sums.at
     for index in range(tiles.n):
         first, width = tiles.firsts[index], tiles.widths[index]
         plane = line.plane - tiles.shifts[index]
@@ -145,7 +148,7 @@ def _gather_row(weights, at, tables, filters, line, work):
             tap = maps.taps[each]
             weight = at + filters * (first * maps.n_nodes + width * maps.nodes_before[each])
             taps = Taps(weights, weight, tables.offsets, tap, tap + filters * maps.nodes[each])
-            reads = Reads(source, maps.starts[each], maps.columns[each])
+            reads = Reads(line.source, maps.starts[each], maps.columns[each])
             _gather_tile(width, work, taps, reads, targets)
 
 
@@ -156,29 +159,44 @@ def _gather_maps(y, weights, at, tables, image, block, work):
     planes, rows = tables.plane_blocks, tables.row_blocks
     short_planes, short_rows = place.planes - planes.counts[block.plane], place.rows - rows.counts[block.row]
     clear_values(work, place.at_maps, gathering.channels * gathering.maps_size)
-    clear_values(work, gathering.at, gathering.filters * gathering.column_span)
+    clear_values(work, gathering.at, gathering.rows * gathering.filters * gathering.column_span)
     for plane in range(gathering.plane_span - short_planes):
         out_plane = planes.firsts[block.plane] + gathering.plane_low + plane
         if not 0 <= out_plane < planes.outputs[block.plane]:
             continue
-        for row in range(gathering.row_span - short_rows):
-            out_row = rows.firsts[block.row] + gathering.row_low + row
-            if not 0 <= out_row < rows.outputs[block.row]:
-                continue
-            start = image * arrays.outs * arrays.y_channel
-            start += (out_plane * gathering.planes_interleaved + planes.problems[block.plane]) * arrays.y_plane
-            start += (out_row * gathering.rows_interleaved + rows.problems[block.row]) * arrays.y_row
-            weight, line = at, OutputRow(plane, row, short_planes, short_rows)
-            for first in range(0, arrays.outs, gathering.filters):
-                filters = min(gathering.filters, arrays.outs - first)
-                _copy_rows(y, start + first * arrays.y_channel, filters, tables, block, work)
-                _sum_outputs(tables, filters, work)
-                _gather_row(weights, weight, tables, filters, line, work)
-                weight += filters * arrays.n_nodes * gathering.channels
+        start = image * arrays.outs * arrays.y_channel
+        start += (out_plane * gathering.planes_interleaved + planes.problems[block.plane]) * arrays.y_plane
+        first_row = rows.firsts[block.row] + gathering.row_low
+        high = min(gathering.row_span - short_rows, rows.outputs[block.row] - first_row)
+        for row in range(max(0, -first_row), high, gathering.rows):
+            line = OutputRow(start, plane, row, short_planes, short_rows)
+            count = min(gathering.rows, high - row)
+            _gather_rows(y, weights, at, tables, line, count, block, work)
 
 
 @jit(inner=True)
-def _copy_rows(y, start, filters, tables, block, work):
+def _gather_rows(y, weights, at, tables, line, count, block, work):
+    """Add some rows of y's gradient, from `line` on, whose plane begins at its source, of all filters."""
+    arrays, gathering, rows, sums = tables.arrays, tables.gathering, tables.row_blocks, tables.sums
+    first_row = rows.firsts[block.row] + gathering.row_low + line.row
+    source, step = (gathering.at, gathering.column_span) if sums.n == 0 else (sums.at, sums.line)
+    for first in range(0, arrays.outs, gathering.filters):
+        filters = min(gathering.filters, arrays.outs - first)
+        for row in range(count):
+            out_row = (first_row + row) * gathering.rows_interleaved + rows.problems[block.row]
+            target = gathering.at + row * filters * gathering.column_span
+            begin = line.source + first * arrays.y_channel + out_row * arrays.y_row
+            _copy_rows(y, begin, filters, tables, block, work, target)
+        _sum_outputs(tables, count * filters, work)
+        for row in range(count):
+            begin = source + row * filters * step
+            one = OutputRow(begin, line.plane, line.row + row, line.short_planes, line.short_rows)
+            _gather_row(weights, at, tables, filters, one, work)
+        at += filters * arrays.n_nodes * gathering.channels
+
+
+@jit(inner=True)
+def _copy_rows(y, start, filters, tables, block, work, target):
     """Copy a row of y's gradient of some filters, zeros beside it; the row that comes next is fetched meanwhile."""
     arrays, gathering = tables.arrays, tables.gathering
     first_column = tables.column_blocks.firsts[block.column] + gathering.column_low
@@ -186,19 +204,19 @@ def _copy_rows(y, start, filters, tables, block, work):
     count = max(0, min(gathering.column_span, gathering.out_columns - first_column) - low)
     for index in range(filters):
         cell = start + index * arrays.y_channel + first_column + low
-        copy_values(work, gathering.at + index * gathering.column_span + low, y, cell, count)
-        prefetch(y, cell + gathering.rows_interleaved * arrays.y_row, count)
+        copy_values(work, target + index * gathering.column_span + low, y, cell, count)
+        prefetch(y, cell + gathering.rows * gathering.rows_interleaved * arrays.y_row, count)
 
 
 @jit(inner=True)
-def _sum_outputs(tables, filters, work):
-    """Smooth the copied rows of y's gradient along columns, where that comes first."""
+def _sum_outputs(tables, count, work):
+    """Smooth so many copied rows of y's gradient along columns, where that comes first."""
     sums, gathering = tables.sums, tables.gathering
     for index in range(sums.n):
         first, last, start = sums.ends[index], sums.ends[index + 1], sums.starts[index]
         taps = Taps(sums.coefficients, first, sums.offsets, first, last)
         read, write = Places(gathering.at, 0, gathering.column_span), Places(sums.at + start, 0, sums.line)
-        sum_taps(1, work, taps, Lines(1, filters, sums.starts[index + 1] - start, read, write), False, work, 0)
+        sum_taps(1, work, taps, Lines(1, count, sums.starts[index + 1] - start, read, write), False, work, 0)
 
 
 @jit(inner=True)

@@ -126,10 +126,12 @@ class ForwardTables(NamedTuple):
 class Gathering(NamedTuple):
     """How y's gradient is read: the outputs that a block needs, counted from its first, and where maps lie.
 
-    `filters` are gathered at a time, for `channels` at a time. Along every axis outputs `low <= i < low + span` of one
-    of `interleaved` problems are read. `nowhere` takes rows that no map has; maps of a channel are `maps_size` values.
+    `rows` of `filters` are copied at a time, and gathered for `channels` at a time. Along every axis outputs
+    `low <= i < low + span` of one of `interleaved` problems are read. `nowhere` takes rows that no map has; maps of a
+    channel are `maps_size` values.
     """
 
+    rows: int
     filters: int
     channels: int
     out_columns: int

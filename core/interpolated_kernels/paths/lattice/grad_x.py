@@ -20,6 +20,7 @@ from interpolated_kernels.paths.lattice import sizes
 from interpolated_kernels.paths.lattice.late import find_output_sums, smooths_columns_late
 from interpolated_kernels.paths.lattice.sizes import (
     FILTERS_OF_CHUNK,
+    ROWS_OF_SUMS,
     count_channels_of_task,
     split_rows,
 )
@@ -176,6 +177,7 @@ def _lay_out_workspace(
     at_maps = at_rows + planes.n_inputs * block.steps[0] * (problem.kernel.n_dims > 2)
     nowhere = at_maps + channels * block.maps_size
     filters = min(problem.filters_per_group, FILTERS_OF_CHUNK)
+    rows_at_once = ROWS_OF_SUMS if block.is_late else 1
     workspace = loops.Workspace(
         planes=block.counts[0], rows=block.counts[1], plane_lines=block.counts[0], row_lines=block.counts[1],
         column_cells=block.column_cells, column_stride=block.axes[2].stride, cells=cells, line=line,
@@ -183,14 +185,14 @@ def _lay_out_workspace(
     )  # fmt: skip
     x_planes, x_rows, x_columns = (high - low for low, high in regions)
     gathering = loops.Gathering(
-        filters=filters, channels=channels, out_columns=problem.out_spatial[-1],
+        rows=rows_at_once, filters=filters, channels=channels, out_columns=problem.out_spatial[-1],
         plane_low=planes.output_low, plane_span=planes.n_outputs, planes_interleaved=block.axes[0].n_problems,
         row_low=rows.output_low, row_span=rows.n_outputs, rows_interleaved=block.axes[1].n_problems,
         column_low=columns.output_low, column_span=columns.n_outputs,
         at=nowhere + line, nowhere=nowhere, maps_size=block.maps_size,
         x_planes=x_planes, x_rows=x_rows, x_columns=x_columns,
     )  # fmt: skip
-    return workspace, gathering, gathering.at + filters * columns.n_outputs + line + SLACK
+    return workspace, gathering, gathering.at + rows_at_once * filters * columns.n_outputs + line + SLACK
 
 
 def _make_output_sums(problem: Problem, block: _Lines, gathering: Gathering, at: int) -> tuple[OutputSums, int]:
@@ -205,7 +207,7 @@ def _make_output_sums(problem: Problem, block: _Lines, gathering: Gathering, at:
         n=len(starts) - 1, offsets=np.concatenate(offsets), coefficients=np.concatenate(coefficients),
         ends=np.cumsum(counts), starts=np.array(starts), at=at, line=starts[-1],
     )  # fmt: skip
-    return found, at + gathering.filters * starts[-1]
+    return found, at + gathering.rows * gathering.filters * starts[-1]
 
 
 def _make_stages(problem: Problem, block: _Lines) -> list[Stage]:

@@ -21,6 +21,9 @@ BYTES_OF_PARTIAL_SUMS, PARTS = 16 * 2**20, 32
 FILTERS_OF_CHUNK = 32
 """Filters whose rows of y's gradient stay in the nearest cache while all anchors pass."""
 
+ROWS_OF_SUMS = 8
+"""Rows of y's gradient that are smoothed along columns at a time: what was just written is slow to read elsewhere."""
+
 MOST_ROWS = 4
 """Rows of maps that a register tile of the gradient by x holds."""
 
@@ -91,7 +94,8 @@ def choose_cell_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
         smoothing, values = _count_smoothing(problem, growth[:2], counts, line)
         outputs = filters * np.prod([n + each.outputs for n, each in zip(counts, growth, strict=True)], axis=0)
         smoothing = smoothing + 1.3 * outputs * axes[2].n_coefficients / channels
-        values = values + filters * find_growth(axes[2].maps, 1, False).lines(counts[2], count_lanes(problem.dtype), 2)
+        sums = find_growth(axes[2].maps, 1, False).lines(counts[2], count_lanes(problem.dtype), 2)
+        values = values + filters * ROWS_OF_SUMS * (counts[2] + growth[2].outputs + sums)
         taps = taps * line * axes[2].n_nodes
     else:
         line = growth[2].lines(counts[2], multiple, least)
