@@ -20,7 +20,7 @@ INPUTS := pyproject.toml constraints.txt
 unexport PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest test-wheel extras coverage lint soak mutants fuzz errors bench growth regressions clean
+.PHONY: help demo test test-gpu test-lowest test-wheel extras coverage lint soak mutants fuzz errors bench growth regressions clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -30,8 +30,14 @@ help: ## this list
 demo: .venv/.demo ## train the demo's classifiers with this engine alone; a table and demo.png
 	$(BIN)/interpolated-kernels demo
 
-test: lint ## install everything, then lint, types and all tests
+test: lint ## install everything, then lint, types and all tests; without ARGS those of CUDA on its simulator too
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
+	$(if $(ARGS),,NUMBA_ENABLE_CUDASIM=1 $(BIN)/pytest -n $(JOBS) tests/cuda)
+
+test-gpu: .venv/.test ## the tests of CUDA on a GPU, which must be there
+	@$(BIN)/python -c 'import sys; from numba import cuda; sys.exit(None if cuda.is_available() else \
+	  "make: test-gpu needs a GPU and its driver, and found none. On the simulator: NUMBA_ENABLE_CUDASIM=1 pytest tests/cuda")'
+	NUMBA_ENABLE_CUDASIM=0 $(BIN)/pytest tests/cuda $(ARGS)
 
 test-lowest: .venv-lowest/.test ## the core's tests on the lowest versions that pyproject.toml promises
 	.venv-lowest/bin/python -m pytest -n $(JOBS) tests/core $(ARGS)

@@ -139,20 +139,23 @@ def main() -> None:
         names = sorted(find_kernels() - {launch.name for launch in launches})
         print(json.dumps({"rows": rows, "never launched": names, "knows": list_architectures()}))
     else:
-        print("\n".join(write_table(rows)))
+        print("\n".join(write_table(rows, asked.architectures)))
 
 
-def write_table(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a table in Markdown; of launches that differ by types alone, the one of most registers."""
-    best: dict[tuple[Any, ...], dict[str, Any]] = {}
+def write_table(rows: list[dict[str, Any]], architectures: list[str]) -> Iterator[str]:
+    """Yield the lines of a table in Markdown; of launches that differ by types alone, what the greediest takes."""
+    found: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
     for row in rows:
-        key = row["kernel"], row["filters"], row["dtype"], row["architecture"]
-        best[key] = max(best.get(key, row), row, key=lambda each: each.get("registers", 0))
-    yield "| kernel | filters | dtype | architecture | threads | registers | shared memory, bytes |"
-    yield "|---|---|---|---|---|---|---|"
-    names = "kernel", "filters", "dtype", "architecture", "threads", "registers", "shared"
-    for row in best.values():
-        yield f"| {' | '.join(str(row.get(name) or '-') for name in names)} |"
+        of_kernel = found.setdefault((row["kernel"], row["filters"], row["dtype"], row["threads"]), {})
+        known = of_kernel.get(row["architecture"], row)
+        of_kernel[row["architecture"]] = max(known, row, key=lambda each: each.get("registers", 0))
+    heads = "kernel", "filters", "dtype", "threads", *(f"registers, {name}" for name in architectures), "shared bytes"
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
+    for key, by_architecture in sorted(found.items(), key=lambda item: (item[0][0], item[0][2], item[0][1] or 0)):
+        taken = [by_architecture[name] for name in architectures]
+        values = *key, *(row.get("registers") for row in taken), max(row.get("shared", 0) for row in taken)
+        yield f"| {' | '.join(str(value or '') for value in values)} |"
 
 
 if __name__ == "__main__":
