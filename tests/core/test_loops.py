@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
+from interpolated_kernels.loops.compile.threads import workspace
 from interpolated_kernels.testing import assert_matches_reference
 
 KERNEL = ik.InterpolatedKernel(ik.grid_positions((9, 9), 2), (9, 9), "linear")
@@ -22,6 +23,16 @@ def _run(code: str, **environment: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1, 1000, 100_003])
+def test_workspaces_begin_at_cache_lines(size, dtype):
+    """Every thread's row begins at a cache line, and holds what was asked for."""
+    rows = workspace(size, dtype)
+    assert rows.dtype == dtype
+    assert rows.shape[1] >= size
+    assert [row.ctypes.data % 64 for row in rows] == [0] * len(rows)
 
 
 def test_loops_are_right_without_the_compiler():

@@ -21,6 +21,8 @@ import numpy as np
 from interpolated_kernels import forks
 from interpolated_kernels.loops.compile.numba_parts import get_thread_id
 
+_LINE_BYTES = 64
+
 _lock = threading.Lock()
 _n_threads: int = numba.config.NUMBA_NUM_THREADS
 _layer: str | None = None
@@ -60,8 +62,15 @@ def max_threads() -> int:
 
 
 def workspace(size: int, dtype: Any) -> Any:
-    """Return a row of scratch memory for every thread; rows of threads that do not come are never touched."""
-    return np.empty((max_threads(), size), dtype)
+    """Return a row of scratch memory for every thread; rows of threads that do not come are never touched.
+
+    Every row begins at a cache line: NumPy's own memory begins within one, and each wide vector then lies in two.
+    """
+    values = _LINE_BYTES // np.dtype(dtype).itemsize
+    whole, n_rows = -(-size // values) * values, max_threads()
+    memory = np.empty(n_rows * whole + values, dtype)
+    first = -memory.ctypes.data % _LINE_BYTES // memory.itemsize
+    return memory[first : first + n_rows * whole].reshape(n_rows, whole)
 
 
 def layer() -> str | None:
