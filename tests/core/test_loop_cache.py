@@ -91,6 +91,20 @@ def test_loops_are_told_apart_by_what_they_call(run, tmp_path):
     assert run(code, **folder) == ("0 compiled, 2 loaded\n", "")
 
 
+def test_processes_give_their_loops_names_of_their_own(run, tmp_path):
+    """Loops of one factory that two processes compiled meet in a third, where equal names would be one function."""
+    code = """
+    import numpy as np
+    from small_loops import triple
+    triple(np.ones(3))
+    (form,) = triple.overloads.values()
+    print(form.fndesc.mangled_name)
+    """
+    one, other = (run(code, INTERPOLATED_KERNELS_CACHE_DIR=str(tmp_path / name))[0] for name in ("one", "other"))
+    assert "multiply_all" in one
+    assert one != other
+
+
 def test_a_named_folder_needs_no_home(run, tmp_path):
     """The folder that the user named is used where numba finds none of its own: no home, nothing else writeable."""
     environment = {

@@ -5,6 +5,9 @@ numba promises nothing of these. Where a release has moved one, the error says w
 
 from __future__ import annotations
 
+import itertools
+import os
+
 import numba
 
 OLDEST, NEWEST = "0.60", "0.68"
@@ -13,6 +16,7 @@ OLDEST, NEWEST = "0.60", "0.68"
 try:
     from llvmlite import binding, ir
     from numba.core import cgutils
+    from numba.core.bytecode import FunctionIdentity
     from numba.core.ccallback import CFunc
     from numba.core.compiler import CompileResult
     from numba.core.datamodel import models
@@ -20,11 +24,17 @@ try:
     from numba.cpython.unsafe.tuple import tuple_setitem
     from numba.np.ufunc.parallel import get_thread_id
     from numba.np.unsafe.ndarray import to_fixed_tuple
+
+    _first_number = next(FunctionIdentity._unique_ids)
 except (ImportError, AttributeError) as error:
     raise ImportError(
         f"interpolated-kernels serves numba {OLDEST} to {NEWEST}; numba {numba.__version__} has moved what it needs "
         f"({error}). Install one of these, for example with `pip install 'numba=={NEWEST}.*'`."
     ) from error
+
+# Numba tells functions of one name, which a factory makes, apart by numbers that start anew in every process. What two
+# processes compiled and kept meets in a third, where equal names are taken for one function: so numbers start apart.
+FunctionIdentity._unique_ids = itertools.count(_first_number + int.from_bytes(os.urandom(6)))
 
 __all__ = [
     "NEWEST",
