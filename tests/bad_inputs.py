@@ -501,7 +501,8 @@ TABLE = [
                 "weights_shape": ["(-4, 2, 9)"],
                 "weights": [{"weights_shape": "(4, 2, 8)"}, {"weights_shape": "()"}],
                 "dtype": ["None", "'float16'", "'double precision'", "3"],
-                "device": ["None", "'cuda'"],
+                "device": ["None", "'gpu'", "'cuda:-1'"],
+                "missing": [{"device": "'cuda:0'", "missing": "'renormalize'"}],
             },
         ),
     ),
@@ -582,6 +583,7 @@ TABLE = [
         TypeError={"n": ["None", "'2'", "1.0", "True"]},
         ValueError={"n": ["0", "-1", "10**9"]},
     ),
+    Calls("calibrate", {}, "The machine", ValueError={"device": ["None", "'gpu'", "0"]}),
     Calls(
         "warmup",
         {},
