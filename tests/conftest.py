@@ -39,3 +39,17 @@ def default_machine(monkeypatch):
     from interpolated_kernels import machine
 
     monkeypatch.setattr(machine, "_current", dict(machine.DEFAULTS))
+
+
+@pytest.fixture(scope="session")
+def spoil():
+    """`spoil(case, where, seed)` returns a case with NaN and infinities in some entries of x, weights or grad_y."""
+
+    def put(case, where, seed):
+        rng, array = np.random.default_rng(seed), getattr(case, where).copy()
+        chosen = rng.uniform(size=array.shape) < rng.choice([0.01, 0.1])
+        chosen.flat[rng.integers(array.size)] = True
+        array[chosen] = rng.choice([np.nan, np.inf, -np.inf], size=int(chosen.sum()))
+        return case.replace(**{where: array})
+
+    return put

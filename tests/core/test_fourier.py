@@ -189,15 +189,10 @@ def _spoiled(case):
     where=hypothesis.strategies.sampled_from(["x", "weights", "grad_y"]),
     seed=hypothesis.strategies.integers(0, 999),
 )
-def test_non_finite_entries(case, where, seed):
+def test_non_finite_entries(case, where, seed, spoil):
     """C7: NaN and infinity in x, weights or grad_y reach what the reference's reach, and no more."""
     hypothesis.assume(_serves(case))
-    rng = np.random.default_rng(seed)
-    array = getattr(case, where).copy()
-    chosen = rng.uniform(size=array.shape) < rng.choice([0.01, 0.1])
-    chosen.flat[rng.integers(array.size)] = True
-    array[chosen] = rng.choice([np.nan, np.inf, -np.inf], size=int(chosen.sum()))
-    case = case.replace(**{where: array})
+    case = spoil(case, where, seed)
     with np.errstate(invalid="ignore"):
         _assert_same_finite(case, case.results(**OPTIONS))
 

@@ -75,18 +75,13 @@ LATTICED = ["linear", "nearest", "cubic", "keys", "bspline", "dilated"]
 @PATH
 @hypothesis.settings(max_examples=20)
 @hypothesis.given(data=st.data())
-def test_non_finite_entries(path, data, device):
+def test_non_finite_entries(path, data, device, spoil):
     """C7: NaN and infinity in x, weights or grad_y reach what the reference's reach, and no more; the rest keeps C1."""
     case = data.draw(
         cases(names=LATTICED if path == "lattice" else None, data=lambda rng, shape: rng.normal(size=shape))
     )
     where, seed = data.draw(st.sampled_from(["x", "weights", "grad_y"])), data.draw(st.integers(0, 999))
-    rng = np.random.default_rng(seed)
-    array = getattr(case, where).copy()
-    chosen = rng.uniform(size=array.shape) < rng.choice([0.01, 0.1])
-    chosen.flat[rng.integers(array.size)] = True
-    array[chosen] = rng.choice([np.nan, np.inf, -np.inf], size=int(chosen.sum()))
-    case = case.replace(**{where: array})
+    case = spoil(case, where, seed)
     for quantity, actual in device.results(case, **_serves(path, case)).items():
         case.assert_matches(quantity, actual)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from interpolated_kernels.loops.cuda.compile import THREADS, count_blocks, cuda, jit, launch
 from interpolated_kernels.loops.cuda.memory import empty, find_device, flatten, is_laid_out, on_device, with_axes
 
@@ -72,7 +74,7 @@ def take(source: Any, index: Any, out: Any) -> None:
 
 def embed(source: Any, box: Box, out: Any) -> None:
     """Write images `(n, planes, rows, columns)` into larger ones, with zeros around."""
-    launch(_embed, (_blocks(out.size),), source, box, out)
+    launch(_embed, (_blocks(out.size),), source, box, tuple(out.shape), flatten(out))
 
 
 def extend(images: Any, shape: tuple[int, ...]) -> Any:
@@ -88,13 +90,18 @@ def extend(images: Any, shape: tuple[int, ...]) -> Any:
 
 def fill_inside(out: Any, box: Box, enabled: Any) -> None:
     """Write 1 where `embed` writes images, and 0 around; nothing where `enabled` is an array that holds 0."""
-    launch(_fill_inside, (_blocks(out.size),), enabled, box, out)
+    launch(_fill_inside, (_blocks(out.size),), enabled, box, tuple(out.shape), flatten(out))
 
 
 def add(left: Any, right: Any) -> Any:
     """Add `right` to `left`, in its place, and return that."""
     launch(_add, (_blocks(left.size),), flatten(right), flatten(left))
     return left
+
+
+def add_rows(rows: Any, out: Any) -> None:
+    """Write the sum of rows `(k, n)` in float64, added in their order, in one row."""
+    launch(_add_rows, (_blocks(out.size),), rows, out)
 
 
 def fill(out: Any, value: float) -> None:
@@ -152,36 +159,44 @@ def _take(source, index, out):
         out[at] = source[place] if place >= 0 else 0
 
 
+@jit(inner=True)
+def _find_cell(box, shape, at):
+    """Return the image and cell that value number `at` of a larger array holds, and whether there is such a cell."""
+    column, rest = at % shape[3], at // shape[3]
+    row, rest = rest % shape[2], rest // shape[2]
+    p, r, c = rest % shape[1] - box.planes_before, row - box.rows_before, column - box.columns_before
+    return rest // shape[1], p, r, c, 0 <= p < box.planes and 0 <= r < box.rows and 0 <= c < box.columns
+
+
 @jit
-def _embed(source, box, out):
-    _, planes, rows, columns = out.shape
+def _embed(source, box, shape, out):
     for at in range(cuda.grid(1), out.size, cuda.gridsize(1)):
-        column, rest = at % columns, at // columns
-        row, rest = rest % rows, rest // rows
-        plane, image = rest % planes, rest // planes
-        p, r, c = plane - box.planes_before, row - box.rows_before, column - box.columns_before
-        inside = 0 <= p < box.planes and 0 <= r < box.rows and 0 <= c < box.columns
-        out[image, plane, row, column] = source[image, p, r, c] if inside else 0
+        image, plane, row, column, inside = _find_cell(box, shape, at)
+        out[at] = source[image, plane, row, column] if inside else 0
 
 
 @jit
-def _fill_inside(enabled, box, out):
+def _fill_inside(enabled, box, shape, out):
     if enabled[0] == 0:
         return
-    _, planes, rows, columns = out.shape
     for at in range(cuda.grid(1), out.size, cuda.gridsize(1)):
-        column, rest = at % columns, at // columns
-        row, rest = rest % rows, rest // rows
-        plane, image = rest % planes, rest // planes
-        p, r, c = plane - box.planes_before, row - box.rows_before, column - box.columns_before
-        inside = 0 <= p < box.planes and 0 <= r < box.rows and 0 <= c < box.columns
-        out[image, plane, row, column] = 1 if inside else 0
+        _, _, _, _, inside = _find_cell(box, shape, at)
+        out[at] = 1 if inside else 0
 
 
 @jit
 def _add(right, left):
     for at in range(cuda.grid(1), left.size, cuda.gridsize(1)):
         left[at] += right[at]
+
+
+@jit
+def _add_rows(rows, out):
+    for at in range(cuda.grid(1), rows.shape[1], cuda.gridsize(1)):
+        total = np.float64(0)
+        for row in range(rows.shape[0]):
+            total += rows[row, at]
+        out[at] = total
 
 
 @jit

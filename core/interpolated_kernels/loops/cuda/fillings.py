@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from interpolated_kernels.loops.cuda.compile import THREADS, count_blocks, cuda, jit, launch
-from interpolated_kernels.loops.cuda.memory import empty
+from interpolated_kernels.loops.cuda.copies import add_rows
+from interpolated_kernels.loops.cuda.memory import empty, flatten
 
 _ROWS_OF_SUM = 1024
 """Rows of a matrix that a thread adds up."""
@@ -29,7 +30,7 @@ def multiply_whole(matrix: Any, source: Any, out: Any) -> None:
     blocks = count_blocks(out.shape[1], THREADS), out.shape[0], n_blocks
     launch(_multiply_whole, blocks, matrix, source, sums)
     if n_blocks > 1:
-        launch(_add_sums, (count_blocks(out.size, THREADS),), sums.reshape(n_blocks, out.size), out.reshape(out.size))
+        add_rows(sums.reshape(n_blocks, out.size), flatten(out))
 
 
 def spread_splats(weights: Any, profiles: Profiles, out: Any) -> None:
@@ -55,15 +56,6 @@ def _multiply_whole(matrix, source, sums):
                 for at in range(block * _ROWS_OF_SUM, last):
                     total += matrix[at, column] * source[row, at]
                 sums[block, row, column] = total
-
-
-@jit
-def _add_sums(sums, out):
-    for at in range(cuda.grid(1), sums.shape[1], cuda.gridsize(1)):
-        total = np.float64(0)
-        for block in range(sums.shape[0]):
-            total += sums[block, at]
-        out[at] = total
 
 
 @jit

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from interpolated_kernels.loops.cuda.compile import THREADS, count_blocks, cuda, jit, launch
-from interpolated_kernels.loops.cuda.copies import fill
+from interpolated_kernels.loops.cuda.copies import add_rows, fill
 from interpolated_kernels.loops.cuda.memory import empty, flatten
 from interpolated_kernels.loops.cuda.scratch import scratch
 from interpolated_kernels.loops.cuda.taps import Taps
@@ -44,7 +44,7 @@ def sum_products(grad_y: Any, x: Any, taps: Taps, n_images: int, n_products: int
     blocks = count_blocks(taps.most_taps, _TAPS), len(taps.parts.n_taps), n_blocks
     launch(kernel, blocks, flatten(grad_y), flatten(x), taps, n_images, n_products, sums)
     total = empty((taps.n_weights,), np.float64)
-    launch(_add_blocks, (count_blocks(taps.n_weights, THREADS),), sums, total)
+    add_rows(sums, total)
     return total
 
 
@@ -149,12 +149,3 @@ def _products_kernel(name, filters):
                                 out[block, where] += _add_row(shared, value * row, width)
 
     return kernel
-
-
-@jit
-def _add_blocks(sums, total):
-    for value in range(cuda.grid(1), sums.shape[1], cuda.gridsize(1)):
-        found = np.float64(0)
-        for block in range(sums.shape[0]):
-            found += sums[block, value]
-        total[value] = found

@@ -71,21 +71,11 @@ def sum_taps(x: Any, weights: Any, taps: Taps, n_images: int, enabled: Any, y: A
 
 
 @jit(inner=True)
-def _find_input(parts, steps, part, image, at):
-    """Return where the taps of output number `at` of a part read from."""
+def _find_place(parts, part, at, plane_step, row_step):
+    """Return how far output number `at` of a part lies from its first one, in an array with such steps."""
     rows, columns = parts.rows[part], parts.columns[part]
     column, line = at % columns, at // columns
-    place = parts.x_starts[part] + image * steps.x_image + column
-    return place + line // rows * steps.x_plane + line % rows * steps.x_row
-
-
-@jit(inner=True)
-def _find_output(parts, steps, part, image, at):
-    """Return where output number `at` of a part stands, for its first filter."""
-    rows, columns = parts.rows[part], parts.columns[part]
-    column, line = at % columns, at // columns
-    place = parts.y_starts[part] + image * steps.y_image + column
-    return place + line // rows * steps.y_plane + line % rows * steps.y_row
+    return line // rows * plane_step + line % rows * row_step + column
 
 
 @jit(inner=True)
@@ -113,9 +103,12 @@ def _taps_kernel(name, filters):
         for part in range(cuda.blockIdx.y, len(parts.n_taps), cuda.gridDim.y):
             n, n_taps = parts.planes[part] * parts.rows[part] * parts.columns[part], parts.n_taps[part]
             for image in range(cuda.blockIdx.z, n_images, cuda.gridDim.z):
+                x_start = parts.x_starts[part] + image * steps.x_image
+                y_start = parts.y_starts[part] + image * steps.y_image
                 for first in range(cuda.blockIdx.x * width * outputs, n, cuda.gridDim.x * width * outputs):
                     for j in range(outputs):
-                        read[j] = _find_input(parts, steps, part, image, min(first + thread + j * width, n - 1))
+                        at = min(first + thread + j * width, n - 1)
+                        read[j] = x_start + _find_place(parts, part, at, steps.x_plane, steps.x_row)
                     for i in range(n_sums):
                         sums[i] = 0
                     for chunk in range(0, n_taps, _TAPS_OF_CHUNK):
@@ -132,7 +125,7 @@ def _taps_kernel(name, filters):
                                     sums[i * outputs + j] += kept[first_kept + np.uint64(i)] * value
                     for j in range(outputs):
                         at = first + thread + j * width
-                        write = _find_output(parts, steps, part, image, at)
+                        write = y_start + _find_place(parts, part, at, steps.y_plane, steps.y_row)
                         for i in range(filters):
                             if at < n and i < parts.n_filters[part]:
                                 y[write + i * steps.y_channel] = sums[i * outputs + j]
