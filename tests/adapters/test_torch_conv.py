@@ -103,3 +103,22 @@ def test_what_is_no_dense_tensor_on_one_device_raises(name, engine):
     error, message, arguments = MISTAKES[name]
     with pytest.raises(error, match=message):
         interpolated_conv(*arguments, engine=engine)
+
+
+@pytest.mark.parametrize("path", ["direct", "lattice"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_holes_are_holes_where_subnormals_are_flushed(dtype, path):
+    """Threads that flush subnormal numbers to zero, as TensorFlow's do, find no data where the others find none."""
+    rng = np.random.default_rng(0)
+    x, weights = rng.standard_normal((30, 40)).astype(dtype), rng.uniform(0, 1, 4).astype(dtype)
+    x[5:25, 10:30] = np.nan
+    options = {"padding": "same", "path": path, "missing": "renormalize"}
+    expected = ik.conv(x, weights, grid((5, 5)), **options)
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor does not flush subnormal numbers")
+    try:
+        found = ik.conv(x, weights, grid((5, 5)), **options)
+    finally:
+        torch.set_flush_denormal(False)
+    assert np.isnan(expected).any()
+    np.testing.assert_array_equal(found, expected)

@@ -28,7 +28,8 @@ class Filters:
     totals : (filters,) array
         The sum over all cells and channels.
     limits : (filters,) array
-        A denominator below is settled: 16 times the rounding errors that it may have on its way.
+        A denominator below is settled: 16 times the rounding errors that it may have on its way, and a normal number,
+        since threads that flush subnormal ones, as TensorFlow's do, hold such a limit for 0.
     """
 
     dense: FloatArray
@@ -76,4 +77,4 @@ def _find_limits(problem: Problem, filling: Filling, bank: FloatArray, totals: F
     roundings = (n + problem.kernel.n_anchors + 4 * problem.kernel.n_dims) * float(numbers.eps) / 2
     gamma = roundings / max(1.0 - roundings, float(numbers.eps))
     subnormal = float(numbers.smallest_subnormal) * (n + 1) * (1.0 + n + float(sizes.sum()))
-    return np.asarray(_SAFETY * (gamma * cancelled + subnormal))
+    return np.maximum(_SAFETY * (gamma * cancelled + subnormal), float(numbers.smallest_normal))
