@@ -1,5 +1,8 @@
 """The function where PyTorch is special: random problems, layouts, copies, calls of the core, kinds of tensors."""
 
+import os
+import subprocess
+import sys
 import warnings
 
 import hypothesis
@@ -122,3 +125,19 @@ def test_holes_are_holes_where_subnormals_are_flushed(dtype, path):
         torch.set_flush_denormal(False)
     assert np.isnan(expected).any()
     np.testing.assert_array_equal(found, expected)
+
+
+def test_threads_that_flush_subnormals_start_none_like_them():
+    """numba's threads keep subnormal numbers, even where the thread whose launch started them makes them zeros."""
+    code = """
+import numpy as np, torch, interpolated_kernels as ik
+kernel = ik.InterpolatedKernel(ik.grid_positions((3, 3), counts=(2, 2)), (3, 3), "linear")
+x, weights = np.full((1000, 1000), 1e-310), np.ones(4)
+torch.set_flush_denormal(True)
+ik.conv(np.ones((1000, 1000)), weights, kernel, path="lattice")
+torch.set_flush_denormal(False)
+assert ik.info()["threading_layer"] == "workqueue"
+assert (ik.conv(x, weights, kernel, path="lattice") > 0).all()
+"""
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": "workqueue"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

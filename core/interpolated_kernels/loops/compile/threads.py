@@ -8,8 +8,11 @@ runs serial loops.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +25,8 @@ from interpolated_kernels import forks
 from interpolated_kernels.loops.compile.numba_parts import get_thread_id
 
 _LINE_BYTES = 64
+_FENV_BYTES = 64
+"""At least what the C library's `fenv_t` takes: 32 bytes on x86-64, 8 on ARM."""
 
 _lock = threading.Lock()
 _n_threads: int = numba.config.NUMBA_NUM_THREADS
@@ -87,10 +92,30 @@ def launch(parallel: Callable[..., Any], serial: Callable[..., Any], is_worth_it
         serial(*arguments)
         return
     with contextlib.nullcontext() if _layer in ("omp", "tbb") else _lock:
+        _start_threads()
         numba.set_num_threads(_n_threads)
         parallel(*arguments)
         if _layer is None and not numba.config.DISABLE_JIT:
             _layer = numba.threading_layer()
+
+
+@functools.cache
+def _start_threads() -> None:
+    """Start numba's threads so that they keep subnormal numbers, whichever thread comes first.
+
+    A new thread takes over how its maker treats them, for good, and threads of TensorFlow and of XLA make them zeros.
+    The C library's `fesetenv(FE_DFL_ENV)` is how a process begins, where `FE_DFL_ENV` is -1: on Linux.
+    """
+    if sys.platform != "linux":
+        numba.set_num_threads(_n_threads)
+        return
+    library, before = ctypes.CDLL(None), ctypes.create_string_buffer(_FENV_BYTES)
+    library.fegetenv(before)
+    library.fesetenv(ctypes.c_void_p(-1))
+    try:
+        numba.set_num_threads(_n_threads)
+    finally:
+        library.fesetenv(before)
 
 
 @contextlib.contextmanager
