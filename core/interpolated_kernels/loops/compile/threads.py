@@ -135,12 +135,18 @@ def run_both_forms() -> Iterator[None]:
 Task = TypeVar("Task")
 
 
-def run_in_threads(function: Callable[[Task, int], None], tasks: Sequence[Task], splits: bool = True) -> None:
+def run_in_threads(
+    function: Callable[[Task, int], None], tasks: Sequence[Task], splits: bool = True, is_worth_it: bool = True
+) -> None:
     """Call `function(task, workers)` for NumPy's and SciPy's own work, on as many threads as loops run on.
 
     Where there are fewer tasks than threads they come one after another, with all threads as workers for each, if a
-    task `splits`.
+    task `splits`. What is not worth starting threads runs on the caller's alone.
     """
+    if not is_worth_it:
+        for task in tasks:
+            function(task, 1)
+        return
     if _n_threads == 1 or (splits and len(tasks) < _n_threads) or len(tasks) < 2:
         for task in tasks:
             function(task, _n_threads)

@@ -21,7 +21,8 @@ from interpolated_kernels.paths.fourier.tiles import AxisTiles, FilterBlock, cou
 from interpolated_kernels.tile_sizes import count_lanes
 
 _SCALE_OF_SPECTRA = 2.0
-_LEAST_CELLS_OF_THREADS = 2**18
+_LEAST_CELLS_OF_THREADS = 2**21
+"""Fewer cells in all images, some six milliseconds' work, gain less from threads than these take to start."""
 
 Entry = TypeVar("Entry")
 
@@ -42,19 +43,25 @@ class Reader:
     cells_of_image: int
 
     def transform(
-        self, array: FloatArray, images: IntArray, tiles: IntArray, work: FloatArray
+        self, array: FloatArray, images: IntArray, tiles: IntArray, work: FloatArray, room: FloatArray | None = None
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the spectra of some tiles `(n, 2)` of images, by their numbers, and a bound on each one's entries."""
+        """Return the spectra of some tiles `(n, 2)` of images, by their numbers, and a bound on each one's entries.
+
+        The spectra lie in `room`, from `make_room`, where it is given.
+        """
         runs = self.runs[tiles[:, 1]]
         places = np.concatenate([(images * self.cells_of_image)[:, None], tiles * self.lengths, runs], axis=1)
-        lanes = count_lanes(array.dtype)
-        padded = -(-len(images) // lanes) * lanes
-        spectra = np.empty((padded, count_numbers(self.lengths, array.dtype)), array.dtype)
+        spectra = self.make_room(len(images), array.dtype) if room is None else room
         sizes = np.empty(len(images), array.dtype)
         loops.transform_planes(
-            self.tables, places, np.ascontiguousarray(array).reshape(-1), work, sizes, spectra.ravel()
+            self.tables, places, np.ascontiguousarray(array).reshape(-1), work, sizes, spectra.reshape(-1)
         )
         return spectra[: len(images)], sizes
+
+    def make_room(self, n_images: int, dtype: Any) -> FloatArray:
+        """Return room for the spectra of so many images: whole vectors of them."""
+        lanes = count_lanes(dtype)
+        return np.empty((-(-n_images // lanes) * lanes, count_numbers(self.lengths, dtype)), dtype)
 
 
 def _find_runs(table: IntArray) -> IntArray:
@@ -122,6 +129,10 @@ class Planes:
         bytes_of_image = count_numbers(tiles.shape, problem.dtype) * np.dtype(problem.dtype).itemsize
         return count_batch(n_images * bytes_of_image, tiles, loops.get_num_threads())
 
+    def are_worth_threads(self, n_images: int) -> bool:
+        """Return whether threads make so many images' transforms faster."""
+        return n_images * self.tiled.tiles.n_cells >= _LEAST_CELLS_OF_THREADS
+
     @property
     def run(self) -> int:
         """The real parts that stand together in a spectrum, and as many imaginary parts behind them."""
@@ -158,18 +169,18 @@ class Planes:
         problem = self.tiled.problem
         per_filter, lanes = problem.channels_per_group, count_lanes(dense.dtype)
         images = range(block.filters.start * per_filter, block.filters.stop * per_filter)
-        is_worth_threads = len(images) * self.tiled.tiles.n_cells > _LEAST_CELLS_OF_THREADS
-        parts = cut(images, lanes if is_worth_threads else len(images))
-        found: list[Any] = [None] * len(parts)
+        is_worth_it = self.are_worth_threads(len(images))
+        parts = cut(range(len(images)), lanes if is_worth_it else len(images))
+        spectra, sizes = self.kernels.make_room(len(images), dense.dtype), np.empty(len(images), dense.dtype)
 
         def run(part: int, workers: int) -> None:
-            tiles = np.zeros((len(parts[part]), 2), np.int64)
-            found[part] = self.kernels.transform(dense, np.array(parts[part]), tiles, self.make_workspace())
+            numbers, work = np.array(parts[part]), self.make_workspace()
+            tiles, room = np.zeros((len(numbers), 2), np.int64), spectra[numbers[0] :]
+            _, sizes[numbers] = self.kernels.transform(dense, images[0] + numbers, tiles, work, room)
 
-        loops.run_in_threads(run, range(len(parts)), splits=False)
-        spectra = found[0][0] if len(found) == 1 else np.concatenate([spectra for spectra, _ in found])
-        size = max(float(sizes.max()) for _, sizes in found)
-        return KernelSpectra(spectra.reshape(block.n_filters, per_filter, -1), _SCALE_OF_SPECTRA * size)
+        loops.run_in_threads(run, range(len(parts)), splits=False, is_worth_it=is_worth_it)
+        shape = block.n_filters, per_filter, spectra.shape[1]
+        return KernelSpectra(spectra[: len(images)].reshape(shape), _SCALE_OF_SPECTRA * float(sizes.max()))
 
 
 def _transform(reader: Reader, array: FloatArray, tasks: Sequence[Task], rows: slice, work: FloatArray) -> Any:

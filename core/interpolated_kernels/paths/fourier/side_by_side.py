@@ -48,7 +48,9 @@ class PlanesForward:
         spectra = self.planes.transform_kernels(self.kernels, block)
         if tasks:
             batches = cut(tasks, -(-len(tasks) // n_batches))
-            loops.run_in_threads(functools.partial(self._convolve, spectra), batches)
+            n_images = len(tasks) * (block.n_filters + block.channels.stop - block.channels.start)
+            is_worth_it = self.planes.are_worth_threads(n_images)
+            loops.run_in_threads(functools.partial(self._convolve, spectra), batches, is_worth_it=is_worth_it)
 
     def _convolve(self, spectra: KernelSpectra, tasks: Sequence[Task], workers: int) -> None:
         planes, block, problem = self.planes, self.block, self.planes.tiled.problem
