@@ -133,11 +133,12 @@ def _hold(kernel: ik.InterpolatedKernel, device: torch.device, kind: str, indice
 
 @contextlib.contextmanager
 def _beside_traces() -> Iterator[None]:
-    """Keep `torch.jit.trace` from recording how a constant came to be: the next call does not make it anew."""
+    """Keep traces and transforms from recording or wrapping a constant: it outlives them, and is made once."""
     state = torch._C._get_tracing_state()
     torch._C._set_tracing_state(None)  # type: ignore[attr-defined] # torch's own, as below
     try:
-        yield
+        with torch._C._DisableFuncTorch():
+            yield
     finally:
         torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
@@ -148,6 +149,6 @@ def _keep(kernel: ik.InterpolatedKernel, device: torch.device, kind: str, indice
         return kept[key]
     with _beside_traces():
         tensor = torch.from_numpy(_MAKERS[kind](kernel, *indices).copy()).to(device, choose_matrix_dtype(device))
-    if type(tensor) is torch.Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        kept[key] = tensor  # never a tensor of a trace or a transform, which end before the kernel does
+    if type(tensor) is torch.Tensor:
+        kept[key] = tensor  # never a fake one, whose trace ends before the kernel does
     return tensor

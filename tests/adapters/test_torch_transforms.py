@@ -225,6 +225,19 @@ def test_constants_of_a_trace_are_not_kept():
     assert_same(conv("native", kernel)(x, weights), conv("numba", kernel)(x, weights))
 
 
+@pytest.mark.parametrize("name", sorted(TRANSFORMS))
+def test_exports_after_a_transform_met_the_kernel(name):
+    """Constants that a transform made, eager or compiled, are plain tensors that an export takes afterwards."""
+    kernel = ik.InterpolatedKernel(ik.grid_positions((3, 4), counts=(2, 2)), (3, 4), "linear")
+    torch._dynamo.reset()
+    function, tensors = conv("native", kernel), [operand.detach() for operand in operands()]
+    transformed = torch.compile(lambda *tensors: TRANSFORMS[name](function, *tensors), backend="eager")
+    transformed(*tensors)
+    layer = InterpolatedConv2d(4, 2, kernel, groups=2, padding="same")
+    x = torch.randn(2, 4, 8, 9)
+    torch.testing.assert_close(exported(layer, strict=True).module()(x), layer(x), rtol=0, atol=1e-5)
+
+
 def test_layers_in_a_row_compile():
     """A graph holds the constants of several kernels, and of one kernel twice."""
     torch._dynamo.reset()
