@@ -107,7 +107,6 @@ def _start_threads() -> None:
     The C library's `fesetenv(FE_DFL_ENV)` is how a process begins, where `FE_DFL_ENV` is -1: on Linux.
     """
     if sys.platform != "linux":
-        numba.set_num_threads(_n_threads)
         return
     library, before = ctypes.CDLL(None), ctypes.create_string_buffer(_FENV_BYTES)
     library.fegetenv(before)
@@ -143,15 +142,12 @@ def run_in_threads(
     Where there are fewer tasks than threads they come one after another, with all threads as workers for each, if a
     task `splits`. What is not worth starting threads runs on the caller's alone.
     """
-    if not is_worth_it:
+    workers = _n_threads if is_worth_it else 1
+    if workers == 1 or (splits and len(tasks) < workers) or len(tasks) < 2:
         for task in tasks:
-            function(task, 1)
+            function(task, workers)
         return
-    if _n_threads == 1 or (splits and len(tasks) < _n_threads) or len(tasks) < 2:
-        for task in tasks:
-            function(task, _n_threads)
-        return
-    with ThreadPoolExecutor(_n_threads) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         list(pool.map(function, tasks, itertools.repeat(1)))
 
 

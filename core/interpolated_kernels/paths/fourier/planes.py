@@ -173,12 +173,12 @@ class Planes:
         parts = cut(range(len(images)), lanes if is_worth_it else len(images))
         spectra, sizes = self.kernels.make_room(len(images), dense.dtype), np.empty(len(images), dense.dtype)
 
-        def run(part: int, workers: int) -> None:
-            numbers, work = np.array(parts[part]), self.make_workspace()
+        def run(part: Sequence[int], workers: int) -> None:
+            numbers, work = np.array(part), self.make_workspace()
             tiles, room = np.zeros((len(numbers), 2), np.int64), spectra[numbers[0] :]
             _, sizes[numbers] = self.kernels.transform(dense, images[0] + numbers, tiles, work, room)
 
-        loops.run_in_threads(run, range(len(parts)), splits=False, is_worth_it=is_worth_it)
+        loops.run_in_threads(run, parts, splits=False, is_worth_it=is_worth_it)
         shape = block.n_filters, per_filter, spectra.shape[1]
         return KernelSpectra(spectra[: len(images)].reshape(shape), _SCALE_OF_SPECTRA * float(sizes.max()))
 
