@@ -9,7 +9,7 @@ the gradients by x and weights. A peer's value is its time over ours; I is the t
 gain by a second thread over that of a matrix product, K our time over what the machine needs at least, "gradients"
 being both of them against twice that. L is a training
 step of a PyTorch or Keras layer as it comes; against "eager" and "core" it is our time over theirs. The figures are
-asked against torch as it is written, `conv2d(padding=...)`; "torch, padded first" shows what `pad` before it takes.
+asked against torch as it is written, `conv2d(padding=...)`, but for C's neighbours: there `pad` comes before it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 import numpy as np  # noqa: E402  # after the environment that TensorFlow reads at import
 from cases import TORCH, Case, random_cases, standard_cases  # noqa: E402
 from checks import check_peer, check_peer_gradients  # noqa: E402
-from figures import BOTH, FORWARD, figure_of, figure_of_neighbours  # noqa: E402
+from figures import BOTH, FORWARD, NEIGHBOURS, figure_of  # noqa: E402
 from layers import LAYERS  # noqa: E402
 from peers import RUNS, is_installed  # noqa: E402
 from scaling import SCALING, path_of, runs_of  # noqa: E402
@@ -79,7 +79,7 @@ def mean_rows(rows: list[Row]) -> Iterator[Row]:
         if values:
             name = f"{letter}: geometric mean of {len(values)}"
             mean = statistics.geometric_mean(values)
-            yield Row(name, "", peer, direction, None, None, mean, figure_of_neighbours(*wanted))
+            yield Row(name, "", peer, direction, None, None, mean, NEIGHBOURS.get(wanted))
 
 
 def header(threads: int, repeat: int) -> str:
