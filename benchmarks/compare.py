@@ -15,7 +15,6 @@ asked against torch as it is written, `conv2d(padding=...)`, but for C's neighbo
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import platform
@@ -31,7 +30,7 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(_THREADS))
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 import numpy as np  # noqa: E402  # after the environment that TensorFlow reads at import
-from cases import TORCH, Case, random_cases, standard_cases  # noqa: E402
+from cases import Case, random_cases, standard_cases  # noqa: E402
 from checks import check_peer, check_peer_gradients  # noqa: E402
 from figures import BOTH, FORWARD, NEIGHBOURS, figure_of  # noqa: E402
 from layers import LAYERS  # noqa: E402
@@ -73,13 +72,12 @@ def case_rows(case: Case, repeat: int, threads: int, path: str) -> Iterator[Row]
 
 def mean_rows(rows: list[Row]) -> Iterator[Row]:
     """Yield the geometric means of the neighbours of A and of C, with what they must reach."""
-    for letter, peer, direction in itertools.product(("A", "C"), TORCH, (FORWARD, BOTH)):
+    for (letter, peer, direction), figure in NEIGHBOURS.items():
         wanted = (letter, peer, direction)
         values = [row.value for row in rows if (row.case[0], row.against, row.direction) == wanted and row.value]
         if values:
             name = f"{letter}: geometric mean of {len(values)}"
-            mean = statistics.geometric_mean(values)
-            yield Row(name, "", peer, direction, None, None, mean, NEIGHBOURS.get(wanted))
+            yield Row(name, "", peer, direction, None, None, statistics.geometric_mean(values), figure)
 
 
 def header(threads: int, repeat: int) -> str:
@@ -126,8 +124,7 @@ def main() -> None:
     rows = []
     for row in measure(arguments):
         rows.append(row)
-        if sys.stderr.isatty():
-            print(f"  {row.case}, {row.against}, {row.direction}", file=sys.stderr)
+        print(f"  {row.case}, {row.against}, {row.direction}: {row.value and round(row.value, 2)}", file=sys.stderr)
     means = list(mean_rows(rows)) if arguments.random else []
     if arguments.json:
         print(json.dumps([row.document() for row in (*rows, *means)]))
