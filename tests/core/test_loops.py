@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import interpolated_kernels as ik
+from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.threads import workspace
+from interpolated_kernels.loops.tiles.copies import copy_spaced
 from interpolated_kernels.testing import assert_matches_reference
 
 KERNEL = ik.InterpolatedKernel(ik.grid_positions((9, 9), 2), (9, 9), "linear")
@@ -35,23 +37,44 @@ def test_workspaces_begin_at_cache_lines(size, dtype):
     assert [row.ctypes.data % 64 for row in rows] == [0] * len(rows)
 
 
+@jit
+def _copy_spaced(target, at, source, first, step, count):
+    copy_spaced(target, at, source, first, step, count)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("step", [-3, -1, 1, 2, 3, 4, 5])
+def test_spaced_values_are_copied(dtype, step):
+    """Counts below, at and above whole vectors, at every alignment: all values, and nothing beside them."""
+    for count in [*range(1, 20), 31, 32, 33]:
+        source = np.arange(1, abs(step) * (count - 1) + 2).astype(dtype)  # it ends with the last value
+        for at in (0, 1, 5):
+            target = np.zeros(at + count + 3, dtype)
+            _copy_spaced(target, at, source, 0 if step > 0 else len(source) - 1, step, count)
+            np.testing.assert_array_equal(target[at : at + count], source[::step])
+            assert not target[:at].any()
+            assert not target[at + count :].any()
+
+
 def test_loops_are_right_without_the_compiler():
     """With `NUMBA_DISABLE_JIT=1` the same loops run as Python, on every tile, with both gradients."""
     _run(
         """
         import numpy as np, interpolated_kernels as ik
         rng = np.random.default_rng(0)
-        for window, filters in (((3, 3), 1), ((3, 3), 2), ((3, 3), 3), ((3, 3), 5), ((9, 2), 1)):
+        for window, filters, stride in (
+            ((3, 3), 1, 1), ((3, 3), 2, 2), ((3, 3), 3, 1), ((3, 3), 5, 1), ((9, 2), 1, 1), ((5, 4), 1, 3),
+        ):
             kernel = ik.InterpolatedKernel(ik.grid_positions(window, 1), window, "linear")
             x, w = rng.standard_normal((1, 2, 11, 12)), rng.standard_normal((filters, 2, kernel.n_anchors))
             results = []
             for path in ("reference", "direct", "lattice"):
-                y = ik.conv(x, w, kernel, path=path, padding="same")
-                grads = ik.conv_backward(y, x, w, kernel, path=path, padding="same")
+                y = ik.conv(x, w, kernel, path=path, padding="same", stride=stride)
+                grads = ik.conv_backward(y, x, w, kernel, path=path, padding="same", stride=stride)
                 results.append((y, grads.x, grads.weights))
             for expected, *others in zip(*results):
                 for ours in others:
-                    assert abs(ours - expected).max() < 1e-9, (window, filters)
+                    assert abs(ours - expected).max() < 1e-9, (window, filters, stride)
         """,
         NUMBA_DISABLE_JIT="1",
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.threads import launch
-from interpolated_kernels.loops.tiles.runs import clear_values, copy_values
+from interpolated_kernels.loops.tiles.copies import clear_values, copy_spaced, copy_values
 
 
 class Copies(NamedTuple):
@@ -56,8 +56,7 @@ def _pack_row(source, start, runs, packed, target):
         elif step == 1:
             copy_values(packed, at, source, first, count)
         else:
-            for index in range(count):
-                packed[at + index] = source[first + index * step]
+            copy_spaced(packed, at, source, first, step, count)
 
 
 @jit(inner=True)

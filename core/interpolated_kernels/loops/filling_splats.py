@@ -40,8 +40,8 @@ from interpolated_kernels.loops.filling_profiles import (
     n_profile_cells,
     scale_anchor,
 )
+from interpolated_kernels.loops.tiles.copies import clear_values
 from interpolated_kernels.loops.tiles.lines import Lines, Places, Taps, sum_taps, tile_width
-from interpolated_kernels.loops.tiles.runs import clear_values
 from interpolated_kernels.tile_sizes import VECTORS_OF_SLACK, count_lanes
 
 _FEWEST_PRODUCTS = 2**16

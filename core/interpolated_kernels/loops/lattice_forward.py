@@ -17,6 +17,7 @@ from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.tables import Packed, opener
 from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
 from interpolated_kernels.loops.lattice_tables import ForwardTables
+from interpolated_kernels.loops.tiles.copies import clear_values
 from interpolated_kernels.loops.tiles.lines import (
     Cells,
     Lines,
@@ -33,7 +34,6 @@ from interpolated_kernels.loops.tiles.lines import (
     tile_width,
 )
 from interpolated_kernels.loops.tiles.register import lanes_in
-from interpolated_kernels.loops.tiles.runs import clear_values
 from interpolated_kernels.tile_sizes import BYTES_OF_CHUNK, VECTOR_BYTES
 
 open_forward = opener(ForwardTables)
@@ -85,63 +85,49 @@ def find_output(tables, image, block):
 def make_maps(x, start, tables, block, work):
     """Write the maps of a block of the channel that starts at `start`.
 
-    The last blocks of an axis are short: of their lines, phase by phase, the last of every phase are missing.
+    The last blocks of an axis are short: the last lines are missing.
     """
     place = tables.workspace
     short_planes = place.planes - tables.plane_blocks.counts[block.plane]
     short_rows = place.rows - tables.row_blocks.counts[block.row]
-    row_phases = tables.rows.n_lines // place.row_lines
-    for line in range(tables.planes.n_lines):
-        if line % place.plane_lines + short_planes >= place.plane_lines:
-            continue
+    size = place.n_lines * place.line
+    for line in range(tables.planes.n_lines - short_planes * place.plane_phases):
         plane = find_cell(tables.planes, tables.plane_blocks.cells[block.plane] + tables.planes.lines[line])
         low, high = _pack_plane(x, start, tables, block, plane, short_rows, work)
-        target = place.at_rows + line * place.n_lines * place.line
-        if row_phases == 1:
-            _smooth_plane(tables, short_rows, low, high, target, work)
-            continue
-        smooth(
-            work, tables.by_columns, row_phases, short_rows,
-            Places(place.at_cells, place.row_lines * place.cells, place.cells),
-            Places(place.at_lines, place.row_lines * place.line, place.line),
-        )  # fmt: skip
-        smooth(
-            work, tables.by_rows, 1, short_rows, Places(place.at_lines, 0, place.line), Places(target, 0, place.line)
-        )
-    size = place.n_lines * place.line
-    smooth(work, tables.by_planes, 1, short_planes, Places(place.at_rows, 0, size), Places(place.at_maps, 0, size))
+        _smooth_plane(tables, short_rows, low, high, place.at_rows + line * size, work)
+    step = place.plane_phases * size
+    smooth(work, tables.by_planes, 1, short_planes, Places(place.at_rows, 0, step), Places(place.at_maps, 0, size))
 
 
 @jit(inner=True)
 def _smooth_plane(tables, short_rows, low, high, target, work):
-    """Smooth a plane along columns and rows where rows have no phases, and all but `low <= row < high` are zero."""
-    place = tables.workspace
+    """Smooth a plane along columns and rows where all but `low <= line < high` is zero."""
+    place, n_lines = tables.workspace, tables.rows.n_lines
     clear_values(work, place.at_lines, low * place.line)
-    clear_values(work, place.at_lines + high * place.line, (place.row_lines - short_rows - high) * place.line)
+    end = n_lines - short_rows * place.row_phases
+    clear_values(work, place.at_lines + high * place.line, (end - high) * place.line)
     read, write = place.at_cells + low * place.cells, place.at_lines + low * place.line
-    absent = place.row_lines - (high - low)
+    absent = n_lines - (high - low)
     smooth(work, tables.by_columns, 1, absent, Places(read, 0, place.cells), Places(write, 0, place.line))
-    if tables.by_rows.n > 0:
-        lines = Places(place.at_lines, 0, place.line)
-        smooth_some(work, tables.by_rows, short_rows, low, high, lines, Places(target, 0, place.line))
+    lines = Places(place.at_lines, 0, place.row_phases * place.line)
+    smooth_some(work, tables.by_rows, short_rows, low, high, lines, Places(target, 0, place.line))
 
 
 @jit(inner=True)
 def _pack_plane(x, start, tables, block, plane, short_rows, work):
     """Pack the rows of one plane of a block's inputs, each phase after phase; -1 is a plane of padding.
 
-    Return the first row that is not padding, and the one after the last.
+    Return the first row that is not padding, and the one after the last: no others are written.
     """
     arrays, place = tables.arrays, tables.workspace
     first_row, first = tables.row_blocks.cells[block.row], tables.column_blocks.cells[block.column]
     low, high = tables.rows.n_lines, 0
-    for line in range(tables.rows.n_lines):
-        if line % place.row_lines + short_rows >= place.row_lines:
-            continue
+    for line in range(tables.rows.n_lines - short_rows * place.row_phases):
         row = find_cell(tables.rows, first_row + tables.rows.lines[line])
         at = place.at_cells + line * place.cells
         if plane < 0 or row < 0:
-            clear_values(work, at, place.cells)
+            if low < line:
+                clear_values(work, at, place.cells)
             continue
         low, high = min(low, line), line + 1
         row_start = start + plane * arrays.x_plane + row * arrays.x_row

@@ -16,6 +16,7 @@ from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.tables import Doubles, Floats, Offsets, Packed
 from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
 from interpolated_kernels.loops.lattice_forward import find_block, find_output, make_maps, open_forward
+from interpolated_kernels.loops.tiles.copies import clear_values, copy_values
 from interpolated_kernels.loops.tiles.lines import Lines, Places, Taps, sum_taps, tile_width
 from interpolated_kernels.loops.tiles.register import (
     add_products,
@@ -25,7 +26,6 @@ from interpolated_kernels.loops.tiles.register import (
     with_item,
     zeros,
 )
-from interpolated_kernels.loops.tiles.runs import clear_values, copy_values
 from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE
 
 

@@ -17,9 +17,10 @@ from interpolated_kernels.loops.compile.tables import Floats, Packed, opener
 from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
 from interpolated_kernels.loops.lattice_forward import find_block
 from interpolated_kernels.loops.lattice_tables import GradXTables
+from interpolated_kernels.loops.tiles.copies import clear_values, copy_values, prefetch
 from interpolated_kernels.loops.tiles.lines import Cells, Lines, Places, Taps, smooth, sum_taps, unpack_cells
 from interpolated_kernels.loops.tiles.register import lanes_in, zeros
-from interpolated_kernels.loops.tiles.runs import add_run, add_to_rows, clear_values, copy_values, prefetch
+from interpolated_kernels.loops.tiles.runs import add_run, add_to_rows
 from interpolated_kernels.tile_sizes import VECTORS_OF_LINE, VECTORS_OF_LONE_LINE
 
 open_grad_x = opener(GradXTables)
@@ -227,7 +228,6 @@ def _spread_maps(tables, maps, start, block, work, grad):
     short_rows = place.rows - tables.row_blocks.counts[block.row]
     size = place.n_lines * place.line
     smooth(work, tables.by_planes, 1, place.planes - count, Places(maps, 0, size), Places(place.at_rows, 0, size))
-    row_phases = tables.rows.n_lines // place.rows
     for line in range(tables.planes.n_lines):
         plane = tables.plane_blocks.cells[block.plane] + tables.planes.lines[line]
         if line % place.planes >= count or not 0 <= plane < gathering.x_planes:
@@ -239,7 +239,7 @@ def _spread_maps(tables, maps, start, block, work, grad):
         if tables.by_rows.n > 0:
             source = place.at_lines
         smooth(
-            work, tables.by_columns, row_phases, short_rows, Places(source, place.rows * place.line, place.line),
+            work, tables.by_columns, place.row_phases, short_rows, Places(source, place.rows * place.line, place.line),
             Places(place.at_cells, place.rows * place.cells, place.cells),
         )  # fmt: skip
         _unpack_plane(tables, start + plane * tables.arrays.x_plane, block, work, grad)

@@ -31,15 +31,15 @@ class Arrays(NamedTuple):
 class Workspace(NamedTuple):
     """What a whole block holds, drawn in `paths/lattice`: counts of lines, their lengths, and where they lie.
 
-    `planes` and `rows` are counted in outputs (of x's cells backward). `plane_lines`, `row_lines` and `column_cells`
-    are input lines of one phase; `cells` is a packed row, phase after phase; `line` holds the maps along columns side
-    by side, and `n_lines` such lines the maps along rows.
+    `planes` and `rows` are counted in outputs (of x's cells backward), of which each has `plane_phases` and
+    `row_phases` lines of x. `cells` is a packed row, phase after phase, `column_cells` of each; `line` holds the maps
+    along columns side by side, and `n_lines` such lines the maps along rows.
     """
 
     planes: int
     rows: int
-    plane_lines: int
-    row_lines: int
+    plane_phases: int
+    row_phases: int
     column_cells: int
     column_stride: int
     cells: int

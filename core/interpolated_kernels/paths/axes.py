@@ -42,9 +42,9 @@ class Map:
 class Lines:
     """The lines that a block of `n` outputs (or inputs) needs: inputs by phase, maps, and their taps.
 
-    Counted from the block's start, line `phase * n_of_phase + i` of the inputs is cell
-    `(low + i) * stride + phases[phase]`; line `i` of map `m`, `i < counts[m]`, is `M_m[lows[m] + i]`; and outputs from
-    `output_low` on, `n_outputs` of them, are written or read.
+    Counted from the block's start, line `phase * phase_step + i * line_step` of the inputs is cell
+    `(low + i) * stride + phases[phase]`: phase after phase, or `in_order` of the cells. Line `i` of map `m`,
+    `i < counts[m]`, is `M_m[lows[m] + i]`; and outputs from `output_low` on, `n_outputs` of them, are written or read.
     """
 
     phases: tuple[int, ...]
@@ -54,11 +54,22 @@ class Lines:
     counts: tuple[int, ...]
     output_low: int
     n_outputs: int
+    in_order: bool = False
 
     @property
     def n_inputs(self) -> int:
         """Lines of input."""
         return len(self.phases) * self.n_of_phase
+
+    @property
+    def phase_step(self) -> int:
+        """The input lines from one phase to the next."""
+        return 1 if self.in_order else self.n_of_phase
+
+    @property
+    def line_step(self) -> int:
+        """The input lines between neighbours of one phase."""
+        return len(self.phases) if self.in_order else 1
 
     def place_maps(self, multiple: int = 1, least: int = 1) -> list[int]:
         """Return the first line of every map, each of `least` multiples or more; the last entry is their total."""
@@ -104,7 +115,7 @@ class Axis:
         """Return how many outputs an interleaved problem has."""
         return max(0, -((problem - self.out) // self.n_problems))
 
-    def find_forward_lines(self, n: int) -> Lines:
+    def find_forward_lines(self, n: int, in_order: bool = False) -> Lines:
         """Return the lines that `n` outputs read."""
         lows = tuple(int(each.lags.min()) for each in self.maps)
         highs = tuple(int(each.lags.max()) for each in self.maps)
@@ -112,7 +123,7 @@ class Axis:
         low = min(first + int(step.min()) for first, step in zip(lows, steps, strict=True))
         high = max(last + int(step.max()) for last, step in zip(highs, steps, strict=True))
         counts = tuple(n + last - first for first, last in zip(lows, highs, strict=True))
-        return Lines(self.phases, low, n + high - low, lows, counts, output_low=0, n_outputs=n)
+        return Lines(self.phases, low, n + high - low, lows, counts, output_low=0, n_outputs=n, in_order=in_order)
 
     def find_grad_lines(self, n: int) -> Lines:
         """Return the lines that the gradient of `n` inputs of every phase reads."""
@@ -132,7 +143,8 @@ class Axis:
             order = np.argsort(each.reads % self.stride, kind="stable")
             reads = each.reads[order]
             phase = np.searchsorted(self.phases, reads % self.stride)
-            taps.append((phase * lines.n_of_phase + low + reads // self.stride - lines.low, each.coefficients[order]))
+            places = (low + reads // self.stride - lines.low) * lines.line_step
+            taps.append((phase * lines.phase_step + places, each.coefficients[order]))
         return taps
 
     def find_spreading(self, lines: Lines, firsts: list[int]) -> list[tuple[IntArray, FloatArray]]:

@@ -7,12 +7,11 @@ from typing import NamedTuple
 from interpolated_kernels.loops.compile.apart import apart
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.tables import Floats, Numbers, Offsets
+from interpolated_kernels.loops.tiles.copies import clear_values, copy_spaced, copy_values
 from interpolated_kernels.loops.tiles.register import lanes_in, zeros
 from interpolated_kernels.loops.tiles.runs import (
     add_line,
     add_run,
-    clear_values,
-    copy_values,
     load_some_run,
     store_run,
     store_some_run,
@@ -74,7 +73,8 @@ class Stage(NamedTuple):
     """The smoothing of the workspace along one axis: `n` sums of taps, each into lines of its own.
 
     Sum `i` writes `columns[i]` values of `rows[i]` rows from `targets[i]` on. Its taps are those from `tap_ends[i]` to
-    `tap_ends[i + 1]`; the same taps as runs, where it has any, those from `run_ends[i]` on.
+    `tap_ends[i + 1]`; the same taps as runs, where it has any, those from `run_ends[i]` on. Its first row meets lines
+    from `nearest[i]` to `farthest[i]`.
     """
 
     n: int
@@ -83,6 +83,8 @@ class Stage(NamedTuple):
     targets: Numbers
     tap_ends: Numbers
     run_ends: Numbers
+    nearest: Numbers
+    farthest: Numbers
     offsets: Offsets
     coefficients: Floats
     runs: RunTable
@@ -246,15 +248,15 @@ def smooth(work, stage, planes, short, read, write):
 @jit(inner=True)
 def smooth_some(work, stage, short, low, high, read, write):
     """Do as `smooth` for a plane whose lines are zero but `low <= line < high`; rows that meet none are cleared."""
-    step = read.row
+    line, phases = write.row, read.row // write.row
     for index in range(stage.n):
         rows, target = stage.rows[index] - short, write.first + stage.targets[index]
-        nearest, farthest = stage.offsets[stage.tap_ends[index]], stage.offsets[stage.tap_ends[index + 1] - 1]
-        begin = min(rows, max(0, low - farthest // step))
-        end = max(begin, min(rows, high - nearest // step))
-        clear_values(work, target, begin * step)
-        clear_values(work, target + end * step, (rows - end) * step)
-        read_some, write_some = Places(read.first + begin * step, 0, step), Places(target + begin * step, 0, step)
+        begin = min(rows, max(0, -((stage.farthest[index] - low) // phases)))
+        end = max(begin, min(rows, -((stage.nearest[index] - high) // phases)))
+        clear_values(work, target, begin * line)
+        clear_values(work, target + end * line, (rows - end) * line)
+        read_some = Places(read.first + begin * read.row, 0, read.row)
+        write_some = Places(target + begin * line, 0, line)
         _sum_lines(work, stage, index, Lines(1, end - begin, stage.columns[index], read_some, write_some))
 
 
@@ -285,8 +287,7 @@ def pack_cells(source, start, axis, cells, work, at):
     if step == 1:
         copy_values(work, at + inner, source, cell + inner, outer - inner)
     else:
-        for index in range(inner, outer):
-            work[at + index] = source[cell + index * step]
+        copy_spaced(work, at + inner, source, cell + inner * step, step, outer - inner)
     _pack_edge(source, start, axis, cells, outer, count, work, at)
 
 

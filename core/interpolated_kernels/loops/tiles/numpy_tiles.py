@@ -149,6 +149,11 @@ def copy_values(target: Any, target_start: int, source: Any, source_start: int, 
     target[target_start : target_start + count] = source[source_start : source_start + count]
 
 
+def copy_spaced_vector(step: int, target: Any, at: int, source: Any, first: int) -> None:
+    lanes = lanes_in(target)
+    target[at : at + lanes] = source[first : first + step * (lanes - 1) + 1 : step]
+
+
 def load(tile: Any, y: Any, row_step: int, starts: Any, n_rows: Any, n_lanes: Any) -> Any:
     loaded = [np.zeros_like(vector) for vector in tile]
     for index, vector in enumerate(loaded):

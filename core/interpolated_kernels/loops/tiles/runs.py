@@ -1,4 +1,4 @@
-"""Runs: tiles whose rows hold neighbouring values, so that one pointer reads or writes a row; and runs of plain memory.
+"""Runs: tiles whose rows hold neighbouring values, so that one pointer reads or writes a row.
 
 With `NUMBA_DISABLE_JIT=1` the same names work on NumPy arrays (`numpy_tiles`).
 """
@@ -10,7 +10,7 @@ from typing import Any
 from numba import config, types
 from numba.extending import intrinsic
 
-from interpolated_kernels.loops.compile.numba_parts import cgutils, ir
+from interpolated_kernels.loops.compile.numba_parts import ir
 from interpolated_kernels.loops.tiles import numpy_tiles
 from interpolated_kernels.loops.tiles.vectors import (
     add_weighted,
@@ -20,8 +20,6 @@ from interpolated_kernels.loops.tiles.vectors import (
     masked_load,
     masked_store,
 )
-
-_LINE_BYTES = 64
 
 
 @intrinsic(prefer_literal=True)
@@ -185,59 +183,7 @@ def add_to_rows(typing_context, tile, y, starts, start):
     return signature, generate
 
 
-@intrinsic
-def copy_values(typing_context, target, target_start, source, source_start, count):
-    """Copy `count` neighbours from `source[source_start:]` to `target[target_start:]`; no index is checked."""
-    signature = types.void(target, target_start, source, source_start, count)
-
-    def generate(context, builder, signature, arguments):
-        target, target_start, source, source_start, count = arguments
-        to = builder.gep(load_data(context, builder, signature.args[0], target), [target_start])
-        of = builder.gep(load_data(context, builder, signature.args[2], source), [source_start])
-        cgutils.raw_memcpy(
-            builder, to, of, count, context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)
-        )
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def clear_values(typing_context, target, start, count):
-    """Write `count` zeros to `target[start:]`; no index is checked."""
-    signature = types.void(target, start, count)
-
-    def generate(context, builder, signature, arguments):
-        target, start, count = arguments
-        first = builder.gep(load_data(context, builder, signature.args[0], target), [start])
-        size = builder.mul(count, count.type(signature.args[0].dtype.bitwidth // 8))
-        cgutils.memset(builder, first, size, 0)
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
-@intrinsic
-def prefetch(typing_context, array, start, count):
-    """Ask for the cache lines of `array[start : start + count]`, which need not exist: nothing is read."""
-    signature = types.void(array, start, count)
-
-    def generate(context, builder, signature, arguments):
-        array, start, count = arguments
-        byte, narrow = ir.IntType(8).as_pointer(), ir.IntType(32)
-        first = builder.gep(load_data(context, builder, signature.args[0], array), [start])
-        step = count.type(_LINE_BYTES // (signature.args[0].dtype.bitwidth // 8))
-        kind = ir.FunctionType(ir.VoidType(), [byte, narrow, narrow, narrow])
-        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        with cgutils.for_range_slice(builder, count.type(0), count, step, count.type) as (offset, _):
-            builder.call(fetch, [builder.bitcast(builder.gep(first, [offset]), byte), narrow(0), narrow(3), narrow(1)])
-        return context.get_dummy_value()
-
-    return signature, generate
-
-
 if config.DISABLE_JIT:
     add_run, add_line, add_to_rows = numpy_tiles.add_run, numpy_tiles.add_line, numpy_tiles.add_to_rows
     store_run, store_some_run = numpy_tiles.store_run, numpy_tiles.store_some_run
-    load_some_run, prefetch = numpy_tiles.load_some_run, numpy_tiles.prefetch
-    copy_values, clear_values = numpy_tiles.copy_values, numpy_tiles.clear_values
+    load_some_run = numpy_tiles.load_some_run

@@ -13,7 +13,7 @@ node      what carries a weight: an anchor, or a function of an axis' local basi
 profile   the few coefficients of a node's column of an axis' matrix; columns that differ by a shift have one profile
 map       the input smoothed by one profile along every axis: what nodes read
 lag       how far beyond its output a node reads its map
-phase     a padded cell's number modulo the stride: cells of one phase are packed side by side, as outputs meet them
+phase     a padded cell's number modulo the stride: cells of a row are packed phase after phase, as outputs meet them
 line      what has one number along an axis: a plane, a row of a plane, or a value of a row
 block     neighbouring outputs (backward: neighbouring cells of x of every phase) that share a workspace
 stage     the smoothing of a block along one axis: columns first, then rows, then planes; backward the other way
@@ -53,11 +53,11 @@ The workspace
 -------------
 In two and three dimensions a block has up to four stretches of memory, each filled from the one before by a stage:
 
-    at_cells   packed rows of a plane     row_lines (of every phase) x  cells = phases x column_cells
+    at_cells   packed rows of a plane     rows of cells   x  cells = phases x column_cells
        | smoothed along columns           every row of cells gives a row of all maps along columns, side by side
-    at_lines   rows of one plane          row_lines x  line
+    at_lines   rows of one plane          rows of cells   x  line
        | smoothed along rows              every line of a map along rows is a sum of such rows
-    at_rows    smoothed planes            plane_lines (of every phase) x  n_lines x  line
+    at_rows    smoothed planes            planes of cells x  n_lines x  line
        | smoothed along planes            every plane of a map along planes is a sum of such planes
     at_maps    the maps                   planes of all maps along planes x  n_lines x  line
 
@@ -68,8 +68,8 @@ In two and three dimensions a block has up to four stretches of memory, each fil
 With few filters columns come last (`late`): cells are packed at `at_lines` and smoothed along rows and planes;
 the taps of each share are summed behind the maps, all channels together, and these sums smoothed along columns into y.
 
-Backward the same memory is written from the last to the first, and rows of y's gradient stand behind it. An axis that a
-problem lacks has no stage and no memory of its own.
+Backward the same memory is written from the last to the first, rows and planes of cells phase after phase, and rows of
+y's gradient stand behind it. An axis that a problem lacks has no stage and no memory of its own.
 """
 
 from __future__ import annotations

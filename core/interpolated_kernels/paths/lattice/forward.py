@@ -88,7 +88,9 @@ class _Lines(NamedTuple):
 
 def _find_lines(problem: Problem, axes: tuple[Axis, Axis, Axis], counts: tuple[int, int, int]) -> _Lines:
     lanes = count_lanes(problem.dtype)
-    lines = [axis.find_forward_lines(n) for axis, n in zip(axes, counts, strict=True)]
+    lines = [
+        axis.find_forward_lines(n, in_order=index < 2) for index, (axis, n) in enumerate(zip(axes, counts, strict=True))
+    ]
     firsts = [lines[0].place_maps(), lines[1].place_maps(), lines[2].place_maps(lanes)]
     late = None
     if smooths_columns_late(problem, axes):
@@ -112,8 +114,8 @@ def _lay_out_workspace(problem: Problem, block: _Lines) -> tuple[Workspace, int]
     if problem.kernel.n_dims < 2:
         size, at_maps = at_rows + SLACK, at_lines
     workspace = loops.Workspace(
-        planes=planes.n_outputs, rows=rows.n_outputs, plane_lines=planes.n_of_phase,
-        row_lines=rows.n_of_phase, column_cells=columns.n_of_phase, column_stride=block.axes[2].stride, cells=cells,
+        planes=planes.n_outputs, rows=rows.n_outputs, plane_phases=planes.line_step, row_phases=rows.line_step,
+        column_cells=columns.n_of_phase, column_stride=block.axes[2].stride, cells=cells,
         line=line, n_lines=n_lines, at_cells=0, at_lines=at_lines, at_rows=at_rows, at_maps=at_maps,
     )  # fmt: skip
     return workspace, size
@@ -142,12 +144,12 @@ def _make_stages(problem: Problem, block: _Lines) -> list[Stage]:
             sums = [
                 TapSum(count, step, first * step, offsets * step, coefficients)
                 if index < 2
-                else TapSum(block.lines[1].n_of_phase, after - first, first, offsets, coefficients)
+                else TapSum(block.lines[1].n_inputs, after - first, first, offsets, coefficients)
                 for (offsets, coefficients), count, (first, after) in zip(
                     axis.find_smoothing(lines), lines.counts, itertools.pairwise(block.firsts[index]), strict=True
                 )
             ]
-        stages.append(make_stage(sums, step))
+        stages.append(make_stage(sums, step, lines.line_step))
     return stages
 
 

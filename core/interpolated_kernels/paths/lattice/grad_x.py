@@ -179,7 +179,7 @@ def _lay_out_workspace(
     filters = min(problem.filters_per_group, FILTERS_OF_CHUNK)
     rows_at_once = ROWS_OF_SUMS if block.is_late else 1
     workspace = loops.Workspace(
-        planes=block.counts[0], rows=block.counts[1], plane_lines=block.counts[0], row_lines=block.counts[1],
+        planes=block.counts[0], rows=block.counts[1], plane_phases=len(planes.phases), row_phases=len(rows.phases),
         column_cells=block.column_cells, column_stride=block.axes[2].stride, cells=cells, line=line,
         n_lines=block.firsts[1][-1], at_cells=0, at_lines=at_lines, at_rows=at_rows, at_maps=at_maps,
     )  # fmt: skip

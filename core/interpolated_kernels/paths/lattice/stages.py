@@ -68,13 +68,18 @@ def make_run_table(runs: Sequence[tuple[int, int, int]]) -> RunTable:
     return loops.RunTable(starts=starts, taps=taps, counts=counts)
 
 
-def make_stage(sums: Sequence[TapSum], step: int) -> Stage:
-    """Return the stage of some sums, whose taps read lines `step` apart; along columns, `step` 1, rows share none."""
+def make_stage(sums: Sequence[TapSum], step: int, phases: int = 1) -> Stage:
+    """Return the stage of some sums, which read lines of `step` values, `phases` lines on for every further row.
+
+    Along columns, `step` 1, rows share none.
+    """
     runs: list[tuple[int, int, int]] = []
     tap_ends, run_ends = [0], [0]
     for one in sums:
         if step > 1:
-            runs += [(offset, tap_ends[-1] + tap, count) for offset, tap, count in find_runs(one.offsets, step)]
+            runs += [
+                (offset, tap_ends[-1] + tap, count) for offset, tap, count in find_runs(one.offsets, phases * step)
+            ]
         tap_ends.append(tap_ends[-1] + len(one.offsets))
         run_ends.append(len(runs))
     return loops.Stage(
@@ -84,6 +89,8 @@ def make_stage(sums: Sequence[TapSum], step: int) -> Stage:
         targets=np.array([one.target for one in sums], np.int64),
         tap_ends=np.array(tap_ends),
         run_ends=np.array(run_ends),
+        nearest=np.array([one.offsets.min() // step for one in sums], np.int64),
+        farthest=np.array([one.offsets.max() // step for one in sums], np.int64),
         offsets=np.concatenate([np.zeros(0, np.int64), *(one.offsets for one in sums)]),
         coefficients=np.concatenate([np.zeros(0), *(one.coefficients for one in sums)]),
         runs=make_run_table(runs),
@@ -93,7 +100,8 @@ def make_stage(sums: Sequence[TapSum], step: int) -> Stage:
 def make_axis_lines(index: int, axis: Axis, lines: Lines) -> AxisLines:
     """Return the cell of every input line of an axis; of a row only where phases begin."""
     at = np.arange(lines.n_of_phase) if index < 2 else np.zeros(1, np.int64)
-    cells = np.concatenate([axis.cell_step * (axis.stride * (lines.low + at) + phase) for phase in lines.phases])
+    by_phase = axis.cell_step * (axis.stride * (lines.low + at) + np.array(lines.phases)[:, None])
+    cells = (by_phase.T if lines.in_order else by_phase).ravel()
     return loops.AxisLines(n_lines=len(cells), lines=cells)
 
 
