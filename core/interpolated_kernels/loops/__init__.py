@@ -67,7 +67,8 @@ from interpolated_kernels.loops.missing_quotients import (
     settle_sums,
     split_missing,
 )
-from interpolated_kernels.loops.tiles.lines import AxisLines, PaddedAxis, RunTable, Stage
+from interpolated_kernels.loops.tiles.lines import RunTable, Stage
+from interpolated_kernels.loops.tiles.packing import AxisLines, PaddedAxis
 
 __all__ = [
     "SPLATS",

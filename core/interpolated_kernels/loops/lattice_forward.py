@@ -19,20 +19,18 @@ from interpolated_kernels.loops.compile.threads import launch, thread_id, worksp
 from interpolated_kernels.loops.lattice_tables import ForwardTables
 from interpolated_kernels.loops.tiles.copies import clear_values
 from interpolated_kernels.loops.tiles.lines import (
-    Cells,
     Lines,
     Places,
     Runs,
     Taps,
     can_share_rows,
-    find_cell,
-    pack_cells,
     smooth,
     smooth_some,
     sum_rows,
     sum_taps,
     tile_width,
 )
+from interpolated_kernels.loops.tiles.packing import Cells, find_cell, find_inside, pack_cells
 from interpolated_kernels.loops.tiles.register import lanes_in
 from interpolated_kernels.tile_sizes import BYTES_OF_CHUNK, VECTOR_BYTES
 
@@ -119,23 +117,46 @@ def _pack_plane(x, start, tables, block, plane, short_rows, work):
 
     Return the first row that is not padding, and the one after the last: no others are written.
     """
-    arrays, place = tables.arrays, tables.workspace
-    first_row, first = tables.row_blocks.cells[block.row], tables.column_blocks.cells[block.column]
-    low, high = tables.rows.n_lines, 0
-    for line in range(tables.rows.n_lines - short_rows * place.row_phases):
-        row = find_cell(tables.rows, first_row + tables.rows.lines[line])
-        at = place.at_cells + line * place.cells
-        if plane < 0 or row < 0:
-            if low < line:
-                clear_values(work, at, place.cells)
-            continue
-        low, high = min(low, line), line + 1
-        row_start = start + plane * arrays.x_plane + row * arrays.x_row
-        for phase in range(tables.columns.n_lines):
-            cells = Cells(first + tables.columns.lines[phase], place.column_stride, place.column_cells)
-            pack_cells(x, row_start, tables.columns, cells, work, at)
-            at += place.column_cells
+    arrays, place, axis = tables.arrays, tables.workspace, tables.columns
+    low, high = _find_rows(tables, block, plane, short_rows)
+    if _has_padding(tables, block):
+        clear_values(work, place.at_cells + low * place.cells, (high - low) * place.cells)
+    first = tables.column_blocks.cells[block.column]
+    for phase in range(axis.n_lines):
+        cells = Cells(first + axis.lines[phase], place.column_stride, place.column_cells)
+        inside = find_inside(axis, cells)
+        for line in range(low, high):
+            row = find_cell(tables.rows, tables.row_blocks.cells[block.row] + tables.rows.lines[line])
+            at = place.at_cells + line * place.cells + phase * place.column_cells
+            if row < 0:
+                clear_values(work, at, place.column_cells)
+            else:
+                row_start = start + plane * arrays.x_plane + row * arrays.x_row
+                pack_cells(x, row_start, axis, cells, inside, work, at)
+    return low, high
+
+
+@jit(inner=True)
+def _find_rows(tables, block, plane, short_rows):
+    """Return the first row of a plane of a block's inputs that is not padding, and the one after the last."""
+    n_lines = 0 if plane < 0 else tables.rows.n_lines - short_rows * tables.workspace.row_phases
+    low, high = n_lines, 0
+    for line in range(n_lines):
+        if find_cell(tables.rows, tables.row_blocks.cells[block.row] + tables.rows.lines[line]) >= 0:
+            low, high = min(low, line), line + 1
     return min(low, high), high
+
+
+@jit(inner=True)
+def _has_padding(tables, block):
+    """Return whether rows of a block begin or end beside the array, so that pieces of them stay zero."""
+    place, axis = tables.workspace, tables.columns
+    for phase in range(axis.n_lines):
+        first = tables.column_blocks.cells[block.column] + axis.lines[phase]
+        begin, end = find_inside(axis, Cells(first, place.column_stride, place.column_cells))
+        if begin > 0 or end < place.column_cells:
+            return True
+    return False
 
 
 @jit(inner=True)
@@ -183,7 +204,7 @@ def _sum_share(work, weights, tables, share, lines, target):
         _sum_filters(work, weights, tables, share, lines, target)
         return
     at = (share.group * arrays.ins + share.channel) * arrays.n_nodes
-    if can_share_rows(lines, taps.spacing, target):
+    if can_share_rows(lines, taps.spacing):
         first, last = ends.run_ends[share.number], ends.run_ends[share.number + 1]
         sum_rows(work, Runs(weights, at, taps.runs, first, last, taps.spacing), lines, share.channel > 0, target)
     else:

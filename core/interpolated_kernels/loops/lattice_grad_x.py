@@ -18,7 +18,8 @@ from interpolated_kernels.loops.compile.threads import launch, thread_id, worksp
 from interpolated_kernels.loops.lattice_forward import find_block
 from interpolated_kernels.loops.lattice_tables import GradXTables
 from interpolated_kernels.loops.tiles.copies import clear_values, copy_values, prefetch
-from interpolated_kernels.loops.tiles.lines import Cells, Lines, Places, Taps, smooth, sum_taps, unpack_cells
+from interpolated_kernels.loops.tiles.lines import Lines, Places, Taps, smooth, sum_taps
+from interpolated_kernels.loops.tiles.packing import Cells, unpack_cells
 from interpolated_kernels.loops.tiles.register import lanes_in, zeros
 from interpolated_kernels.loops.tiles.runs import add_run, add_to_rows
 from interpolated_kernels.tile_sizes import VECTORS_OF_LINE, VECTORS_OF_LONE_LINE

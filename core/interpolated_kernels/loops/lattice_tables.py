@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from interpolated_kernels.loops.compile.tables import Floats, Numbers, Offsets
-from interpolated_kernels.loops.tiles.lines import AxisLines, PaddedAxis, RunTable, Stage
+from interpolated_kernels.loops.tiles.lines import RunTable, Stage
+from interpolated_kernels.loops.tiles.packing import AxisLines, PaddedAxis
 
 
 class Arrays(NamedTuple):
@@ -61,7 +62,7 @@ class OutputBlocks(NamedTuple):
 
 
 class NodeTaps(NamedTuple):
-    """Where every node reads the maps, and the same as runs along rows that are `spacing` apart, or 0."""
+    """Where every node reads the maps, and the same as runs along rows that are `spacing` apart."""
 
     offsets: Offsets
     runs: RunTable

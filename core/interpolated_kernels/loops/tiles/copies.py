@@ -75,10 +75,12 @@ def prefetch(typing_context, array, start, count):
 def copy_spaced(target, at, source, first, step, count):
     """Copy `count` values that are `step` apart, from `source[first]` on, to neighbours in `target[at:]`."""
     lanes = lanes_in(target)
-    if count >= lanes and 2 <= step <= 4:  # vectors, of which the last is pushed back
+    if count >= lanes and 1 <= step <= 4:  # vectors, of which the last is pushed back
         for index in range(0, count, lanes):
             begin = min(index, count - lanes)
-            if step == 2:
+            if step == 1:
+                copy_spaced_vector(1, target, at + begin, source, first + begin)
+            elif step == 2:
                 copy_spaced_vector(2, target, at + begin, source, first + 2 * begin)
             elif step == 3:
                 copy_spaced_vector(3, target, at + begin, source, first + 3 * begin)

@@ -1,4 +1,4 @@
-"""Lines of vectors: the loops that sum taps over them, and the packing of rows. The lattice path is made of these."""
+"""Lines of vectors: the loops that sum taps over them, which the lattice path is made of."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from interpolated_kernels.loops.compile.apart import apart
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.tables import Floats, Numbers, Offsets
-from interpolated_kernels.loops.tiles.copies import clear_values, copy_spaced, copy_values
+from interpolated_kernels.loops.tiles.copies import clear_values
 from interpolated_kernels.loops.tiles.register import lanes_in, zeros
 from interpolated_kernels.loops.tiles.runs import (
     add_line,
@@ -90,37 +90,6 @@ class Stage(NamedTuple):
     runs: RunTable
 
 
-class AxisLines(NamedTuple):
-    """The cells of a block's lines along one axis, counted from its first."""
-
-    n_lines: int
-    lines: Numbers
-
-
-class PaddedAxis(NamedTuple):
-    """One axis of a padded array: the cells of a block's lines, counted from its first, and what each cell shows.
-
-    `shown[cell]` is the cell of the array, -1 for zero; cells from `low` to `high` show their own number less `low`.
-    With zeros outside, all others are -1.
-    """
-
-    n_lines: int
-    lines: Numbers
-    n_cells: int
-    shown: Numbers
-    low: int
-    high: int
-    is_zero_outside: bool
-
-
-class Cells(NamedTuple):
-    """Cells `first, first + step, ...` of a row, so many."""
-
-    first: int
-    step: int
-    n: int
-
-
 @jit(inner=True)
 def tile_width(left):
     """Return how many of the output channels that are left a tile takes: 4, 2 or 1."""
@@ -180,16 +149,47 @@ def sum_taps(width, source, taps, lines, adds, target, channel_step):
         _taps_of_long(source, taps, lines, adds, target, channel_step)
 
 
+@jit(inner=True)
+def _add_runs(sums, source, runs, read, step):
+    """Return a tile of rows with runs of taps added, which read from `read` on lines that are `step` apart."""
+    weights, table = runs.weights, runs.table
+    for run in range(runs.first, runs.last):
+        start, at, n = read + table.starts[run], runs.at + table.taps[run], table.counts[run]
+        if n > 2:  # the first lines meet the first rows alone, and the last lines the last
+            sums = add_line(sums, ROWS, 0, 1, weights, at, source, start)
+            sums = add_line(sums, ROWS, 0, 2, weights, at + 1, source, start + step)
+            sums = add_line(sums, ROWS, 0, 3, weights, at + 2, source, start + 2 * step)
+            for line in range(3, n):
+                sums = add_line(sums, ROWS, 0, 4, weights, at + line, source, start + line * step)
+            start, at = start + n * step, at + n
+            sums = add_line(sums, ROWS, 1, 4, weights, at, source, start)
+            sums = add_line(sums, ROWS, 2, 4, weights, at + 1, source, start + step)
+            sums = add_line(sums, ROWS, 3, 4, weights, at + 2, source, start + 2 * step)
+        elif n == 2:
+            sums = add_line(sums, ROWS, 0, 1, weights, at, source, start)
+            sums = add_line(sums, ROWS, 0, 2, weights, at + 1, source, start + step)
+            sums = add_line(sums, ROWS, 1, 3, weights, at + 2, source, start + 2 * step)
+            sums = add_line(sums, ROWS, 2, 4, weights, at + 3, source, start + 3 * step)
+            sums = add_line(sums, ROWS, 3, 4, weights, at + 4, source, start + 4 * step)
+        else:
+            sums = add_line(sums, ROWS, 0, 1, weights, at, source, start)
+            sums = add_line(sums, ROWS, 1, 2, weights, at + 1, source, start + step)
+            sums = add_line(sums, ROWS, 2, 3, weights, at + 2, source, start + 2 * step)
+            sums = add_line(sums, ROWS, 3, 4, weights, at + 3, source, start + 3 * step)
+    return sums
+
+
 @apart("rows")
 def sum_rows(source: Floats, runs: Runs, lines: Lines, adds: bool, target: Floats):
     """Write (or add) the sums of runs of taps for one output channel, `ROWS` rows at a time.
 
-    The taps of a run read lines that are `spacing` rows apart: so rows of the tile share what they read. A run holds
-    one tap or at least `ROWS`. A row's last tile is pushed back into the row, and a column's into the column.
+    The taps of a run read lines that are `spacing` rows apart: so rows of the tile share what they read. A row's last
+    tile is pushed back into the row, and a column's into the column.
     """
-    weights, table, spacing = runs.weights, runs.table, runs.spacing
+    spacing = runs.spacing
     tile = _VECTORS_OF_ROWS // ROWS * lanes_in(target)
     step, jump = spacing * lines.read.row, spacing * lines.write.row
+    final = max(0, lines.columns - tile)
     for plane in range(lines.planes):
         for rest in range(spacing):
             n_rows = (lines.rows - rest + spacing - 1) // spacing
@@ -198,43 +198,22 @@ def sum_rows(source: Floats, runs: Runs, lines: Lines, adds: bool, target: Float
                 read = lines.read.first + plane * lines.read.plane + rest * lines.read.row + row * step
                 write = lines.write.first + plane * lines.write.plane + rest * lines.write.row + row * jump
                 for next_column in range(0, lines.columns, tile):
-                    column = min(next_column, lines.columns - tile)
-                    skipped = next_column - column
+                    column = min(next_column, final)
+                    skipped, reached, above = next_column - column, lines.columns - column, next_row - row
                     sums = zeros(target, _VECTORS_OF_ROWS)
                     if adds:
-                        sums = load_some_run(sums, ROWS, target, write + column, jump, next_row - row, skipped, tile)
-                    for run in range(runs.first, runs.last):
-                        start, weight, n = (
-                            read + column + table.starts[run],
-                            runs.at + table.taps[run],
-                            table.counts[run],
-                        )
-                        if n > 1:  # the first lines meet the first rows alone, and the last lines the last
-                            sums = add_line(sums, ROWS, 0, 1, weights, weight, source, start)
-                            sums = add_line(sums, ROWS, 0, 2, weights, weight + 1, source, start + step)
-                            sums = add_line(sums, ROWS, 0, 3, weights, weight + 2, source, start + 2 * step)
-                            for line in range(3, n):
-                                sums = add_line(sums, ROWS, 0, 4, weights, weight + line, source, start + line * step)
-                            start, weight = start + n * step, weight + n
-                            sums = add_line(sums, ROWS, 1, 4, weights, weight, source, start)
-                            sums = add_line(sums, ROWS, 2, 4, weights, weight + 1, source, start + step)
-                            sums = add_line(sums, ROWS, 3, 4, weights, weight + 2, source, start + 2 * step)
-                        else:
-                            sums = add_line(sums, ROWS, 0, 1, weights, weight, source, start)
-                            sums = add_line(sums, ROWS, 1, 2, weights, weight + 1, source, start + step)
-                            sums = add_line(sums, ROWS, 2, 3, weights, weight + 2, source, start + 2 * step)
-                            sums = add_line(sums, ROWS, 3, 4, weights, weight + 3, source, start + 3 * step)
-                    if adds and (skipped > 0 or next_row > row):
-                        store_some_run(sums, ROWS, target, write + column, jump, next_row - row, skipped, tile)
+                        sums = load_some_run(sums, ROWS, target, write + column, jump, above, skipped, reached)
+                    sums = _add_runs(sums, source, runs, read + column, step)
+                    if reached < tile or (adds and (skipped > 0 or above > 0)):
+                        store_some_run(sums, ROWS, target, write + column, jump, above, skipped, reached)
                     else:
                         store_run(sums, ROWS, target, write + column, jump)
 
 
 @jit(inner=True)
-def can_share_rows(lines, spacing, target):
-    """Return whether lines are long and many enough for a tile of rows."""
-    tile = _VECTORS_OF_ROWS // ROWS * lanes_in(target)
-    return spacing > 0 and lines.rows >= ROWS * spacing and lines.columns >= tile
+def can_share_rows(lines, spacing):
+    """Return whether lines are many enough for a tile of rows."""
+    return lines.rows >= ROWS * spacing
 
 
 @jit(inner=True)
@@ -263,54 +242,8 @@ def smooth_some(work, stage, short, low, high, read, write):
 @jit(inner=True)
 def _sum_lines(work, stage, index, lines):
     first, last = stage.run_ends[index], stage.run_ends[index + 1]
-    if last > first and can_share_rows(lines, 1, work):
+    if last > first and can_share_rows(lines, 1):
         sum_rows(work, Runs(stage.coefficients, 0, stage.runs, first, last, 1), lines, False, work)
     else:
         first, last = stage.tap_ends[index], stage.tap_ends[index + 1]
         sum_taps(1, work, Taps(stage.coefficients, first, stage.offsets, first, last), lines, False, work, 0)
-
-
-@jit(inner=True)
-def find_cell(axis, cell):
-    """Return the cell of the array that a padded cell shows, or -1."""
-    return axis.shown[cell] if 0 <= cell < axis.n_cells else -1
-
-
-@jit(inner=True)
-def pack_cells(source, start, axis, cells, work, at):
-    """Copy cells of a padded row to `work[at:]`; `start` is where the row stands."""
-    first, step, count = cells
-    inner = max(0, min(count, (axis.low - first + step - 1) // step))
-    outer = max(inner, min(count, (axis.high - first + step - 1) // step))
-    _pack_edge(source, start, axis, cells, 0, inner, work, at)
-    cell = start + first - axis.low
-    if step == 1:
-        copy_values(work, at + inner, source, cell + inner, outer - inner)
-    else:
-        copy_spaced(work, at + inner, source, cell + inner * step, step, outer - inner)
-    _pack_edge(source, start, axis, cells, outer, count, work, at)
-
-
-@jit(inner=True)
-def _pack_edge(source, start, axis, cells, low, high, work, at):
-    if axis.is_zero_outside:
-        clear_values(work, at + low, high - low)
-        return
-    for index in range(low, high):
-        cell = cells.first + index * cells.step
-        # As `find_cell`: a call for every cell made depthwise kernels half as slow again.
-        shown = axis.shown[cell] if 0 <= cell < axis.n_cells else -1
-        work[at + index] = source[start + shown] if shown >= 0 else 0
-
-
-@jit(inner=True)
-def unpack_cells(work, at, cells, target, start, size):
-    """Copy `work[at:]` to cells of a row of `size` cells that starts at `start`; those beyond it are left out."""
-    first, step, count = cells
-    low = max(0, min(count, -(first // step)))
-    high = max(low, min(count, (size - first + step - 1) // step))
-    if step == 1:
-        copy_values(target, start + first + low, work, at + low, high - low)
-    else:
-        for index in range(low, high):
-            target[start + first + index * step] = work[at + index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,7 +33,7 @@ from interpolated_kernels.paths.lattice.stages import (
     make_stage,
 )
 from interpolated_kernels.problem import Problem
-from interpolated_kernels.tile_sizes import count_lanes
+from interpolated_kernels.tile_sizes import ROWS_OF_TILE, count_lanes
 
 if TYPE_CHECKING:  # planning reads this module and must not load the loops
     from interpolated_kernels.loops import LateColumns, NodeShares, NodeTaps, OutputBlocks, Packed, Stage, Workspace
@@ -91,7 +92,8 @@ def _find_lines(problem: Problem, axes: tuple[Axis, Axis, Axis], counts: tuple[i
     lines = [
         axis.find_forward_lines(n, in_order=index < 2) for index, (axis, n) in enumerate(zip(axes, counts, strict=True))
     ]
-    firsts = [lines[0].place_maps(), lines[1].place_maps(), lines[2].place_maps(lanes)]
+    firsts = [axis.place_maps() for axis in lines]
+    firsts[2][-1] = sizes.fill_line(firsts[2][-2], lines[2].counts[-1], lanes)
     late = None
     if smooths_columns_late(problem, axes):
         late = find_late_lines(axes[2], counts[2], lanes)
@@ -135,18 +137,18 @@ def _make_stages(problem: Problem, block: _Lines) -> list[Stage]:
     """Return the smoothing along planes, rows and columns: one sum a map. Axes that are absent, or late, have none.
 
     Along planes and rows a map's lines, `step` values long, follow one another, so that they are one row of a sum;
-    along columns every row of input gives a row of the map.
+    along columns every row of input gives a row of the map, in whole vectors: the next map's values come later.
     """
-    stages = []
+    stages, lanes = [], count_lanes(problem.dtype)
     for index, (axis, lines, step) in enumerate(zip(block.axes, block.lines, block.steps, strict=True)):
         sums: list[TapSum] = []
         if index >= 3 - problem.kernel.n_dims and not (index == 2 and block.late):
             sums = [
                 TapSum(count, step, first * step, offsets * step, coefficients)
                 if index < 2
-                else TapSum(block.lines[1].n_inputs, after - first, first, offsets, coefficients)
-                for (offsets, coefficients), count, (first, after) in zip(
-                    axis.find_smoothing(lines), lines.counts, itertools.pairwise(block.firsts[index]), strict=True
+                else TapSum(block.lines[1].n_inputs, -(-count // lanes) * lanes, first, offsets, coefficients)
+                for (offsets, coefficients), count, first in zip(
+                    axis.find_smoothing(lines), lines.counts, block.firsts[index], strict=False
                 )
             ]
         stages.append(make_stage(sums, step, lines.line_step))
@@ -171,16 +173,32 @@ def _make_node_taps(problem: Problem, block: _Lines, nodes: IntArray) -> tuple[N
         for axis, lows_of_axis, start, step in zip(axes, lows, starts, block.steps, strict=True)
     ]
     offsets = sum_over_axes(axes, by_axis, grid)[nodes]
-    spacing = axes[1].spacing
+    taps_of_share = [offsets[first:last] for first, last in itertools.pairwise(tap_ends)]
+    spacing = _choose_spacing(taps_of_share, axes[1].spacing, block.steps[1], block.lines[1].n_outputs)
     runs: list[tuple[int, int, int]] = []
     run_ends = [0]
-    for first, last in itertools.pairwise(tap_ends):
-        if spacing:
-            found = find_runs(offsets[first:last], spacing * block.steps[1])
-            runs += [(offset, first + tap, count) for offset, tap, count in found]
+    for first, share in zip(tap_ends[:-1], taps_of_share, strict=True):
+        found = find_runs(share, spacing * block.steps[1])
+        runs += [(offset, first + tap, count) for offset, tap, count in found]
         run_ends.append(len(runs))
     taps = loops.NodeTaps(offsets=offsets, runs=make_run_table(runs), spacing=spacing)
     return taps, loops.NodeShares(n=len(tap_ends) - 1, tap_ends=np.array(tap_ends), run_ends=np.array(run_ends))
+
+
+def _choose_spacing(shares: Sequence[IntArray], spacing: int, step: int, rows: int) -> int:
+    """Return how far the rows of a tile lie apart: by the nodes' own spacing where tiles gain from shared lines, or 1.
+
+    A tile reads the lines of a run once, but the rows of an output block fall into `spacing` sets, each of whole tiles.
+    """
+
+    def count_loads(spacing: int) -> int:
+        tiles = sum(-(-len(range(rest, rows, spacing)) // ROWS_OF_TILE) for rest in range(spacing))
+        runs = [count for share in shares for _, _, count in find_runs(share, spacing * step)]
+        shared = sum(count + ROWS_OF_TILE - 1 for count in runs if count > 1)
+        alone = sum(ROWS_OF_TILE for count in runs if count == 1)
+        return tiles * (2 * (shared + alone) + ROWS_OF_TILE * sum(runs))
+
+    return spacing if spacing > 1 and rows >= ROWS_OF_TILE * spacing and count_loads(spacing) < count_loads(1) else 1
 
 
 def _make_blocks(blocks: IntArray) -> OutputBlocks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from interpolated_kernels.paths.lattice.late import smooths_columns_late
 from interpolated_kernels.paths.lattice.nodes import count_nodes
 from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, count_lanes, size_line
+
+Count = TypeVar("Count", int, IntArray)
 
 BYTES_OF_PARTIAL_SUMS, PARTS = 16 * 2**20, 32
 """The gradient by the bank has so many sums that are added in order, unless they would be larger."""
@@ -29,6 +32,9 @@ MOST_ROWS = 4
 
 _PRODUCTS_OF_VISIT = 4000.0
 """What beginning a row of each of many filters costs, as multiply-adds: memory likes long rows."""
+
+_PRODUCTS_OF_COPY = 2.0
+"""What packing a value costs, as multiply-adds."""
 
 _SPILL = 0.25
 """How much slower each doubling of the maps beyond a cache makes the loops."""
@@ -74,7 +80,9 @@ def choose_output_block(problem: Problem, axes: Sequence[Axis]) -> BlockSize:
         smoothing = smoothing + 1.3 * rows * counts[2] * axes[2].n_coefficients / problem.channels_per_group
         values = values + (rows + counts[1]) * find_growth(axes[2].maps, 1, True).lines(counts[2], lanes, 2)
     else:
-        smoothing, values = _count_smoothing(problem, growth, counts, growth[2].lines(counts[2], lanes))
+        last = counts[2] + growth[2].maps[-1]
+        line = fill_line(growth[2].lines(counts[2]) - last, last, lanes)
+        smoothing, values = _count_smoothing(problem, growth, counts, line)
     work = smoothing + _PRODUCTS_OF_VISIT * counts[0] * counts[1] * (filters if filters > 1 else 0)
     return _choose(problem, growth, counts, smoothing, work, values, _FORWARD_ROOM)
 
@@ -122,6 +130,11 @@ def count_channels_of_task(problem: Problem, axes: Sequence[Axis]) -> int:
     return -(-channels // -(-channels // most))
 
 
+def fill_line(first: Count, count: Count, lanes: int) -> Count:
+    """Return the values of a line of maps along columns, side by side: the last begins at `first`, in whole vectors."""
+    return -(-(first - (-count // lanes) * lanes) // lanes) * lanes
+
+
 def split_rows(count: int) -> list[int]:
     """Return how many rows each tile takes: fours and threes, two or one where there are no more (or five)."""
     whole, rest = divmod(count, MOST_ROWS)
@@ -166,15 +179,16 @@ def _fill_up(n: IntArray, multiple: int, least: int = 1) -> IntArray:
 def _count_smoothing(
     problem: Problem, growth: Sequence[Growth], counts: Sequence[IntArray], line: IntArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the multiply-adds of the maps, which fill lines, and their values, for arrays of counts.
+    """Return the multiply-adds of the maps, which fill lines, with the packing, and their values, for arrays of counts.
 
-    Without the growth along columns it is that along rows and planes, where cells are lines themselves.
+    Along columns no inputs are shared. Without the growth along columns it is that along rows and planes, where cells
+    are lines themselves.
     """
     inputs = [axis.inputs[0] * n + axis.inputs[1] for axis, n in zip(growth, counts, strict=False)]
     planes, rows = growth[0].lines(counts[0]), growth[1].lines(counts[1])
-    smoothing, values = np.zeros(line.shape), inputs[1] * line + planes * rows * line
+    smoothing, values = _PRODUCTS_OF_COPY * inputs[0] * inputs[1] * line, inputs[1] * line + planes * rows * line
     if len(growth) > 2:
-        smoothing = 1.3 * inputs[0] * inputs[1] * line * growth[2].coefficients  # no inputs are shared
+        smoothing = inputs[0] * inputs[1] * (_PRODUCTS_OF_COPY * inputs[2] + 1.3 * line * growth[2].coefficients)
         values = values + inputs[1] * inputs[2]
     if problem.kernel.n_dims > 1:
         smoothing = smoothing + inputs[0] * rows * line * growth[1].coefficients

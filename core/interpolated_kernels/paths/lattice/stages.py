@@ -14,7 +14,7 @@ from interpolated_kernels.paths.axes import Axis, Lines, make_absent_axis, make_
 from interpolated_kernels.paths.common import extend_axes, index_axes
 from interpolated_kernels.paths.lattice.nodes import choose_nodes, count_nodes
 from interpolated_kernels.problem import Problem
-from interpolated_kernels.tile_sizes import ROWS_OF_TILE, VECTORS_OF_SLACK, count_lanes
+from interpolated_kernels.tile_sizes import VECTORS_OF_SLACK, count_lanes
 
 if TYPE_CHECKING:  # planning reads this module and must not load the loops
     from interpolated_kernels.loops import Arrays, AxisLines, PaddedAxis, RunTable, Stage
@@ -53,13 +53,10 @@ def count_grid(problem: Problem) -> tuple[int, int, int]:
 
 
 def find_runs(offsets: IntArray, step: int) -> Iterator[tuple[int, int, int]]:
-    """Yield offset, number and count of taps that are `step` apart, where a tile of rows gains; else one tap each."""
+    """Yield offset, number and count of taps that are `step` apart."""
     ends = np.flatnonzero(np.diff(offsets) != step) + 1
     for first, last in itertools.pairwise([0, *ends.tolist(), len(offsets)]):
-        if last - first >= ROWS_OF_TILE:
-            yield int(offsets[first]), first, last - first
-        else:
-            yield from ((int(offsets[tap]), tap, 1) for tap in range(first, last))
+        yield int(offsets[first]), first, last - first
 
 
 def make_run_table(runs: Sequence[tuple[int, int, int]]) -> RunTable:
