@@ -52,9 +52,11 @@ REGISTERS = count_registers(VECTOR_BYTES, platform.machine().lower())
 COLUMNS_OF_TILE = {16: (8, 6, 4, 3), 32: (12, 8, 6, 6)}[REGISTERS]
 """Vectors side by side in a tile of one, two, three and four output channels, whose sums leave some registers free."""
 
-SHORT_LINE, MIDDLE_LINE = 3, 6
 COLUMNS_OF_LINE = (2, 4, 8)
-"""Vectors of one output channel that are summed at a time: of short lines, of middle ones and of longer ones."""
+"""Vectors of one output channel that are summed at a time: of short lines, of middle ones and of long ones."""
+
+MIDDLE_LINE, LONG_LINE = (3, 6) if VECTOR_BYTES == 64 else (4, 8)
+"""Vectors from which on a line is a middle or a long one: whole tiles, where writing a part of one is slow."""
 
 ROWS_OF_TILE = 4
 """Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
@@ -78,7 +80,7 @@ def count_columns(filters: int, vectors: int) -> int:
     """Return how many vectors a tile of so many filters has where lines are `vectors` long."""
     if filters > 1:
         return COLUMNS_OF_TILE[min(filters, 4) - 1]
-    return COLUMNS_OF_LINE[(vectors > SHORT_LINE) + (vectors > MIDDLE_LINE)]
+    return COLUMNS_OF_LINE[(vectors >= MIDDLE_LINE) + (vectors >= LONG_LINE)]
 
 
 def count_lanes(dtype: Any) -> int:

@@ -16,7 +16,7 @@ from interpolated_kernels.loops.tiles.runs import (
     store_run,
     store_some_run,
 )
-from interpolated_kernels.tile_sizes import COLUMNS_OF_LINE, COLUMNS_OF_TILE, MIDDLE_LINE, ROWS_OF_TILE, SHORT_LINE
+from interpolated_kernels.tile_sizes import COLUMNS_OF_LINE, COLUMNS_OF_TILE, LONG_LINE, MIDDLE_LINE, ROWS_OF_TILE
 
 ROWS = ROWS_OF_TILE
 _VECTORS_OF_ROWS = 2 * ROWS
@@ -141,15 +141,15 @@ def sum_taps(width, source, taps, lines, adds, target, channel_step):
         _taps_4(source, taps, lines, adds, target, channel_step)
     elif width == 2:
         _taps_2(source, taps, lines, adds, target, channel_step)
-    elif lines.columns <= SHORT_LINE * lanes_in(target):
+    elif lines.columns < MIDDLE_LINE * lanes_in(target):
         _taps_of_short(source, taps, lines, adds, target, channel_step)
-    elif lines.columns <= MIDDLE_LINE * lanes_in(target):
+    elif lines.columns < LONG_LINE * lanes_in(target):
         _taps_of_middle(source, taps, lines, adds, target, channel_step)
     else:
         _taps_of_long(source, taps, lines, adds, target, channel_step)
 
 
-@jit(inner=True)
+@jit(inner=True, inlined=True)
 def _add_runs(sums, source, runs, read, step):
     """Return a tile of rows with runs of taps added, which read from `read` on lines that are `step` apart."""
     weights, table = runs.weights, runs.table
