@@ -31,7 +31,7 @@ def benchmarks(monkeypatch):
 def tiny_case(benchmarks):
     cases = benchmarks("cases")
     kernel = cases.linear_grid((5, 5), 2)
-    return cases.Case("A tiny", (1, 1, 24, 20), 3, kernel, {"padding": "same"}, cases.TORCH)
+    return cases.Case("A tiny", (1, 1, 24, 20), 3, kernel, {"padding": "same"}, ("torch", "torch, padded first"))
 
 
 @pytest.mark.parametrize("name", MODULES)
