@@ -33,7 +33,8 @@ def _bounds(case):
 def small_tiles(monkeypatch):
     """Tiles of at most 2000 cells, so that problems of a few thousand cells have several, and threads for any."""
     monkeypatch.setattr("interpolated_kernels.paths.fourier.tiles._MOST_CELLS", 2000)
-    monkeypatch.setattr("interpolated_kernels.paths.fourier.planes._LEAST_CELLS_OF_THREADS", 0)
+    for least in ("_LEAST_CELLS_OF_THREADS", "_LEAST_CELLS_OF_TASK"):
+        monkeypatch.setattr(f"interpolated_kernels.paths.fourier.tiles.{least}", 0)
     ik.clear_caches()
     yield
     ik.clear_caches()

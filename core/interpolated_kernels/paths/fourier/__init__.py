@@ -164,7 +164,9 @@ def _convolve_block(
         else:
             convolve_exactly(tiled, x, kernels, task, block, out)
 
-    loops.run_in_threads(run, list(itertools.product(range(tiled.problem.batch), tiles.indices)))
+    tasks = list(itertools.product(range(tiled.problem.batch), tiles.indices))
+    is_worth_it = tiles.are_tasks_worth_threads(len(tasks), block.n_filters + block.n_channels)
+    loops.run_in_threads(run, tasks, is_worth_it=is_worth_it)
 
 
 def _convolve(

@@ -183,9 +183,11 @@ def add_block(
     for tiles in tiled.tiles.split_into_classes():
         tasks = list(itertools.product(range(len(grad_y)), tiles))
         parts = [(one, tasks[index :: len(sums)]) for index, one in enumerate(sums)]
-        loops.run_in_threads(run, [part for part in parts if part[1]])
+        is_worth_it = tiled.tiles.are_tasks_worth_threads(len(tasks), block.n_filters + 2 * block.n_channels)
+        loops.run_in_threads(run, [part for part in parts if part[1]], is_worth_it=is_worth_it)
     if by_dense is not None:
-        loops.run_in_threads(lambda one, workers: one.flush(block, tiled, workers), sums)
+        is_worth_it = tiled.tiles.are_tasks_worth_threads(len(sums), block.n_filters * by_dense.total.shape[1])
+        loops.run_in_threads(lambda one, workers: one.flush(block, tiled, workers), sums, is_worth_it=is_worth_it)
         by_dense.take(block, [one.dense for one in sums])
 
 

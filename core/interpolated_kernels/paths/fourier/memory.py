@@ -52,7 +52,7 @@ def count_extra_bytes(problem: Problem, tiles: Tiling) -> int:
 def _count_batches(problem: Problem, tiles: Tiling, block: FilterBlock, bytes_of_spectrum: int) -> int:
     """Return the bytes of the spectra of all threads' batches, and of a wave of their gradients by x."""
     n_tiles = problem.batch * int(np.prod([axis.count for axis in tiles.axes]))
-    n_channels = block.channels.stop - block.channels.start
+    n_channels = block.n_channels
     by_count = 0
     for n_images in (block.n_filters, 2 * n_channels):
         whole = bytes_of_spectrum * n_images

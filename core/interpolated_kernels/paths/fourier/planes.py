@@ -21,9 +21,6 @@ from interpolated_kernels.paths.fourier.tiles import AxisTiles, FilterBlock, cou
 from interpolated_kernels.tile_sizes import count_lanes
 
 _SCALE_OF_SPECTRA = 2.0
-_LEAST_CELLS_OF_THREADS = 2**21
-"""Fewer cells in all images, some six milliseconds' work, gain less from threads than these take to start."""
-
 Entry = TypeVar("Entry")
 
 
@@ -129,10 +126,6 @@ class Planes:
         bytes_of_image = count_numbers(tiles.shape, problem.dtype) * np.dtype(problem.dtype).itemsize
         return count_batch(n_images * bytes_of_image, tiles, loops.get_num_threads())
 
-    def are_worth_threads(self, n_images: int) -> bool:
-        """Return whether threads make so many images' transforms faster."""
-        return n_images * self.tiled.tiles.n_cells >= _LEAST_CELLS_OF_THREADS
-
     @property
     def run(self) -> int:
         """The real parts that stand together in a spectrum, and as many imaginary parts behind them."""
@@ -169,7 +162,7 @@ class Planes:
         problem = self.tiled.problem
         per_filter, lanes = problem.channels_per_group, count_lanes(dense.dtype)
         images = range(block.filters.start * per_filter, block.filters.stop * per_filter)
-        is_worth_it = self.are_worth_threads(len(images))
+        is_worth_it = self.tiled.tiles.are_worth_threads(len(images))
         parts = cut(range(len(images)), lanes if is_worth_it else len(images))
         spectra, sizes = self.kernels.make_room(len(images), dense.dtype), np.empty(len(images), dense.dtype)
 

@@ -43,13 +43,13 @@ class PlanesForward:
         tiled, block = self.planes.tiled, self.block
         tasks = list(itertools.product(range(tiled.problem.batch), tiled.tiles.indices))
         n_threads = loops.get_num_threads()
-        most = self.planes.count_batch(block.channels.stop - block.channels.start)
+        most = self.planes.count_batch(block.n_channels)
         n_batches = -(-len(tasks) // (most * n_threads)) * n_threads
         spectra = self.planes.transform_kernels(self.kernels, block)
         if tasks:
             batches = cut(tasks, -(-len(tasks) // n_batches))
-            n_images = len(tasks) * (block.n_filters + block.channels.stop - block.channels.start)
-            is_worth_it = self.planes.are_worth_threads(n_images)
+            n_images = len(tasks) * (block.n_filters + block.n_channels)
+            is_worth_it = tiled.tiles.are_worth_threads(n_images)
             loops.run_in_threads(functools.partial(self._convolve, spectra), batches, is_worth_it=is_worth_it)
 
     def _convolve(self, spectra: KernelSpectra, tasks: Sequence[Task], workers: int) -> None:

@@ -75,7 +75,8 @@ class PlanesBackward:
 
     def run(self) -> None:
         """Add the block's part to the gradients that are wanted."""
-        tasks = list(itertools.product(range(len(self.grad_y)), self.planes.tiled.tiles.indices))
+        tiles = self.planes.tiled.tiles
+        tasks = list(itertools.product(range(len(self.grad_y)), tiles.indices))
         kernels = None if self.by_x is None else self.planes.transform_kernels(self.by_x.dense, self.block)
         sums = self._start_sums(len(tasks))
         for wave in cut(tasks, self._count_wave()):
@@ -83,13 +84,13 @@ class PlanesBackward:
             cells = np.empty(shape, self.grad_y.dtype)
             parts = [(one, range(index, len(wave), len(sums))) for index, one in enumerate(sums)]
             run = functools.partial(self._run_part, wave, kernels, cells)
-            is_worth_it = self.planes.are_worth_threads(len(wave) * (self.block.n_filters + 2 * self._n_channels))
+            is_worth_it = tiles.are_worth_threads(len(wave) * (self.block.n_filters + 2 * self._n_channels))
             loops.run_in_threads(run, [part for part in parts if part[1]], splits=False, is_worth_it=is_worth_it)
             if self.by_x is not None:
                 for task, planes in zip(wave, cells, strict=True):
                     self.by_x.add_cells(task, self.block, planes)
         if self.by_dense is not None:
-            is_worth_it = self.planes.are_worth_threads(len(sums) * self.block.n_filters)
+            is_worth_it = tiles.are_worth_threads(len(sums) * self.block.n_filters)
             loops.run_in_threads(lambda one, _: one.flush(self.planes), sums, splits=False, is_worth_it=is_worth_it)
             self.by_dense.take(self.block, [one.dense for one in sums])
 

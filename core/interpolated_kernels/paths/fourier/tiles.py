@@ -25,6 +25,9 @@ _BYTES_OF_CACHE = 2**19
 _MOST_CELLS = 2**20
 _MOST_CELLS_OF_PLANE = 2**17
 """Cells of a tile whose images are transformed side by side: all of them together are held at once."""
+_LEAST_CELLS_OF_THREADS = 2**21
+"""Fewer cells in all images, some six milliseconds' work, gain less from threads than these take to start."""
+_LEAST_CELLS_OF_TASK = 2**16
 _FLOPS_OF_PRODUCT = 8.0
 _SLOWER_ON_A_LINE = 1.7  # one transform alone has no neighbours to fill a vector with
 _SLOWER_ALONE = {16: 1.2, 32: 1.8, 64: 2.2}[VECTOR_BYTES]
@@ -88,6 +91,11 @@ class FilterBlock:
         """The number of filters."""
         return self.filters.stop - self.filters.start
 
+    @property
+    def n_channels(self) -> int:
+        """The number of channels."""
+        return self.channels.stop - self.channels.start
+
 
 @dataclass(frozen=True, eq=False)
 class Tiling:
@@ -108,6 +116,14 @@ class Tiling:
     def n_cells(self) -> int:
         """Cells of a transform."""
         return int(np.prod(self.shape))
+
+    def are_worth_threads(self, n_images: int) -> bool:
+        """Return whether threads make so many images' transforms faster."""
+        return n_images * self.n_cells >= _LEAST_CELLS_OF_THREADS
+
+    def are_tasks_worth_threads(self, n_tasks: int, n_images: int) -> bool:
+        """Return the same for tasks of so many images each, between whose transforms Python's own lock is held."""
+        return self.are_worth_threads(n_tasks * n_images) and n_images * self.n_cells >= _LEAST_CELLS_OF_TASK
 
     @property
     def indices(self) -> Iterator[tuple[int, ...]]:
