@@ -18,13 +18,15 @@ MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.star
 
 @pytest.fixture
 def benchmarks(monkeypatch):
-    """`benchmarks(name)` imports a benchmark's module as its script sees it; afterwards none is left."""
+    """`benchmarks(name)` imports a benchmark's module as its script sees it; others of its name are back afterwards."""
+    others = {name: sys.modules.pop(name) for name in MODULES if name in sys.modules}
     monkeypatch.syspath_prepend(FOLDER)
     monkeypatch.setattr(sys, "argv", ["benchmark"])
     monkeypatch.setattr(os, "environ", os.environ.copy())  # `compare` sets what TensorFlow reads at import
     yield importlib.import_module
     for name in MODULES:
         sys.modules.pop(name, None)
+    sys.modules.update(others)
 
 
 @pytest.fixture
