@@ -72,8 +72,8 @@ def case_rows(case: Case, repeat: int, threads: int, path: str) -> Iterator[Row]
 
 def mean_rows(rows: list[Row]) -> Iterator[Row]:
     """Yield the geometric means of the neighbours of A and of C, with what they must reach."""
-    for (letter, peer, direction), figure in NEIGHBOURS.items():
-        wanted = (letter, peer, direction)
+    for wanted, figure in NEIGHBOURS.items():
+        letter, peer, direction = wanted
         values = [row.value for row in rows if (row.case[0], row.against, row.direction) == wanted and row.value]
         if values:
             name = f"{letter}: geometric mean of {len(values)}"

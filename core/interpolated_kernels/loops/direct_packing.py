@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.threads import launch
-from interpolated_kernels.loops.tiles.copies import clear_values, copy_spaced, copy_values
+from interpolated_kernels.loops.tiles.copies import clear_values, copy_spaced
 
 
 class Copies(NamedTuple):
@@ -53,8 +53,6 @@ def _pack_row(source, start, runs, packed, target):
         at, first, step, count = target + runs[run, 0], start + runs[run, 1], runs[run, 2], runs[run, 3]
         if runs[run, 1] < 0:
             clear_values(packed, at, count)
-        elif step == 1:
-            copy_values(packed, at, source, first, count)
         else:
             copy_spaced(packed, at, source, first, step, count)
 

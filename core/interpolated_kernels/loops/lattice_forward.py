@@ -115,7 +115,7 @@ def _smooth_plane(tables, short_rows, low, high, target, work):
 def _pack_plane(x, start, tables, block, plane, short_rows, work):
     """Pack the rows of one plane of a block's inputs, each phase after phase; -1 is a plane of padding.
 
-    Return the first row that is not padding, and the one after the last: no others are written.
+    Return the first row that is not padding with zeros, and the one after the last: no others are written.
     """
     arrays, place, axis = tables.arrays, tables.workspace, tables.columns
     low, high = _find_rows(tables, block, plane, short_rows)
@@ -128,17 +128,17 @@ def _pack_plane(x, start, tables, block, plane, short_rows, work):
         for line in range(low, high):
             row = find_cell(tables.rows, tables.row_blocks.cells[block.row] + tables.rows.lines[line])
             at = place.at_cells + line * place.cells + phase * place.column_cells
-            if row < 0:
-                clear_values(work, at, place.column_cells)
-            else:
-                row_start = start + plane * arrays.x_plane + row * arrays.x_row
-                pack_cells(x, row_start, axis, cells, inside, work, at)
+            row_start = start + plane * arrays.x_plane + row * arrays.x_row
+            pack_cells(x, row_start, axis, cells, inside, work, at)
     return low, high
 
 
 @jit(inner=True)
 def _find_rows(tables, block, plane, short_rows):
-    """Return the first row of a plane of a block's inputs that is not padding, and the one after the last."""
+    """Return the first row of a plane of a block's inputs that shows one of the array, and the one after the last.
+
+    All between them do: zeros are beside an array alone.
+    """
     n_lines = 0 if plane < 0 else tables.rows.n_lines - short_rows * tables.workspace.row_phases
     low, high = n_lines, 0
     for line in range(n_lines):

@@ -55,7 +55,7 @@ class InputGradient:
             cells = self.find_exactly(task, block)
         else:
             keep = tuple(axis.reach for axis in self.tiled.tiles.axes)
-            mixed = np.empty((block.channels.stop - block.channels.start, spectra.shape[1]), spectra.dtype)
+            mixed = np.empty((block.n_channels, spectra.shape[1]), spectra.dtype)
             loops.convolve_spectra(spectra, kernels.spectra, block.filters_per_group, mixed)
             cells = transform_back(mixed, self.tiled.tiles.shape, keep, workers)
         self.add_cells(task, block, cells)

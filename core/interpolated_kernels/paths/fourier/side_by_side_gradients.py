@@ -80,11 +80,11 @@ class PlanesBackward:
         kernels = None if self.by_x is None else self.planes.transform_kernels(self.by_x.dense, self.block)
         sums = self._start_sums(len(tasks))
         for wave in cut(tasks, self._count_wave()):
-            shape = (len(wave), self._n_channels, *self._reach) if kernels is not None else (0,)
+            shape = (len(wave), self.block.n_channels, *self._reach) if kernels is not None else (0,)
             cells = np.empty(shape, self.grad_y.dtype)
             parts = [(one, range(index, len(wave), len(sums))) for index, one in enumerate(sums)]
             run = functools.partial(self._run_part, wave, kernels, cells)
-            is_worth_it = tiles.are_worth_threads(len(wave) * (self.block.n_filters + 2 * self._n_channels))
+            is_worth_it = tiles.are_worth_threads(len(wave) * (self.block.n_filters + 2 * self.block.n_channels))
             loops.run_in_threads(run, [part for part in parts if part[1]], splits=False, is_worth_it=is_worth_it)
             if self.by_x is not None:
                 for task, planes in zip(wave, cells, strict=True):
@@ -95,16 +95,12 @@ class PlanesBackward:
             self.by_dense.take(self.block, [one.dense for one in sums])
 
     @property
-    def _n_channels(self) -> int:
-        return self.block.channels.stop - self.block.channels.start
-
-    @property
     def _reach(self) -> tuple[int, ...]:
         return tuple(axis.reach for axis in self.planes.tiled.tiles.axes)
 
     def _count_wave(self) -> int:
         """Return how many tiles are held before they are added where they overlap."""
-        bytes_of_tile = self._n_channels * int(np.prod(self._reach)) * self.grad_y.itemsize
+        bytes_of_tile = self.block.n_channels * int(np.prod(self._reach)) * self.grad_y.itemsize
         return count_wave(bytes_of_tile)
 
     def _start_sums(self, n_tasks: int) -> list[_PlaneSum]:
@@ -124,7 +120,7 @@ class PlanesBackward:
         """Add some of a wave's tiles to one of the sums, and write their parts of the gradient by x to `cells`."""
         own, slots = part
         work = self.planes.make_workspace()
-        most = self.planes.count_batch(2 * self._n_channels)
+        most = self.planes.count_batch(2 * self.block.n_channels)
         while slots:
             now = slots[: min(most, own.room)]
             slots = slots[len(now) :]
@@ -145,7 +141,7 @@ class PlanesBackward:
         They are added to the sum, and mixed to what the gradient by x is the inverse of, which is returned with bounds.
         """
         block, lanes = self.block, self.planes.tiled.tiles.lanes
-        n_mixed = len(tasks) * self._n_channels if kernels is not None else 0
+        n_mixed = len(tasks) * self.block.n_channels if kernels is not None else 0
         mixed = np.empty((n_mixed, count_numbers(self.planes.tiled.tiles.shape, self.grad_y.dtype)), self.grad_y.dtype)
         count = min(lanes // math.gcd(lanes, block.n_filters), self.planes.count_batch(block.n_filters))
         bounds: list[float] = []
@@ -164,7 +160,7 @@ class PlanesBackward:
     def _place_mixed(self, n_tiles: int, first_tile: int) -> tuple[IntArray, tuple[int, int, int]]:
         """Return which spectra every channel of some tiles is mixed of, and goes to, and the steps of the terms."""
         per_group, terms = self.planes.tiled.problem.channels_per_group, self.block.filters_per_group
-        tiles, channels = np.arange(n_tiles)[:, None], np.arange(self._n_channels)
+        tiles, channels = np.arange(n_tiles)[:, None], np.arange(self.block.n_channels)
         first = channels // per_group * terms
         places = np.broadcast_arrays(
             tiles * self.block.n_filters + first,
@@ -174,7 +170,7 @@ class PlanesBackward:
         return np.stack(places, axis=-1).reshape(-1, 3), (terms, 1, per_group)
 
     def _write_by_x(self, slots: range, mixed: FloatArray, work: FloatArray, cells: FloatArray) -> None:
-        n_channels, (rows, columns) = self._n_channels, self._reach
+        n_channels, (rows, columns) = self.block.n_channels, self._reach
         images = (np.array(slots)[:, None] * n_channels + np.arange(n_channels)).ravel()
         sources = np.arange(len(images))
         places = np.stack(np.broadcast_arrays(sources, 0, images * rows * columns, rows, columns), axis=-1)

@@ -28,6 +28,7 @@ _MOST_CELLS_OF_PLANE = 2**17
 _LEAST_CELLS_OF_THREADS = 2**21
 """Fewer cells in all images, some six milliseconds' work, gain less from threads than these take to start."""
 _LEAST_CELLS_OF_TASK = 2**16
+"""The same for the images of a task that Python's own lock interrupts."""
 _FLOPS_OF_PRODUCT = 8.0
 _SLOWER_ON_A_LINE = 1.7  # one transform alone has no neighbours to fill a vector with
 _SLOWER_ALONE = {16: 1.2, 32: 1.8, 64: 2.2}[VECTOR_BYTES]

@@ -178,8 +178,7 @@ def _make_node_taps(problem: Problem, block: _Lines, nodes: IntArray) -> tuple[N
     runs: list[tuple[int, int, int]] = []
     run_ends = [0]
     for first, share in zip(tap_ends[:-1], taps_of_share, strict=True):
-        found = find_runs(share, spacing * block.steps[1])
-        runs += [(offset, first + tap, count) for offset, tap, count in found]
+        runs += find_runs(share, spacing * block.steps[1], first)
         run_ends.append(len(runs))
     taps = loops.NodeTaps(offsets=offsets, runs=make_run_table(runs), spacing=spacing)
     return taps, loops.NodeShares(n=len(tap_ends) - 1, tap_ends=np.array(tap_ends), run_ends=np.array(run_ends))

@@ -16,7 +16,7 @@ from interpolated_kernels.paths.lattice.nodes import count_nodes
 from interpolated_kernels.problem import Problem
 from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, count_lanes, size_line
 
-Count = TypeVar("Count", int, IntArray)
+_Count = TypeVar("_Count", int, IntArray)
 
 BYTES_OF_PARTIAL_SUMS, PARTS = 16 * 2**20, 32
 """The gradient by the bank has so many sums that are added in order, unless they would be larger."""
@@ -130,9 +130,10 @@ def count_channels_of_task(problem: Problem, axes: Sequence[Axis]) -> int:
     return -(-channels // -(-channels // most))
 
 
-def fill_line(first: Count, count: Count, lanes: int) -> Count:
+def fill_line(first: _Count, count: _Count, lanes: int) -> _Count:
     """Return the values of a line of maps along columns, side by side: the last begins at `first`, in whole vectors."""
-    return -(-(first - (-count // lanes) * lanes) // lanes) * lanes
+    whole = -(-count // lanes) * lanes
+    return -(-(first + whole) // lanes) * lanes
 
 
 def split_rows(count: int) -> list[int]:

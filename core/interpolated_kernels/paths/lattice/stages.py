@@ -52,11 +52,11 @@ def count_grid(problem: Problem) -> tuple[int, int, int]:
     return extend_axes(count_nodes(problem), 1)
 
 
-def find_runs(offsets: IntArray, step: int) -> Iterator[tuple[int, int, int]]:
-    """Yield offset, number and count of taps that are `step` apart."""
+def find_runs(offsets: IntArray, step: int, before: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Yield offset, number and count of taps that are `step` apart; so many taps come before all."""
     ends = np.flatnonzero(np.diff(offsets) != step) + 1
     for first, last in itertools.pairwise([0, *ends.tolist(), len(offsets)]):
-        yield int(offsets[first]), first, last - first
+        yield int(offsets[first]), before + first, last - first
 
 
 def make_run_table(runs: Sequence[tuple[int, int, int]]) -> RunTable:
@@ -74,9 +74,7 @@ def make_stage(sums: Sequence[TapSum], step: int, phases: int = 1) -> Stage:
     tap_ends, run_ends = [0], [0]
     for one in sums:
         if step > 1:
-            runs += [
-                (offset, tap_ends[-1] + tap, count) for offset, tap, count in find_runs(one.offsets, phases * step)
-            ]
+            runs += find_runs(one.offsets, phases * step, tap_ends[-1])
         tap_ends.append(tap_ends[-1] + len(one.offsets))
         run_ends.append(len(runs))
     return loops.Stage(
