@@ -15,7 +15,7 @@ import numpy as np
 Run = Callable[[], Any]
 
 _SETTLE = 0.1  # seconds until the idle threads of OpenBLAS and OpenMP, which spin at first, are asleep
-_SHORT, _LONG = 0.05, 20.0
+_SHORT, _LONG = 2.0, 20.0
 SGEMM_SIZE = 2048
 
 
@@ -29,7 +29,9 @@ def interleaved_medians(runs: Sequence[Run], repeat: int) -> list[float]:
     """Return the median time of each run over `repeat` rounds, in which they take turns; all must have run before.
 
     So a disturbance of the machine meets all of them. A short run counts when it follows itself: what another one left
-    in the caches is not its own price. After a round that took long there is no other.
+    in the caches is not its own price, nor what a virtual machine lost in the meantime: memory that was free for a
+    second goes back to the host, and 63 MB of it then cost 60 to 110 ms to touch, not 9. After a round that took long
+    there is no other.
     """
     times: list[list[float]] = [[] for _ in runs]
     for _ in range(repeat):

@@ -52,6 +52,12 @@ REGISTERS = count_registers(VECTOR_BYTES, platform.machine().lower())
 COLUMNS_OF_TILE = {16: (8, 6, 4, 3), 32: (12, 8, 6, 6)}[REGISTERS]
 """Vectors side by side in a tile of one, two, three and four output channels, whose sums leave some registers free."""
 
+TAPS_OF_TILE = {16: (8, 6, 4, 3), 32: (12, 8, 6, 5)}[REGISTERS]
+"""Taps side by side in a tile of products of one to four output channels: both factors are loaded beside the sums."""
+
+BYTES_OF_PRODUCTS = 2**14
+"""About how much of y's gradient is multiplied with all taps before the next: it stays in the nearest cache."""
+
 COLUMNS_OF_LINE = (2, 4, 8)
 """Vectors of one output channel that are summed at a time: of short lines, of middle ones and of long ones."""
 

@@ -13,22 +13,24 @@ import numpy as np
 from numba import prange
 
 from interpolated_kernels.loops.compile.jit import jit
-from interpolated_kernels.loops.compile.threads import launch
+from interpolated_kernels.loops.compile.threads import get_num_threads, launch
 from interpolated_kernels.loops.direct_forward import DirectLayout, DirectTaps, take_block
 from interpolated_kernels.loops.tiles.register import add_products, add_some_products, lane_sums, with_item, zeros
-from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE, ROWS_OF_TILE, VECTOR_BYTES
+from interpolated_kernels.tile_sizes import ROWS_OF_TILE, TAPS_OF_TILE, VECTOR_BYTES
 
 PRODUCTS_OF_BLOCK = 4096
 """Most products of a weights' gradient that are summed in the caller's dtype before float64."""
 
-TAPS_OF_TASK = 120
-"""About how many taps one task sums; whole tiles, so that no two tasks write the same gradient."""
+BLOCKS_OF_THREAD = 4
+"""From so many blocks of taps a thread on, each is one task, which reads y once; fewer are cut, a part a thread."""
 
 
 def direct_grad_dense(y: Any, x: Any, taps: DirectTaps, layout: DirectLayout, grad: Any) -> None:
     """Add to the flat float64 `grad` of the dense bank, for every tap, the sum over outputs of gradient times input."""
     is_worth_it = grad.size * layout.n_outputs > 2**21
-    launch(_multiply_parallel, _multiply_serial, is_worth_it, y, x, taps, layout, grad)
+    n_threads = get_num_threads()
+    n_parts = 1 if len(taps.blocks) >= BLOCKS_OF_THREAD * n_threads else n_threads
+    launch(_multiply_parallel, _multiply_serial, is_worth_it, y, x, taps, layout, n_parts, grad)
 
 
 class OutputRows(NamedTuple):
@@ -45,17 +47,17 @@ class OutputRows(NamedTuple):
 
 def _channel_products(width):
     """Return the loop over a block of outputs for `width` output channels by some taps."""
-    columns = COLUMNS_OF_TILE[width - 1]
+    columns = TAPS_OF_TILE[width - 1]
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
     @jit(inner=True)
-    def products(y, x, taps, block, layout, rows, tap_range, grad):
+    def products(y, x, taps, block, layout, rows, tiles, grad):
         y_starts, x_starts = no_channels, no_taps
         for i in range(width):
             y_starts = with_item(y_starts, i, (block.first + i) * layout.y_channel)
         lanes = VECTOR_BYTES // x.itemsize
         whole_vectors = layout.columns // lanes
-        for tap in range(tap_range[0], tap_range[1], columns):
+        for tap in range(tiles[0] * columns, tiles[1] * columns, columns):
             for j in range(columns):
                 offset = taps.offsets[block.tap_start + min(tap + j, block.n_taps - 1)]
                 x_starts = with_item(x_starts, j, block.x_start + offset)
@@ -93,21 +95,20 @@ def _row_products():
     """
     # The loop over a row's vectors stands in both kinds of products: as a function of its own it stores and loads the
     # whole tile at every row, which doubled the time of rows of seven vectors.
-    columns = COLUMNS_OF_TILE[ROWS_OF_TILE - 1]
+    columns = TAPS_OF_TILE[ROWS_OF_TILE - 1]
     count, no_rows, no_taps = ROWS_OF_TILE * columns, (0,) * ROWS_OF_TILE, (0,) * columns
 
     @jit(inner=True)
-    def products(y, x, taps, block, layout, rows, tap_range, grad):
+    def products(y, x, taps, block, layout, rows, tiles, grad):
         lanes = VECTOR_BYTES // x.itemsize
         whole_vectors = layout.columns // lanes
         y_starts, x_starts = no_rows, no_taps
         for i in range(ROWS_OF_TILE):
             y_starts = with_item(y_starts, i, block.first * layout.y_channel - i * layout.y_row)
-        for tap in range(tap_range[0], tap_range[1]):
-            window_row = tap // block.window_columns % block.window_rows
-            column = tap % block.window_columns
-            if window_row % ROWS_OF_TILE > 0 or column % columns > 0:
-                continue
+        down, across = -(-block.window_rows // ROWS_OF_TILE), -(-block.window_columns // columns)
+        for tile in range(tiles[0], tiles[1]):
+            window_row, column = tile // across % down * ROWS_OF_TILE, tile % across * columns
+            tap = (tile // (across * down) * block.window_rows + window_row) * block.window_columns + column
             for j in range(columns):
                 offset = taps.offsets[block.tap_start + tap - column + min(column + j, block.window_columns - 1)]
                 x_starts = with_item(x_starts, j, block.x_start + offset)
@@ -135,14 +136,22 @@ _products_rows = _row_products()
 
 
 @jit(inner=True)
-def _multiply_task(y, x, taps, layout, grad, task):
+def _count_tiles(block):
+    """Return how many tiles the taps of a block are cut into."""
+    if block.window_rows == 0:
+        return -(-block.n_taps // TAPS_OF_TILE[block.width - 1])
+    n_planes = block.n_taps // (block.window_rows * block.window_columns)
+    return n_planes * -(-block.window_rows // ROWS_OF_TILE) * -(-block.window_columns // TAPS_OF_TILE[ROWS_OF_TILE - 1])
+
+
+@jit(inner=True)
+def _multiply_task(y, x, taps, layout, n_parts, grad, task):
     """Run over all outputs, block by block, for one part of the taps: a block of y stays in the nearest cache."""
     block = take_block(taps.blocks, task % len(taps.blocks))
-    columns = COLUMNS_OF_TILE[block.width - 1]
-    n_parts = (block.n_taps + TAPS_OF_TASK - 1) // TAPS_OF_TASK
-    n_taps = (block.n_taps + n_parts * columns - 1) // (n_parts * columns) * columns
-    first_tap = task // len(taps.blocks) * n_taps
-    tap_range = (first_tap, min(first_tap + n_taps, block.n_taps))
+    part, n_tiles = task // len(taps.blocks), _count_tiles(block)
+    tiles = (part * n_tiles // n_parts, (part + 1) * n_tiles // n_parts)
+    if tiles[0] == tiles[1]:
+        return
     lanes = VECTOR_BYTES // x.itemsize
     products = PRODUCTS_OF_BLOCK // block.width
     vectors = min(layout.row_vectors, max(1, products // lanes))
@@ -162,38 +171,30 @@ def _multiply_task(y, x, taps, layout, grad, task):
                     n_rows=min(count, n_rows - first_row), row=row, plane=plane, x_row=x_row, y_row=y_row,
                     first=first, last=min(first + vectors, layout.row_vectors),
                 )  # fmt: skip
-                _multiply_block(y, x, taps, block, layout, rows, tap_range, grad)
+                _multiply_block(y, x, taps, block, layout, rows, tiles, grad)
 
 
 @jit(inner=True)
-def _multiply_block(y, x, taps, block, layout, rows, tap_range, grad):
+def _multiply_block(y, x, taps, block, layout, rows, tiles, grad):
     if block.window_rows > 0:
-        _products_rows(y, x, taps, block, layout, rows, tap_range, grad)
+        _products_rows(y, x, taps, block, layout, rows, tiles, grad)
     elif block.width == 4:
-        _products_4(y, x, taps, block, layout, rows, tap_range, grad)
+        _products_4(y, x, taps, block, layout, rows, tiles, grad)
     elif block.width == 3:
-        _products_3(y, x, taps, block, layout, rows, tap_range, grad)
+        _products_3(y, x, taps, block, layout, rows, tiles, grad)
     elif block.width == 2:
-        _products_2(y, x, taps, block, layout, rows, tap_range, grad)
+        _products_2(y, x, taps, block, layout, rows, tiles, grad)
     else:
-        _products_1(y, x, taps, block, layout, rows, tap_range, grad)
-
-
-@jit(inner=True)
-def _count_tap_parts(blocks):
-    most = 0
-    for index in range(len(blocks)):
-        most = max(most, take_block(blocks, index).n_taps)
-    return (most + TAPS_OF_TASK - 1) // TAPS_OF_TASK
+        _products_1(y, x, taps, block, layout, rows, tiles, grad)
 
 
 @jit
-def _multiply_serial(y, x, taps, layout, grad):
-    for task in range(_count_tap_parts(taps.blocks) * len(taps.blocks)):
-        _multiply_task(y, x, taps, layout, grad, task)
+def _multiply_serial(y, x, taps, layout, n_parts, grad):
+    for task in range(n_parts * len(taps.blocks)):
+        _multiply_task(y, x, taps, layout, n_parts, grad, task)
 
 
 @jit(parallel=True)
-def _multiply_parallel(y, x, taps, layout, grad):
-    for task in prange(_count_tap_parts(taps.blocks) * len(taps.blocks)):
-        _multiply_task(y, x, taps, layout, grad, np.int64(task))
+def _multiply_parallel(y, x, taps, layout, n_parts, grad):
+    for task in prange(n_parts * len(taps.blocks)):
+        _multiply_task(y, x, taps, layout, n_parts, grad, np.int64(task))

@@ -26,7 +26,7 @@ from interpolated_kernels.loops.tiles.register import (
     with_item,
     zeros,
 )
-from interpolated_kernels.tile_sizes import COLUMNS_OF_TILE
+from interpolated_kernels.tile_sizes import BYTES_OF_PRODUCTS, TAPS_OF_TILE, VECTOR_BYTES
 
 
 class Work(NamedTuple):
@@ -60,7 +60,7 @@ def lattice_grad_bank(y: Any, x: Any, tables: Packed, work_size: int, work: Work
 
 def _product_loop(width):
     """Return the sum of products over lines, for `width` output channels by some nodes at a time."""
-    columns = COLUMNS_OF_TILE[width - 1]
+    columns = TAPS_OF_TILE[width - 1]
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
     @apart(f"products_{width}")
@@ -119,16 +119,18 @@ def _add_piece(y, work, offsets, piece, outs, grad):
 def _add_plane(y, work, tables, n_products, piece, grad):
     """Add the products of one plane of a block and a share of the nodes: its rows in pieces of at most `n_products`."""
     first_node, n_nodes, n_rows, n_columns, outputs, maps, at, grad_out = piece
-    lanes = lanes_in(work)
-    cells = max(lanes, min(n_columns, n_products // lanes * lanes))
-    chunk = max(1, n_products // cells)
+    outs, lanes = tables.arrays.outs, lanes_in(work)
+    most = max(lanes, min(n_products, BYTES_OF_PRODUCTS // VECTOR_BYTES * lanes // tile_width(outs)))
+    n_pieces = -(-n_columns // (most // lanes * lanes))
+    cells = -(-n_columns // (n_pieces * lanes)) * lanes
+    chunk = max(1, most // cells)
     for row in range(0, n_rows, chunk):
         for cell in range(0, n_columns, cells):
             source = Places(maps.first + row * maps.row + cell, 0, maps.row)
             target = Places(outputs.first + row * outputs.row + cell, outputs.plane, outputs.row)
             rows, columns = min(chunk, n_rows - row), min(cells, n_columns - cell)
             some = Piece(first_node, n_nodes, rows, columns, target, source, at, grad_out)
-            _add_piece(y, work, tables.taps.offsets, some, tables.arrays.outs, grad)
+            _add_piece(y, work, tables.taps.offsets, some, outs, grad)
 
 
 @jit(inner=True)

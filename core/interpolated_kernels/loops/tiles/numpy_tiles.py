@@ -165,7 +165,7 @@ def load(tile: Any, y: Any, row_step: int, starts: Any, n_rows: Any, n_lanes: An
 
 
 def lane_sums(tile: Any) -> Any:
-    return tuple(_sum_by_halves(vector.astype(np.float64)) for vector in tile)
+    return tuple(np.float64(_sum_by_halves(vector)) for vector in tile)
 
 
 def _sum_by_halves(vector: Any) -> Any:

@@ -17,6 +17,7 @@ from interpolated_kernels.loops.compile.numba_parts import cgutils, ir, to_fixed
 from interpolated_kernels.loops.tiles import numpy_tiles
 from interpolated_kernels.loops.tiles.vectors import (
     VectorType,
+    add_lanes,
     add_outer,
     add_weighted,
     broadcast,
@@ -178,26 +179,12 @@ def load(typing_context, tile, y, row_step, starts, n_rows, n_lanes):
 
 @intrinsic
 def lane_sums(typing_context, tile):
-    """Return the float64 sum of the lanes of every vector, by halves: lanes `i` and `i + half` until one is left."""
+    """Return the sum of the lanes of every vector as float64, by halves: lanes `i` and `i + half` until one is left."""
     signature = types.UniTuple(types.float64, tile.count)(tile)
 
     def generate(context, builder, signature, arguments):
-        sums = cgutils.get_null_value(context.get_value_type(signature.return_type))
-        for index in range(signature.args[0].count):
-            vector = builder.extract_value(arguments[0], index)
-            if vector.type.element != ir.DoubleType():
-                vector = builder.fpext(vector, ir.VectorType(ir.DoubleType(), vector.type.count))
-            while vector.type.count > 1:
-                half = vector.type.count // 2
-                parts = [
-                    builder.shuffle_vector(
-                        vector, vector, ir.Constant(ir.VectorType(ir.IntType(32), half), list(lanes))
-                    )
-                    for lanes in (range(half), range(half, 2 * half))
-                ]
-                vector = builder.fadd(*parts)
-            sums = builder.insert_value(sums, builder.extract_element(vector, ir.IntType(32)(0)), index)
-        return sums
+        vectors = [builder.extract_value(arguments[0], index) for index in range(signature.args[0].count)]
+        return cgutils.pack_array(builder, add_lanes(builder, vectors))
 
     return signature, generate
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from numba import config, types
@@ -119,6 +120,45 @@ def add_weighted(builder: Any, vector: Any, tile: Any, wanted: Any, weights: Any
             new = builder.call(_multiply_add(builder, vector), [weight, cell, builder.extract_value(tile, index)])
             tile = builder.insert_value(tile, new, index)
     return tile
+
+
+def add_lanes(builder: Any, vectors: list[Any]) -> list[Any]:
+    """Return the sum of every vector's lanes as a double: its halves are added until one lane is left.
+
+    The halves of two vectors become one vector, so that all sums take about as many additions as there are vectors.
+    """
+    lanes = vectors[0].type.count
+    held = [(vector, [index]) for index, vector in enumerate(vectors)]
+    while len(held[0][1]) < lanes:
+        held = [_add_halves(builder, *pair) for pair in itertools.zip_longest(held[::2], held[1::2])]
+    sums = {}
+    for vector, owners in held:
+        if vector.type.element != ir.DoubleType():
+            vector = builder.fpext(vector, ir.VectorType(ir.DoubleType(), lanes))
+        for lane, owner in enumerate(owners):
+            sums[owner] = builder.extract_element(vector, ir.IntType(32)(lane))
+    return [sums[index] for index in range(len(vectors))]
+
+
+def _add_halves(builder: Any, left: Any, right: Any) -> Any:
+    """Return two vectors' pieces with their halves added, side by side, and whose each one is; `right` may be missing.
+
+    A vector holds as many pieces as it has owners; the new pieces are half as long.
+    """
+    (first, firsts), (second, seconds) = left, right or (ir.Constant(left[0].type, ir.Undefined), [None] * len(left[1]))
+    lanes = first.type.count
+    length = lanes // len(firsts)
+    halves = []
+    for begin in (0, length // 2):
+        places = [
+            start + lane
+            for piece in range(0, lanes, length)
+            for start in (piece + begin, lanes + piece + begin)
+            for lane in range(length // 2)
+        ]
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), places)
+        halves.append(builder.shuffle_vector(first, second, mask))
+    return builder.fadd(*halves), [owner for pair in zip(firsts, seconds, strict=True) for owner in pair]
 
 
 if config.DISABLE_JIT:
