@@ -30,7 +30,8 @@ def direct_grad_dense(y: Any, x: Any, taps: DirectTaps, layout: DirectLayout, gr
     is_worth_it = grad.size * layout.n_outputs > 2**21
     n_threads = get_num_threads()
     n_parts = 1 if len(taps.blocks) >= BLOCKS_OF_THREAD * n_threads else n_threads
-    launch(_multiply_parallel, _multiply_serial, is_worth_it, y, x, taps, layout, n_parts, grad)
+    arguments = (y, x, taps, layout, n_parts, grad)
+    launch(_multiply_parallel, _multiply_serial, is_worth_it, *arguments)
 
 
 class OutputRows(NamedTuple):
