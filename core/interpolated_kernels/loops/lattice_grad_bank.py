@@ -16,7 +16,7 @@ from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.tables import Doubles, Floats, Offsets, Packed
 from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
 from interpolated_kernels.loops.lattice_forward import find_block, find_output, make_maps, open_forward
-from interpolated_kernels.loops.tiles.copies import clear_values, copy_values
+from interpolated_kernels.loops.tiles.copies import clear_values, copy_values, prefetch
 from interpolated_kernels.loops.tiles.lines import Lines, Places, Taps, sum_taps, tile_width
 from interpolated_kernels.loops.tiles.register import (
     add_products,
@@ -58,13 +58,25 @@ def lattice_grad_bank(y: Any, x: Any, tables: Packed, work_size: int, work: Work
     launch(_grad_parallel, _grad_serial, is_worth_it, *arguments)
 
 
+@jit(inner=True)
+def _fetch_share(y, ahead, piece, width, node, last_node):
+    """Ask for the share of some nodes in lines of y's gradient: of so many channels, and shaped as a piece."""
+    low, high = piece.columns * node // piece.n_nodes, piece.columns * last_node // piece.n_nodes
+    for row in range(piece.rows):
+        for i in range(width):
+            prefetch(y, ahead + row * piece.outputs.row + i * piece.outputs.plane + low, high - low)
+
+
 def _product_loop(width):
-    """Return the sum of products over lines, for `width` output channels by some nodes at a time."""
+    """Return the sum of products over lines, for `width` output channels by some nodes at a time.
+
+    The lines of y's gradient that come next begin at `ahead`: every tile fetches its share of them while it sums.
+    """
     columns = TAPS_OF_TILE[width - 1]
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
     @apart(f"products_{width}")
-    def run(y: Floats, work: Floats, offsets: Offsets, piece: Piece, grad: Doubles):
+    def run(y: Floats, ahead: int, work: Floats, offsets: Offsets, piece: Piece, grad: Doubles):
         n_nodes, lanes = piece.n_nodes, lanes_in(work)
         whole, n_lanes = piece.columns // lanes, piece.columns % lanes
         y_starts, starts = no_channels, no_taps
@@ -73,6 +85,8 @@ def _product_loop(width):
         for node in range(0, n_nodes, columns):
             for j in range(columns):
                 starts = with_item(starts, j, piece.maps.first + offsets[piece.first_node + min(node + j, n_nodes - 1)])
+            if width > 1:
+                _fetch_share(y, ahead, piece, width, node, min(node + columns, n_nodes))
             sums = zeros(work, count)
             y_row, row = 0, 0
             for _ in range(piece.rows):
@@ -106,12 +120,13 @@ def _add_piece(y, work, offsets, piece, outs, grad):
         width = tile_width(outs - first)
         start = Places(outputs.first + first * outputs.plane, outputs.plane, outputs.row)
         some = Piece(first_node, n_nodes, rows, columns, start, maps, at + first * grad_out, grad_out)
+        ahead = start.first + width * outputs.plane if first + width < outs else outputs.first + rows * outputs.row
         if width == 4:
-            _products_4(y, work, offsets, some, grad)
+            _products_4(y, ahead, work, offsets, some, grad)
         elif width == 2:
-            _products_2(y, work, offsets, some, grad)
+            _products_2(y, ahead, work, offsets, some, grad)
         else:
-            _products_1(y, work, offsets, some, grad)
+            _products_1(y, ahead, work, offsets, some, grad)
         first += width
 
 

@@ -35,6 +35,14 @@ class Reads(NamedTuple):
     columns: int
 
 
+class Ahead(NamedTuple):
+    """Rows of y's gradient that come later, which a tile fetches while it sums: the first, their distance, how many."""
+
+    first: int
+    step: int
+    n: int
+
+
 class Targets(NamedTuple):
     """Where the rows of a tile stand among the maps."""
 
@@ -47,10 +55,11 @@ class Targets(NamedTuple):
 class OutputRow(NamedTuple):
     """A row of y's gradient, counted from a block's first: where it, its copy or its sums begin.
 
-    And by how many lines the block is short of a whole one.
+    And where the row begins that is fetched meanwhile, and by how many lines the block is short of a whole one.
     """
 
     source: int
+    ahead: int
     plane: int
     row: int
     short_planes: int
@@ -88,11 +97,13 @@ def _gather_loop(width):
     gather_wide, gather_two = _gather_vectors(width, columns), _gather_vectors(width, 2)
 
     @apart(f"gather_{width}")
-    def run(source: Floats, taps: Taps, reads: Reads, targets: Targets, target: Floats):
+    def run(source: Floats, taps: Taps, reads: Reads, targets: Targets, target: Floats, y: Floats, ahead: Ahead):
         lanes = lanes_in(target)
         vectors = max(2, (reads.columns + lanes - 1) // lanes)
         wide = vectors if width == 1 else vectors - 2 * (-vectors % VECTORS_OF_LINE)
         for vector in range(0, wide, columns):
+            for row in range(ahead.n):
+                prefetch(y, ahead.first + row * ahead.step + vector * lanes, columns * lanes)
             gather_wide(source, taps, reads, targets, target, vector * lanes)
         for vector in range(wide, vectors, 2):
             gather_two(source, taps, reads, targets, target, vector * lanes)
@@ -104,16 +115,16 @@ _gather_1, _gather_2, _gather_3, _gather_4 = (_gather_loop(width) for width in (
 
 
 @jit(inner=True)
-def _gather_tile(width, work, taps, reads, targets):
+def _gather_tile(width, work, taps, reads, targets, y, ahead):
     """Add the taps' sums over a row of y's gradient to up to four rows of maps."""
     if width == 4:
-        _gather_4(work, taps, reads, targets, work)
+        _gather_4(work, taps, reads, targets, work, y, ahead)
     elif width == 3:
-        _gather_3(work, taps, reads, targets, work)
+        _gather_3(work, taps, reads, targets, work, y, ahead)
     elif width == 2:
-        _gather_2(work, taps, reads, targets, work)
+        _gather_2(work, taps, reads, targets, work, y, ahead)
     else:
-        _gather_1(work, taps, reads, targets, work)
+        _gather_1(work, taps, reads, targets, work, y, ahead)
 
 
 @jit(inner=True)
@@ -128,7 +139,7 @@ def _find_row(tables, index, line, plane_at):
 
 
 @jit(inner=True)
-def _gather_row(weights, at, tables, filters, line, work):
+def _gather_row(y, weights, at, tables, filters, line, work):
     """Add one row of y's gradient, of some filters, to all rows of maps that it reaches."""
     place, tiles, maps = tables.workspace, tables.tiles, tables.column_maps
     nowhere = tables.gathering.nowhere
@@ -151,7 +162,17 @@ def _gather_row(weights, at, tables, filters, line, work):
             weight = at + filters * (first * maps.n_nodes + width * maps.nodes_before[each])
             taps = Taps(weights, weight, tables.offsets, tap, tap + filters * maps.nodes[each])
             reads = Reads(line.source, maps.starts[each], maps.columns[each])
-            _gather_tile(width, work, taps, reads, targets)
+            _gather_tile(
+                width, work, taps, reads, targets, y, _share_rows(tables, filters, line, index * maps.n + each)
+            )
+
+
+@jit(inner=True)
+def _share_rows(tables, filters, line, part):
+    """Return which of the filters' rows ahead a tile fetches, for a row of maps: all of them take their shares."""
+    step, n_parts = tables.arrays.y_channel, tables.tiles.n * tables.column_maps.n
+    first, end = filters * part // n_parts, filters * (part + 1) // n_parts
+    return Ahead(line.ahead + first * step, step, end - first)
 
 
 @jit(inner=True)
@@ -171,7 +192,7 @@ def _gather_maps(y, weights, at, tables, image, block, work):
         first_row = rows.firsts[block.row] + gathering.row_low
         high = min(gathering.row_span - short_rows, rows.outputs[block.row] - first_row)
         for row in range(max(0, -first_row), high, gathering.rows):
-            line = OutputRow(start, plane, row, short_planes, short_rows)
+            line = OutputRow(start, start, plane, row, short_planes, short_rows)
             count = min(gathering.rows, high - row)
             _gather_rows(y, weights, at, tables, line, count, block, work)
 
@@ -180,34 +201,35 @@ def _gather_maps(y, weights, at, tables, image, block, work):
 def _gather_rows(y, weights, at, tables, line, count, block, work):
     """Add some rows of y's gradient, from `line` on, whose plane begins at its source, of all filters."""
     arrays, gathering, rows, sums = tables.arrays, tables.gathering, tables.row_blocks, tables.sums
+    step_in_y = gathering.rows_interleaved * arrays.y_row
     first_row = rows.firsts[block.row] + gathering.row_low + line.row
+    first_row_at = line.source + first_row * step_in_y + rows.problems[block.row] * arrays.y_row
+    first_column = tables.column_blocks.firsts[block.column] + gathering.column_low
     source, step = (gathering.at, gathering.column_span) if sums.n == 0 else (sums.at, sums.line)
     for first in range(0, arrays.outs, gathering.filters):
         filters = min(gathering.filters, arrays.outs - first)
         for row in range(count):
-            out_row = (first_row + row) * gathering.rows_interleaved + rows.problems[block.row]
+            begin = first_row_at + first * arrays.y_channel + row * step_in_y
             target = gathering.at + row * filters * gathering.column_span
-            begin = line.source + first * arrays.y_channel + out_row * arrays.y_row
-            _copy_rows(y, begin, filters, tables, block, work, target)
+            _copy_rows(y, begin, first_column, filters, tables, work, target)
         _sum_outputs(tables, count * filters, work)
         for row in range(count):
             begin = source + row * filters * step
-            one = OutputRow(begin, line.plane, line.row + row, line.short_planes, line.short_rows)
-            _gather_row(weights, at, tables, filters, one, work)
+            ahead = first_row_at + first * arrays.y_channel + (gathering.rows + row) * step_in_y + max(0, first_column)
+            one = OutputRow(begin, ahead, line.plane, line.row + row, line.short_planes, line.short_rows)
+            _gather_row(y, weights, at, tables, filters, one, work)
         at += filters * arrays.n_nodes * gathering.channels
 
 
 @jit(inner=True)
-def _copy_rows(y, start, filters, tables, block, work, target):
-    """Copy a row of y's gradient of some filters, zeros beside it; the row that comes next is fetched meanwhile."""
+def _copy_rows(y, start, first_column, filters, tables, work, target):
+    """Copy a row of y's gradient of some filters, zeros beside it."""
     arrays, gathering = tables.arrays, tables.gathering
-    first_column = tables.column_blocks.firsts[block.column] + gathering.column_low
     low = max(0, min(gathering.column_span, -first_column))
     count = max(0, min(gathering.column_span, gathering.out_columns - first_column) - low)
     for index in range(filters):
         cell = start + index * arrays.y_channel + first_column + low
         copy_values(work, target + index * gathering.column_span + low, y, cell, count)
-        prefetch(y, cell + gathering.rows * gathering.rows_interleaved * arrays.y_row, count)
 
 
 @jit(inner=True)
