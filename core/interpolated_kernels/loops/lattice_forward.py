@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from interpolated_kernels.loops.compile.apart import load_apart
+from interpolated_kernels.loops.compile.apart import apart, load_apart
 from interpolated_kernels.loops.compile.jit import jit
-from interpolated_kernels.loops.compile.tables import Packed, opener
+from interpolated_kernels.loops.compile.tables import Floats, Packed, opener
 from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
 from interpolated_kernels.loops.lattice_tables import ForwardTables
 from interpolated_kernels.loops.tiles.copies import clear_values
@@ -56,7 +56,8 @@ class Share(NamedTuple):
 
 def lattice_forward(x: Any, weights: Any, tables: Packed, work_size: int, n_tasks: int, y: Any) -> None:
     """Write y from flat x and packed weights."""
-    load_apart(x.dtype)
+    for family in ("taps", "maps", "forward"):
+        load_apart(x.dtype, family)
     is_worth_it = y.size * len(weights) > 2**21
     work = workspace(work_size, x.dtype)
     arguments = (x, weights, *tables, n_tasks, work, y)
@@ -77,24 +78,6 @@ def find_output(tables, image, block):
     arrays = tables.arrays
     start = image * arrays.outs * arrays.y_channel + tables.plane_blocks.outputs[block.plane] * arrays.y_plane
     return start + tables.row_blocks.outputs[block.row] * arrays.y_row + tables.column_blocks.outputs[block.column]
-
-
-@jit(inner=True)
-def make_maps(x, start, tables, block, work):
-    """Write the maps of a block of the channel that starts at `start`.
-
-    The last blocks of an axis are short: the last lines are missing.
-    """
-    place = tables.workspace
-    short_planes = place.planes - tables.plane_blocks.counts[block.plane]
-    short_rows = place.rows - tables.row_blocks.counts[block.row]
-    size = place.n_lines * place.line
-    for line in range(tables.planes.n_lines - short_planes * place.plane_phases):
-        plane = find_cell(tables.planes, tables.plane_blocks.cells[block.plane] + tables.planes.lines[line])
-        low, high = _pack_plane(x, start, tables, block, plane, short_rows, work)
-        _smooth_plane(tables, short_rows, low, high, place.at_rows + line * size, work)
-    step = place.plane_phases * size
-    smooth(work, tables.by_planes, 1, short_planes, Places(place.at_rows, 0, step), Places(place.at_maps, 0, size))
 
 
 @jit(inner=True)
@@ -159,27 +142,22 @@ def _has_padding(tables, block):
     return False
 
 
-@jit(inner=True)
-def _write_outputs(x, weights, tables, work, y, task):
-    """Write a block of outputs of one sample and group: the maps of a channel, then its taps, channel after channel."""
-    arrays, place, late = tables.arrays, tables.workspace, tables.late
-    image, block = find_block(tables, task)
-    start, group = find_output(tables, image, block), image % arrays.groups
-    rows, columns = tables.row_blocks.counts[block.row], tables.column_blocks.counts[block.column]
-    for channel in range(arrays.ins):
-        make_maps(x, (image * arrays.ins + channel) * arrays.x_channel, tables, block, work)
-        for plane in range(tables.plane_blocks.counts[block.plane]):
-            read = Places(place.at_maps + plane * place.n_lines * place.line, 0, place.line)
-            if late.n_taps == 0:
-                lines = Lines(1, rows, columns, read, Places(start + plane * arrays.plane_step, 0, arrays.row_step))
-                _sum_share(work, weights, tables, Share(0, arrays.y_channel, group, channel), lines, y)
-                continue
-            for index in range(tables.shares.n):
-                write = Places(late.at + plane * place.rows * late.line + late.starts[index], 0, late.line)
-                lines = Lines(1, rows, late.starts[index + 1] - late.starts[index], read, write)
-                _sum_share(work, weights, tables, Share(index, late.size, group, channel), lines, work)
-    if late.n_taps > 0:
-        _smooth_late(tables, block, start, work, y)
+@apart("make_maps", family="maps")
+def make_maps(x: Floats, start: int, tables: ForwardTables, block: Block, work: Floats):
+    """Write the maps of a block of the channel that starts at `start`.
+
+    The last blocks of an axis are short: the last lines are missing.
+    """
+    place = tables.workspace
+    short_planes = place.planes - tables.plane_blocks.counts[block.plane]
+    short_rows = place.rows - tables.row_blocks.counts[block.row]
+    size = place.n_lines * place.line
+    for line in range(tables.planes.n_lines - short_planes * place.plane_phases):
+        plane = find_cell(tables.planes, tables.plane_blocks.cells[block.plane] + tables.planes.lines[line])
+        low, high = _pack_plane(x, start, tables, block, plane, short_rows, work)
+        _smooth_plane(tables, short_rows, low, high, place.at_rows + line * size, work)
+    step = place.plane_phases * size
+    smooth(work, tables.by_planes, 1, short_planes, Places(place.at_rows, 0, step), Places(place.at_maps, 0, size))
 
 
 @jit(inner=True)
@@ -229,6 +207,29 @@ def _sum_filters(work, weights, tables, share, lines, target):
             piece = Lines(1, min(chunk, lines.rows - row), lines.columns, source, outputs)
             sum_taps(width, work, taps, piece, share.channel > 0, target, share.step)
             first += width
+
+
+@apart("write_outputs", family="forward")
+def _write_outputs(x: Floats, weights: Floats, tables: ForwardTables, work: Floats, y: Floats, task: int):
+    """Write a block of outputs of one sample and group: the maps of a channel, then its taps, channel after channel."""
+    arrays, place, late = tables.arrays, tables.workspace, tables.late
+    image, block = find_block(tables, task)
+    start, group = find_output(tables, image, block), image % arrays.groups
+    rows, columns = tables.row_blocks.counts[block.row], tables.column_blocks.counts[block.column]
+    for channel in range(arrays.ins):
+        make_maps(x, (image * arrays.ins + channel) * arrays.x_channel, tables, block, work)
+        for plane in range(tables.plane_blocks.counts[block.plane]):
+            read = Places(place.at_maps + plane * place.n_lines * place.line, 0, place.line)
+            if late.n_taps == 0:
+                lines = Lines(1, rows, columns, read, Places(start + plane * arrays.plane_step, 0, arrays.row_step))
+                _sum_share(work, weights, tables, Share(0, arrays.y_channel, group, channel), lines, y)
+                continue
+            for index in range(tables.shares.n):
+                write = Places(late.at + plane * place.rows * late.line + late.starts[index], 0, late.line)
+                lines = Lines(1, rows, late.starts[index + 1] - late.starts[index], read, write)
+                _sum_share(work, weights, tables, Share(index, late.size, group, channel), lines, work)
+    if late.n_taps > 0:
+        _smooth_late(tables, block, start, work, y)
 
 
 @jit

@@ -16,6 +16,7 @@ from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.tables import Doubles, Floats, Offsets, Packed
 from interpolated_kernels.loops.compile.threads import launch, thread_id, workspace
 from interpolated_kernels.loops.lattice_forward import find_block, find_output, make_maps, open_forward
+from interpolated_kernels.loops.lattice_tables import ForwardTables
 from interpolated_kernels.loops.tiles.copies import clear_values, copy_values, prefetch
 from interpolated_kernels.loops.tiles.lines import Lines, Places, Taps, sum_taps, tile_width
 from interpolated_kernels.loops.tiles.register import (
@@ -30,8 +31,9 @@ from interpolated_kernels.tile_sizes import BYTES_OF_PRODUCTS, TAPS_OF_TILE, VEC
 
 
 class Work(NamedTuple):
-    """What is summed: blocks of all samples, for each of the groups, at most so many products in the dtype of x."""
+    """What is summed: blocks of all samples in parts, for each of the groups, so many products in the dtype of x."""
 
+    n_parts: int
     n_blocks: int
     n_groups: int
     n_products: int
@@ -52,9 +54,10 @@ class Piece(NamedTuple):
 
 def lattice_grad_bank(y: Any, x: Any, tables: Packed, work_size: int, work: Work, grads: Any) -> None:
     """Add to `grads` `(parts, sums)`, float64: each part sums a run of the samples' blocks."""
-    load_apart(x.dtype)
+    for family in ("taps", "maps", "products", "grad_bank"):
+        load_apart(x.dtype, family)
     is_worth_it = y.size * grads.shape[1] > 2**21
-    arguments = (y, x, *tables, *work, workspace(work_size, x.dtype), grads)
+    arguments = (y, x, *tables, work, workspace(work_size, x.dtype), grads)
     launch(_grad_parallel, _grad_serial, is_worth_it, *arguments)
 
 
@@ -75,7 +78,7 @@ def _product_loop(width):
     columns = TAPS_OF_TILE[width - 1]
     count, no_channels, no_taps = width * columns, (0,) * width, (0,) * columns
 
-    @apart(f"products_{width}")
+    @apart(f"products_{width}", family="products")
     def run(y: Floats, ahead: int, work: Floats, offsets: Offsets, piece: Piece, grad: Doubles):
         n_nodes, lanes = piece.n_nodes, lanes_in(work)
         whole, n_lanes = piece.columns // lanes, piece.columns % lanes
@@ -197,25 +200,23 @@ def _add_block(y, x, tables, n_products, group, index, work, grad):
                 _add_plane(work, work, tables, n_products, piece, grad)
 
 
-@jit(inner=True)
-def _add_part(y, x, tables, work, memory, grads, task):
+@apart("add_part", family="grad_bank")
+def _add_part(y: Floats, x: Floats, tables: ForwardTables, work: Work, memory: Floats, grad: Doubles, task: int):
     """Add the blocks of one part, of one group."""
     part, group = task // work.n_groups, task % work.n_groups
-    first, last = part * work.n_blocks // len(grads), (part + 1) * work.n_blocks // len(grads)
-    for index in range(first, last):
-        _add_block(y, x, tables, work.n_products, group, index, memory, grads[part])
+    for index in range(part * work.n_blocks // work.n_parts, (part + 1) * work.n_blocks // work.n_parts):
+        _add_block(y, x, tables, work.n_products, group, index, memory, grad)
 
 
 @jit
-def _grad_serial(y, x, numbers, offsets, coefficients, n_blocks, n_groups, n_products, memory, grads):
+def _grad_serial(y, x, numbers, offsets, coefficients, work, memory, grads):
     tables = open_forward(numbers, offsets, coefficients)
-    for task in range(len(grads) * n_groups):
-        _add_part(y, x, tables, Work(n_blocks, n_groups, n_products), memory[0], grads, task)
+    for task in range(work.n_parts * work.n_groups):
+        _add_part(y, x, tables, work, memory[0], grads[task // work.n_groups], task)
 
 
 @jit(parallel=True)
-def _grad_parallel(y, x, numbers, offsets, coefficients, n_blocks, n_groups, n_products, memory, grads):
-    for task in prange(len(grads) * n_groups):
+def _grad_parallel(y, x, numbers, offsets, coefficients, work, memory, grads):
+    for task in prange(work.n_parts * work.n_groups):
         tables = open_forward(numbers, offsets, coefficients)
-        work = Work(n_blocks, n_groups, n_products)
-        _add_part(y, x, tables, work, memory[thread_id()], grads, np.int64(task))
+        _add_part(y, x, tables, work, memory[thread_id()], grads[task // work.n_groups], np.int64(task))

@@ -68,7 +68,8 @@ class OutputRow(NamedTuple):
 
 def lattice_grad_x(y: Any, weights: Any, tables: Packed, work_size: int, n_tasks: int, grad: Any) -> None:
     """Write the gradient by x, or by the padded x, from flat y."""
-    load_apart(y.dtype)
+    for family in ("taps", "gathering", "grad_x"):
+        load_apart(y.dtype, family)
     is_worth_it = grad.size * len(weights) > 2**21
     work = workspace(work_size, y.dtype)
     arguments = (y, weights, *tables, n_tasks, work, grad)
@@ -96,7 +97,7 @@ def _gather_loop(width):
     columns = VECTORS_OF_LONE_LINE if width == 1 else VECTORS_OF_LINE
     gather_wide, gather_two = _gather_vectors(width, columns), _gather_vectors(width, 2)
 
-    @apart(f"gather_{width}")
+    @apart(f"gather_{width}", family="gathering")
     def run(source: Floats, taps: Taps, reads: Reads, targets: Targets, target: Floats, y: Floats, ahead: Ahead):
         lanes = lanes_in(target)
         vectors = max(2, (reads.columns + lanes - 1) // lanes)
@@ -284,8 +285,8 @@ def _unpack_plane(tables, start, block, work, grad):
             at += place.column_cells
 
 
-@jit(inner=True)
-def _write_cells(y, weights, tables, work, grad, task):
+@apart("write_cells", family="grad_x")
+def _write_cells(y: Floats, weights: Floats, tables: GradXTables, work: Floats, grad: Floats, task: int):
     """Write a block of x's cells, of one sample and some channels of a group."""
     arrays, gathering = tables.arrays, tables.gathering
     rest, block = find_block(tables, task)

@@ -129,7 +129,7 @@ class PreparedLattice(PreparedBankPath):
         n_sums = problem.filters * problem.channels_per_group * len(self.nodes)
         n_parts = max(1, min(PARTS, BYTES_OF_PARTIAL_SUMS // (8 * n_sums)))
         grads = np.zeros((n_parts, n_sums))
-        work = loops.Work(n_blocks=layout.n_blocks, n_groups=problem.groups, n_products=self._count_products_of_sum())
+        work = loops.Work(n_parts, layout.n_blocks, problem.groups, self._count_products_of_sum())
         loops.lattice_grad_bank(grad_y.reshape(-1), x.reshape(-1), layout.tables, layout.work_size, work, grads)
         total = np.zeros((problem.filters, problem.channels_per_group, int(np.prod(count_grid(problem)))))
         total[:, :, self.nodes] = functools.reduce(np.add, grads).reshape(*total.shape[:2], -1)
