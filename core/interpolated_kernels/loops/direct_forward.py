@@ -92,6 +92,15 @@ class Place(NamedTuple):
     segment: int
 
 
+class Spot(NamedTuple):
+    """Where a vector of outputs stands: its plane, row and number in the row, and how many are left with it."""
+
+    plane: int
+    row: int
+    column: int
+    left: int
+
+
 class SharedWindow(NamedTuple):
     """One channel's window, whose rows a tile of rows shares."""
 
@@ -123,19 +132,37 @@ def take_block(blocks, index):
     return TapBlock(*as_tuple(blocks[index], _N_FIELDS))
 
 
-@jit(inner=True)
-def _locate(layout, sample, vector, tile_rows, lanes):
-    """Return where a vector of outputs reads and writes, and how many of its lanes and of its tile's rows count."""
+@jit(inner=True, inlined=True)
+def _locate(layout, vector, tile_rows):
+    """Return where a vector of outputs stands; the last one where there are not so many."""
     groups = (layout.rows + tile_rows - 1) // tile_rows
-    last = layout.planes * groups * layout.row_vectors - 1
-    rest = min(vector, last)
-    column = rest % layout.row_vectors * lanes
-    row = rest // layout.row_vectors % groups * tile_rows
-    plane = rest // (layout.row_vectors * groups)
-    x_start = sample * layout.x_sample + plane * layout.x_plane + row * layout.x_row + column
-    y_start = layout.y_start + sample * layout.y_sample + plane * layout.y_plane + row * layout.y_row + column
-    n_lanes = 0 if vector > last else min(lanes, layout.columns - column)
-    return x_start, y_start, n_lanes, min(tile_rows, layout.rows - row)
+    n_vectors = layout.planes * groups * layout.row_vectors
+    rest, column = divmod(min(vector, n_vectors - 1), layout.row_vectors)
+    plane, group = divmod(rest, groups)
+    return Spot(plane, group * tile_rows, column, n_vectors - vector)
+
+
+@jit(inner=True, inlined=True)
+def _advance(layout, spot, tile_rows):
+    """Return where the next vector of outputs stands; the last one stays."""
+    plane, row, column, left = spot
+    if column + 1 < layout.row_vectors:
+        column += 1
+    elif row + tile_rows < layout.rows:
+        row, column = row + tile_rows, 0
+    elif plane + 1 < layout.planes:
+        plane, row, column = plane + 1, 0, 0
+    return Spot(plane, row, column, left - 1)
+
+
+@jit(inner=True, inlined=True)
+def _find_cells(layout, sample, spot, lanes):
+    """Return where a vector of outputs reads and writes, and how many of its lanes count."""
+    plane, row, column, left = spot
+    cell = column * lanes
+    x_start = sample * layout.x_sample + plane * layout.x_plane + row * layout.x_row + cell
+    y_start = layout.y_start + sample * layout.y_sample + plane * layout.y_plane + row * layout.y_row + cell
+    return x_start, y_start, min(lanes, layout.columns - cell) if left > 0 else 0
 
 
 def _row_sum(low, high):
@@ -167,8 +194,10 @@ def _channel_tile(width):
     def tile(x, weights, offsets, block, layout, place, y):
         lanes = VECTOR_BYTES // x.itemsize
         x_starts, y_starts, n_lanes, n_channels = none, none, none, none
+        spot = _locate(layout, place.vector, 1)
         for j in range(columns):
-            x_start, y_start, lanes_left, _ = _locate(layout, place.sample, place.vector + j, 1, lanes)
+            x_start, y_start, lanes_left = _find_cells(layout, place.sample, spot, lanes)
+            spot = _advance(layout, spot, 1)
             x_starts = with_item(x_starts, j, x_start + block.x_start)
             y_starts = with_item(y_starts, j, y_start + block.first * layout.y_channel)
             n_lanes = with_item(n_lanes, j, lanes_left)
@@ -196,14 +225,14 @@ def _row_tile():
     def tile(x, weights, offsets, block, layout, place, y):
         lanes = VECTOR_BYTES // x.itemsize
         x_starts, y_starts, n_lanes, n_rows = none, none, none, none
+        spot = _locate(layout, place.vector, ROWS_OF_TILE)
         for j in range(columns):
-            x_start, y_start, lanes_left, rows_left = _locate(
-                layout, place.sample, place.vector + j, ROWS_OF_TILE, lanes
-            )
+            x_start, y_start, lanes_left = _find_cells(layout, place.sample, spot, lanes)
+            n_rows = with_item(n_rows, j, min(ROWS_OF_TILE, layout.rows - spot.row))
+            spot = _advance(layout, spot, ROWS_OF_TILE)
             x_starts = with_item(x_starts, j, x_start + block.x_start)
             y_starts = with_item(y_starts, j, y_start + block.first * layout.y_channel)
             n_lanes = with_item(n_lanes, j, lanes_left)
-            n_rows = with_item(n_rows, j, rows_left)
         sums = zeros(x, count)
         if place.segment > 0:
             sums = load(sums, y, layout.y_row, y_starts, n_rows, n_lanes)

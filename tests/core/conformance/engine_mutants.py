@@ -123,8 +123,8 @@ DIRECT = [
     ),
     _in_direct_forward(
         "the tail of a vector lost",
-        "n_lanes = 0 if vector > last else min(lanes, layout.columns - column)",
-        "n_lanes = 0 if vector > last else min(lanes, layout.columns - column) // lanes * lanes",
+        "min(lanes, layout.columns - cell) if left > 0 else 0",
+        "min(lanes, layout.columns - cell) // lanes * lanes if left > 0 else 0",
         r"y is",
     ),
     _in_direct_forward(
@@ -192,8 +192,8 @@ LATTICE = [
     ),
     Mutant(
         "a race: one workspace for all threads",
-        "_add_part(y, x, tables, work, memory[thread_id()], grads, np.int64(task))",
-        "_add_part(y, x, tables, work, memory[0], grads, np.int64(task))",
+        "_add_part(y, x, tables, work, memory[thread_id()], grads[",
+        "_add_part(y, x, tables, work, memory[0], grads[",
         r"rror",
         file="loops/lattice_grad_bank.py",
         check="test_paths.py::test_bits_do_not_depend_on_threads_when_launched_in_parallel",
