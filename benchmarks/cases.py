@@ -75,6 +75,7 @@ def standard_cases() -> list[Case]:
         ),
         Case("C depthwise", (8, 64, 56, 56), 64, a, {"padding": "same", "groups": 64}, _TORCH),
         Case("D original", (128, 1, 112, 112), 32, original, {}, ("torch", "tensorflow")),
+        Case("D' linear", (128, 1, 112, 112), 32, linear_grid((12, 12), 2)),
         Case("E scattered", (1, 1, 1024, 1024), 16, scattered((31, 31), 49), {"accuracy": "normwise"}),
         Case("F channels", (4, 16, 256, 256), 16, a),
         Case("G volume", (1, 1, 96, 96, 96), 4, linear_grid((16, 16, 16), 5)),

@@ -40,6 +40,8 @@ FIGURES = {
     ("D", "torch", BOTH): Figure(3),
     ("D", "tensorflow", FORWARD): Figure(1.1),
     ("D", "tensorflow", BOTH): Figure(2),
+    ("D' linear", "torch", FORWARD): Figure(3),
+    ("D' linear", "torch", BOTH): Figure(8),
     ("E", "torch", FORWARD): Figure(2, 4),
     ("E", "torch", BOTH): Figure(10),
     ("F", "torch", FORWARD): Figure(9, 12),
