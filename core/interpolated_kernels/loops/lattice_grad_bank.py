@@ -31,7 +31,7 @@ from interpolated_kernels.tile_sizes import BYTES_OF_PRODUCTS, TAPS_OF_TILE, VEC
 
 
 class Work(NamedTuple):
-    """What is summed: the blocks of all samples, in parts, for each group; at most so many products in the dtype of x."""
+    """What is summed: all samples' blocks, in parts, for each group; at most so many products in the dtype of x."""
 
     n_parts: int
     n_blocks: int
