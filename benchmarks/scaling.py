@@ -67,7 +67,7 @@ def thread_rows(repeat: int, threads: int, path: str) -> Iterator[Row]:
         return
     runs, product = runs_of(case, path, reuses_memory=True), sgemm_run()
     for direction in (FORWARD, BOTH):
-        turns = [_on_threads(run, n) for n in (1, 2) for run in (runs[direction], product)]
+        turns = [turn for n in (1, 2) for turn in (_on_threads(runs[direction], n), _on_blas_threads(product, n))]
         ours_1, product_1, ours_2, product_2 = interleaved_medians(turns, repeat)
         ik.set_num_threads(threads)
         value = (ours_1 / ours_2) / (product_1 / product_2)
@@ -78,6 +78,15 @@ def thread_rows(repeat: int, threads: int, path: str) -> Iterator[Row]:
 def _on_threads(run: Run, n: int) -> Run:
     def on_threads() -> None:
         ik.set_num_threads(n)
+        run()
+
+    return on_threads
+
+
+def _on_blas_threads(run: Run, n: int) -> Run:
+    """Return a run whose matrix products have n threads; for others these, which spin at first, would be a load."""
+
+    def on_threads() -> None:
         with blas_threads(n):
             run()
 
