@@ -25,9 +25,9 @@ class Machine:
     """The constants of the cost model: one thread of one machine, float32; the defaults by the width of its vectors."""
 
     name: str = "defaults"
-    multiply_adds_per_second: float = {16: 22e9, 32: 45e9, 64: 85e9}[VECTOR_BYTES]
+    multiply_adds_per_second: float = {16: 22e9, 32: 45e9, 64: 120e9}[VECTOR_BYTES]
     numpy_multiply_adds_per_second: float = 0.3e9
-    fft_flops_per_second: float = {16: 8e9, 32: 13e9, 64: 25e9}[VECTOR_BYTES]
+    fft_flops_per_second: float = {16: 8e9, 32: 13e9, 64: 23e9}[VECTOR_BYTES]
     mixed_per_second: float = 4e9
     bytes_per_second: float = 8e9
     call_seconds: float = 20e-6

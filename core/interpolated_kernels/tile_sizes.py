@@ -61,8 +61,12 @@ BYTES_OF_PRODUCTS = 2**14
 COLUMNS_OF_LINE = (2, 4, 8)
 """Vectors of one output channel that are summed at a time: of short lines, of middle ones and of long ones."""
 
+COLUMNS_OF_TWO, COLUMNS_OF_FOUR = {16: ((2, 4, 6), (1, 2, 3)), 32: ((2, 4, 8), (2, 4, 6))}[REGISTERS]
+"""The same for two and for four output channels."""
+
 MIDDLE_LINE, LONG_LINE = (3, 6) if VECTOR_BYTES == 64 else (4, 8)
-"""Vectors from which on a line is a middle or a long one: whole tiles, where writing a part of one is slow."""
+"""Vectors from which on a line of one output channel is a middle or a long one: whole tiles, where writing a part of
+one is slow."""
 
 ROWS_OF_TILE = 4
 """Rows that a tile of one output channel sums at once, where neighbours share their inputs."""
@@ -82,11 +86,24 @@ def size_line(dtype: Any, is_alone: bool) -> tuple[int, int]:
     return (VECTORS_OF_LONE_LINE * count_lanes(dtype), 1) if is_alone else (count_lanes(dtype), 2)
 
 
-def count_columns(filters: int, vectors: int) -> int:
-    """Return how many vectors a tile of so many filters has where lines are `vectors` long."""
-    if filters > 1:
-        return COLUMNS_OF_TILE[min(filters, 4) - 1]
-    return COLUMNS_OF_LINE[(vectors >= MIDDLE_LINE) + (vectors >= LONG_LINE)]
+def classify_line(width: int, vectors: int) -> int:
+    """Return 0 for a short line, 1 for a middle one, 2 for a long one, of 1, 2 or 4 output channels: for loops, too.
+
+    Several channels take the tiles that have fewest vectors beyond the line, the longer ones if both have as many.
+    """
+    if width == 1:
+        return int(vectors >= MIDDLE_LINE) + int(vectors >= LONG_LINE)
+    short, middle, long = COLUMNS_OF_FOUR if width == 4 else COLUMNS_OF_TWO
+    if vectors <= short:
+        return 0
+    return 1 if -(-vectors // middle) * middle < -(-vectors // long) * long else 2
+
+
+def fill_tiles(filters: int, vectors: int) -> int:
+    """Return how many vectors the tiles of a line have, which is so long, where there are so many filters."""
+    width = 4 if filters >= 4 else min(filters, 2)
+    columns = {1: COLUMNS_OF_LINE, 2: COLUMNS_OF_TWO, 4: COLUMNS_OF_FOUR}[width][classify_line(width, vectors)]
+    return -(-vectors // columns) * columns
 
 
 def count_lanes(dtype: Any) -> int:

@@ -16,7 +16,13 @@ from interpolated_kernels.loops.tiles.runs import (
     store_run,
     store_some_run,
 )
-from interpolated_kernels.tile_sizes import COLUMNS_OF_LINE, COLUMNS_OF_TILE, LONG_LINE, MIDDLE_LINE, ROWS_OF_TILE
+from interpolated_kernels.tile_sizes import (
+    COLUMNS_OF_FOUR,
+    COLUMNS_OF_LINE,
+    COLUMNS_OF_TWO,
+    ROWS_OF_TILE,
+    classify_line,
+)
 
 ROWS = ROWS_OF_TILE
 _VECTORS_OF_ROWS = 2 * ROWS
@@ -130,23 +136,41 @@ def _tap_loop(width, columns):
     return run
 
 
-_taps_of_short, _taps_of_middle, _taps_of_long = (_tap_loop(1, columns) for columns in COLUMNS_OF_LINE)
-_taps_2, _taps_4 = (_tap_loop(width, COLUMNS_OF_TILE[width - 1]) for width in (2, 4))
+_classify_line = jit(inner=True)(classify_line)
+
+
+def _sum_of_channels(width, columns):
+    """Return the sum over taps of `width` output channels, by tiles that suit the length of the lines."""
+    short_lines, middle_lines, long_lines = (_tap_loop(width, each) for each in columns)
+
+    @jit(inner=True)
+    def run(source, taps, lines, adds, target, channel_step):
+        length = _classify_line(width, -(-lines.columns // lanes_in(target)))
+        if length == 0:
+            short_lines(source, taps, lines, adds, target, channel_step)
+        elif length == 1:
+            middle_lines(source, taps, lines, adds, target, channel_step)
+        else:
+            long_lines(source, taps, lines, adds, target, channel_step)
+
+    return run
+
+
+_sum_one, _sum_two, _sum_four = (
+    _sum_of_channels(width, columns)
+    for width, columns in ((1, COLUMNS_OF_LINE), (2, COLUMNS_OF_TWO), (4, COLUMNS_OF_FOUR))
+)
 
 
 @jit(inner=True)
 def sum_taps(width, source, taps, lines, adds, target, channel_step):
     """Write (or add) the taps' sums of `width` output channels, 1, 2 or 4, which lie `channel_step` apart."""
     if width == 4:
-        _taps_4(source, taps, lines, adds, target, channel_step)
+        _sum_four(source, taps, lines, adds, target, channel_step)
     elif width == 2:
-        _taps_2(source, taps, lines, adds, target, channel_step)
-    elif lines.columns < MIDDLE_LINE * lanes_in(target):
-        _taps_of_short(source, taps, lines, adds, target, channel_step)
-    elif lines.columns < LONG_LINE * lanes_in(target):
-        _taps_of_middle(source, taps, lines, adds, target, channel_step)
+        _sum_two(source, taps, lines, adds, target, channel_step)
     else:
-        _taps_of_long(source, taps, lines, adds, target, channel_step)
+        _sum_one(source, taps, lines, adds, target, channel_step)
 
 
 @jit(inner=True, inlined=True)

@@ -90,7 +90,7 @@ from interpolated_kernels.paths.lattice.sizes import choose_output_block, count_
 from interpolated_kernels.paths.lattice.stages import count_grid, make_axes
 from interpolated_kernels.paths.path import Part, Prepared
 from interpolated_kernels.problem import Problem
-from interpolated_kernels.tile_sizes import count_columns, count_lanes
+from interpolated_kernels.tile_sizes import count_lanes, fill_tiles
 
 ACCURACY = "componentwise"
 TAKES = "bank"
@@ -119,11 +119,9 @@ def cost(problem: Problem, machine: Machine, parts: Callable[[], tuple[Cost, ...
     block = choose_output_block(problem, axes)
     outputs, columns = float(np.prod(problem.out_spatial, dtype=np.float64)), max(problem.out_spatial[-1], 1)
     lanes = count_lanes(problem.dtype)
-    tile = count_columns(problem.filters_per_group, -(-columns // lanes)) * lanes  # a short row fills none
+    filled = fill_tiles(problem.filters_per_group, -(-columns // lanes)) * lanes  # a short row fills no tile
     taps = outputs * problem.filters * problem.channels_per_group * float(np.prod(count_grid(problem)))
-    seconds = machine.call_seconds + taps * max(1.0, tile / columns) / predict_tap_rate(
-        problem, machine, shares_inputs=False
-    )
+    seconds = machine.call_seconds + taps * filled / columns / predict_tap_rate(problem, machine, shares_inputs=False)
     blocks = problem.channels * outputs / float(np.prod(block.counts))
     seconds += blocks * block.smoothing / (0.4 * machine.multiply_adds_per_second * 4 / itemsize)
     seconds += count_transform_work(problem) / machine.mixed_per_second
