@@ -29,7 +29,7 @@ class Machine:
     numpy_multiply_adds_per_second: float = 0.3e9
     fft_flops_per_second: float = {16: 8e9, 32: 13e9, 64: 23e9}[VECTOR_BYTES]
     mixed_per_second: float = 4e9
-    bytes_per_second: float = 8e9
+    bytes_per_second: float = {16: 8e9, 32: 8e9, 64: 14e9}[VECTOR_BYTES]
     call_seconds: float = 20e-6
     task_seconds: float = {16: 1.5e-6, 32: 1.5e-6, 64: 0.6e-6}[VECTOR_BYTES]
 
