@@ -86,6 +86,11 @@ def size_line(dtype: Any, is_alone: bool) -> tuple[int, int]:
     return (VECTORS_OF_LONE_LINE * count_lanes(dtype), 1) if is_alone else (count_lanes(dtype), 2)
 
 
+def tile_width(left: int) -> int:
+    """Return how many of the output channels that are left a tile takes, 4, 2 or 1: for loops, too."""
+    return 4 if left >= 4 else (2 if left >= 2 else 1)
+
+
 def classify_line(width: int, vectors: int) -> int:
     """Return 0 for a short line, 1 for a middle one, 2 for a long one, of 1, 2 or 4 output channels: for loops, too.
 
@@ -101,7 +106,7 @@ def classify_line(width: int, vectors: int) -> int:
 
 def fill_tiles(filters: int, vectors: int) -> int:
     """Return how many vectors the tiles of a line have, which is so long, where there are so many filters."""
-    width = 4 if filters >= 4 else min(filters, 2)
+    width = tile_width(filters)
     columns = {1: COLUMNS_OF_LINE, 2: COLUMNS_OF_TWO, 4: COLUMNS_OF_FOUR}[width][classify_line(width, vectors)]
     return -(-vectors // columns) * columns
 

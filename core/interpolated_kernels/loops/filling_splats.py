@@ -171,7 +171,7 @@ def _make_spread(profile: Profile) -> Any:
 
     def spread(anchors: Anchors, layout: Layout, dense: Any) -> None:
         """Write the dense kernels `(sets, kernels * cells)`."""
-        load_apart(dense.dtype)
+        load_apart(dense.dtype, "taps")
         n_anchors, n_cells = anchors.positions.shape[1], layout.planes + layout.rows + layout.columns
         is_worth_it = dense.size * n_anchors > _FEWEST_PRODUCTS
         scratch = Scratch(
@@ -229,7 +229,7 @@ def _make_gather(profile: Profile) -> Any:
 
     def gather(grad: Any, anchors: Anchors, layout: Layout, grads: Gradients) -> None:
         """Write the gradient by weights, and add those by positions and widths, from that by dense kernels."""
-        load_apart(grad.dtype)
+        load_apart(grad.dtype, "taps")
         n_anchors, lines, columns = anchors.positions.shape[1], layout.planes * layout.rows, layout.columns
         n_cells = layout.planes + layout.rows + columns
         is_worth_it = grad.size * n_anchors > _FEWEST_PRODUCTS

@@ -56,8 +56,7 @@ class Share(NamedTuple):
 
 def lattice_forward(x: Any, weights: Any, tables: Packed, work_size: int, n_tasks: int, y: Any) -> None:
     """Write y from flat x and packed weights."""
-    for family in ("taps", "maps", "forward"):
-        load_apart(x.dtype, family)
+    load_apart(x.dtype, "taps", "maps", "forward")
     is_worth_it = y.size * len(weights) > 2**21
     work = workspace(work_size, x.dtype)
     arguments = (x, weights, *tables, n_tasks, work, y)

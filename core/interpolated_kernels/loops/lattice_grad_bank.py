@@ -54,8 +54,7 @@ class Piece(NamedTuple):
 
 def lattice_grad_bank(y: Any, x: Any, tables: Packed, work_size: int, work: Work, grads: Any) -> None:
     """Add to `grads` `(parts, sums)`, float64: each part sums a run of the samples' blocks."""
-    for family in ("taps", "maps", "products", "grad_bank"):
-        load_apart(x.dtype, family)
+    load_apart(x.dtype, "taps", "maps", "products", "grad_bank")
     is_worth_it = y.size * grads.shape[1] > 2**21
     arguments = (y, x, *tables, work, workspace(work_size, x.dtype), grads)
     launch(_grad_parallel, _grad_serial, is_worth_it, *arguments)

@@ -68,8 +68,7 @@ class OutputRow(NamedTuple):
 
 def lattice_grad_x(y: Any, weights: Any, tables: Packed, work_size: int, n_tasks: int, grad: Any) -> None:
     """Write the gradient by x, or by the padded x, from flat y."""
-    for family in ("taps", "gathering", "grad_x"):
-        load_apart(y.dtype, family)
+    load_apart(y.dtype, "taps", "gathering", "grad_x")
     is_worth_it = grad.size * len(weights) > 2**21
     work = workspace(work_size, y.dtype)
     arguments = (y, weights, *tables, n_tasks, work, grad)

@@ -75,9 +75,14 @@ def _symbol(name: str, dtype: Any) -> str:
 _APART: dict[str, dict[str, Callable[..., Any]]] = {}
 
 
+def load_apart(dtype: Any, *families: str) -> None:
+    """Compile, or load, the loops of families that are called apart for a NumPy dtype, before their callers."""
+    for family in families:
+        _load_family(dtype, family)
+
+
 @functools.cache
-def load_apart(dtype: Any, family: str = "taps") -> None:
-    """Compile, or load, a family's loops that are called apart for a NumPy dtype, before their callers."""
+def _load_family(dtype: Any, family: str) -> None:
     floats = getattr(types, dtype.name)
     for name, function in _APART.get(family, {}).items():
         signature = types.void(*(type_tables(kind, floats) for kind in read_fields(function).values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from interpolated_kernels import tile_sizes
 from interpolated_kernels.loops.compile.apart import apart
 from interpolated_kernels.loops.compile.jit import jit
 from interpolated_kernels.loops.compile.tables import Floats, Numbers, Offsets
@@ -21,7 +22,6 @@ from interpolated_kernels.tile_sizes import (
     COLUMNS_OF_LINE,
     COLUMNS_OF_TWO,
     ROWS_OF_TILE,
-    classify_line,
 )
 
 ROWS = ROWS_OF_TILE
@@ -96,12 +96,6 @@ class Stage(NamedTuple):
     runs: RunTable
 
 
-@jit(inner=True)
-def tile_width(left):
-    """Return how many of the output channels that are left a tile takes: 4, 2 or 1."""
-    return 4 if left >= 4 else (2 if left >= 2 else 1)
-
-
 def _tap_loop(width, columns):
     """Return the sum over taps into lines, `width` output channels by `columns` vectors at a time.
 
@@ -136,7 +130,7 @@ def _tap_loop(width, columns):
     return run
 
 
-_classify_line = jit(inner=True)(classify_line)
+tile_width, _classify_line = jit(inner=True)(tile_sizes.tile_width), jit(inner=True)(tile_sizes.classify_line)
 
 
 def _sum_of_channels(width, columns):
